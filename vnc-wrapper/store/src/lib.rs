@@ -1,0 +1,36 @@
+//! What Freezeframe keeps on disk, below one data directory that belongs to one user (mode 0700).
+//!
+//! ```text
+//! bases/<name>/base.json            what the base is          (record: `BaseRecord`)
+//! bases/<name>/root/                its read-only root file system
+//! sessions/<id>/session.json        what the session is       (record: `SessionRecord`)
+//! sessions/<id>/{layer,work,…}      its writable layer, while it runs
+//! snapshots/<id>/manifest.json      what the snapshot is      (record: `Manifest`)
+//! snapshots/<id>/thumbnail.png      the display just before the freeze
+//! store/raw/<id>/{images,layer}     the engine's images and the layer, as they were at the freeze
+//! ```
+//!
+//! A snapshot is committed by one rename, that of `snapshots/<id>`, after everything that it refers to was made durable:
+//! before that rename there is no snapshot, after it there is a whole one. What a killed writer leaves behind has names
+//! that start with a dot or is referred to by nobody, and [`Store::remove_leftovers`] takes it away.
+//!
+//! Every record carries a format version and every reader checks it, and bounds the size of what it reads
+//! ([`record`]). Deliberately absent: D-Bus, namespaces, processes, unsafe code, and any need for root.
+
+pub mod base;
+pub mod error;
+pub mod id;
+pub mod layout;
+pub mod manifest;
+pub mod record;
+pub mod session;
+pub mod snapshot;
+pub mod sync;
+
+pub use base::BaseRecord;
+pub use error::{Error, Result};
+pub use id::{SessionId, SnapshotId};
+pub use layout::Store;
+pub use manifest::Manifest;
+pub use session::SessionRecord;
+pub use snapshot::SnapshotWriter;

@@ -1,0 +1,128 @@
+//! The manifest of a snapshot: all that is known of it, but for its bytes.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{SessionId, SnapshotId};
+use crate::record::Record;
+use crate::session::Network;
+
+/// A window that was open at the freeze.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its title.
+    pub title: String,
+    /// The application it belongs to: its X class (ICCCM 4.1.2.5), else its program's name.
+    pub application: String,
+    /// The process that owns it, as numbered inside the session; 0 when it is not known.
+    pub pid: u32,
+}
+
+/// A connection or object that was closed for the save rather than kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// What it was, in words.
+    pub object: String,
+    /// The application that had it.
+    pub application: String,
+    /// The process that had it, as numbered inside the session.
+    pub pid: u32,
+}
+
+/// `snapshots/<id>/manifest.json`. Written once; what users change later (label, pin, deletion) is in `marks.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format version of this record.
+    pub format: u32,
+    /// The snapshot's id.
+    pub id: SnapshotId,
+    /// The session it was taken of.
+    pub session: SessionId,
+    /// [`crate::SessionRecord::lineage`] of that session.
+    pub lineage: String,
+    /// The snapshot before it in the timeline.
+    pub parent: Option<SnapshotId>,
+    /// The instant of the freeze.
+    pub created: Timestamp,
+    /// The user's words for it at the save.
+    pub label: String,
+    /// The base that the layer lies on.
+    pub base: String,
+    /// [`crate::BaseRecord::identity`] of that base.
+    pub base_identity: String,
+    /// Width of the display in pixels.
+    pub width: u16,
+    /// Height of the display in pixels.
+    pub height: u16,
+    /// The session's network.
+    pub network: Network,
+    /// Engine that wrote the images, and its version: `criu 4.2.1`.
+    pub engine: String,
+    /// Kernel that it was taken on (`uname -r`).
+    pub kernel: String,
+    /// From the first process stopped to the last one running again, in milliseconds.
+    pub pause_ms: f64,
+    /// Part of the pause until every process had stopped, in milliseconds.
+    pub freeze_ms: f64,
+    /// Bytes of the engine's images.
+    pub memory_bytes: u64,
+    /// Bytes of the layer.
+    pub layer_bytes: u64,
+    /// Processes in the session.
+    pub processes: u32,
+    /// Threads of all of them.
+    pub threads: u32,
+    /// Windows that were open.
+    pub windows: Vec<Window>,
+    /// What was closed rather than saved.
+    #[serde(default)]
+    pub closed: Vec<Closed>,
+    /// Processes that the wrapper watches again after a resume, as numbered inside the session.
+    pub watched: Watched,
+}
+
+/// Pids, inside the session, of the processes whose end is the session's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// The display server.
+    pub display: u32,
+    /// The desktop's first process.
+    pub desktop: u32,
+}
+
+impl Manifest {
+    /// Bytes before compression and deduplication.
+    pub fn raw_bytes(&self) -> u64 {
+        self.memory_bytes + self.layer_bytes
+    }
+}
+
+impl Record for Manifest {
+    const FORMAT: u32 = 1;
+
+    fn check(&self) -> Result<(), String> {
+        if !self.pause_ms.is_finite() || !self.freeze_ms.is_finite() {
+            return Err("pause_ms or freeze_ms is not a number".into());
+        }
+        Ok(())
+    }
+}
+
+/// `snapshots/<id>/marks.json`: what a user says of a snapshot. Absent until the first mark.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Format version of this record.
+    pub format: u32,
+    /// The label, when it was changed after the save.
+    pub label: Option<String>,
+    /// Kept by every retention rule.
+    #[serde(default)]
+    pub pinned: bool,
+    /// When it was deleted; it can be taken back until the store collects.
+    #[serde(default)]
+    pub deleted: Option<Timestamp>,
+}
+
+impl Record for Marks {
+    const FORMAT: u32 = 1;
+}
