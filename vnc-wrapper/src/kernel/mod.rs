@@ -1,0 +1,8 @@
+//! Everything that talks to the kernel below the level of files: namespaces, mounts, processes, descriptors.
+//!
+//! The only place of this crate with unsafe code. What must be undone is undone by dropping a guard.
+
+#![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
+
+pub mod idmap;
+pub mod userns;
