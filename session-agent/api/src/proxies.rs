@@ -1,0 +1,192 @@
+//! Proxies for the four interfaces. Their documentation is the interface's own.
+//!
+//! A call that takes long returns a job's path at once. Subscribe to the job's `Finished`, then read its `State`: a
+//! finished job stays for a minute.
+
+#![allow(missing_docs, reason = "zbus::proxy makes items without documentation; the traits themselves are documented")]
+
+use zbus::zvariant::{Fd, OwnedFd, OwnedObjectPath};
+
+use crate::dict::Dict;
+
+/// The agent as a whole.
+#[zbus::proxy(
+    interface = "io.github.freezeframe.Manager1",
+    default_service = "io.github.freezeframe.SessionAgent1",
+    default_path = "/io/github/freezeframe/SessionAgent1",
+    gen_blocking = false
+)]
+pub trait Manager1 {
+    /// Starts a session ([`crate::records::StartOptions`]); the job's result is [`crate::records::Started`].
+    fn start_session(&self, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// Builds a base from a recipe ([`crate::records::BuildOptions`]); result [`crate::records::BaseDone`].
+    fn build_base(&self, profile: &str, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// Imports a base from a tar ([`crate::records::ImportOptions`]); result [`crate::records::BaseDone`].
+    fn import_base(&self, name: &str, tar: Fd<'_>, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// All bases ([`crate::records::BaseRow`]).
+    fn list_bases(&self) -> zbus::Result<Vec<Dict>>;
+    /// Removes a base that no session and no snapshot stands on; result [`crate::records::BaseDone`].
+    fn remove_base(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    /// The session of that name, or whose name begins so; with an empty name the only running one.
+    fn find_session(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    /// The snapshot of that id, or whose id begins so; `latest`, `yesterday` or `@{2 hours ago}`.
+    fn find_snapshot(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    /// All sessions ([`crate::records::SessionRow`]); there are no options yet.
+    fn list_sessions(&self, options: &Dict) -> zbus::Result<Vec<Dict>>;
+    /// Snapshots in the order they were taken ([`crate::records::SnapshotRow`]), by
+    /// [`crate::records::TimelineFilter`].
+    fn timeline(&self, filter: &Dict) -> zbus::Result<Vec<Dict>>;
+    /// What this machine has and lacks ([`crate::records::DoctorRow`]).
+    fn doctor(&self) -> zbus::Result<Vec<Dict>>;
+    /// Imports a snapshot. Not available yet.
+    fn import_snapshot(&self, file: Fd<'_>, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// Checks every snapshot. Not available yet.
+    fn verify(&self) -> zbus::Result<OwnedObjectPath>;
+    /// Takes away what no snapshot needs. Not available yet.
+    fn collect_garbage(&self) -> zbus::Result<OwnedObjectPath>;
+    /// The agent's release.
+    #[zbus(property)]
+    fn version(&self) -> zbus::Result<String>;
+    /// The engine that saves and resumes.
+    #[zbus(property)]
+    fn engine(&self) -> zbus::Result<String>;
+}
+
+/// One session.
+#[zbus::proxy(
+    interface = "io.github.freezeframe.Session1",
+    default_service = "io.github.freezeframe.SessionAgent1",
+    gen_blocking = false
+)]
+pub trait Session1 {
+    /// Saves it ([`crate::records::SaveOptions`]); result [`crate::records::Saved`].
+    fn save(&self, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// Ends it ([`crate::records::StopOptions`]); result [`crate::records::Stopped`].
+    fn stop(&self, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// The pre-flight alone ([`crate::records::CheckReport`]).
+    fn check(&self) -> zbus::Result<Dict>;
+    /// Runs a program in it ([`crate::records::ExecuteOptions`]); result [`crate::records::Executed`].
+    fn execute(&self, argv: &[String], options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// A connected RFB socket.
+    fn open_display(&self) -> zbus::Result<OwnedFd>;
+    /// The display as a PNG.
+    fn screenshot(&self) -> zbus::Result<Vec<u8>>;
+    /// Its name.
+    #[zbus(property)]
+    fn id(&self) -> zbus::Result<String>;
+    /// `starting`, `running`, `saving`, `stopping` or `crashed`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// The base it stands on.
+    #[zbus(property)]
+    fn base(&self) -> zbus::Result<String>;
+    /// Width of the display in pixels.
+    #[zbus(property)]
+    fn width(&self) -> zbus::Result<u16>;
+    /// Height of the display in pixels.
+    #[zbus(property)]
+    fn height(&self) -> zbus::Result<u16>;
+    /// `none` or `outbound`.
+    #[zbus(property)]
+    fn network(&self) -> zbus::Result<String>;
+    /// When it was started or resumed.
+    #[zbus(property)]
+    fn started(&self) -> zbus::Result<String>;
+    /// The snapshot that it was resumed from; empty for none.
+    #[zbus(property)]
+    fn parent(&self) -> zbus::Result<String>;
+    /// Where a VNC client can connect to the display.
+    #[zbus(property)]
+    fn display_socket(&self) -> zbus::Result<String>;
+}
+
+/// One snapshot.
+#[zbus::proxy(
+    interface = "io.github.freezeframe.Snapshot1",
+    default_service = "io.github.freezeframe.SessionAgent1",
+    gen_blocking = false
+)]
+pub trait Snapshot1 {
+    /// All that is known of it ([`crate::records::SnapshotDetails`]).
+    fn details(&self) -> zbus::Result<Dict>;
+    /// Resumes it ([`crate::records::ResumeOptions`]); result [`crate::records::Resumed`].
+    fn resume(&self, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// The display just before the freeze, a PNG, opened for reading.
+    fn open_thumbnail(&self) -> zbus::Result<OwnedFd>;
+    /// Changes the user's words for it.
+    fn set_label(&self, label: &str) -> zbus::Result<()>;
+    /// Keeps it through every retention rule.
+    fn pin(&self) -> zbus::Result<()>;
+    /// Takes the pin away.
+    fn unpin(&self) -> zbus::Result<()>;
+    /// Takes it off the timeline; it can be taken back until the store collects.
+    fn delete(&self) -> zbus::Result<()>;
+    /// Takes it back.
+    fn undelete(&self) -> zbus::Result<()>;
+    /// Writes it to a file. Not available yet.
+    fn export(&self, file: Fd<'_>, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// Checks it. Not available yet.
+    fn verify(&self) -> zbus::Result<OwnedObjectPath>;
+    /// Its id.
+    #[zbus(property)]
+    fn id(&self) -> zbus::Result<String>;
+    /// The session it was taken of.
+    #[zbus(property)]
+    fn session(&self) -> zbus::Result<String>;
+    /// The snapshot before it; empty for none.
+    #[zbus(property)]
+    fn parent(&self) -> zbus::Result<String>;
+    /// The instant of the freeze.
+    #[zbus(property)]
+    fn created(&self) -> zbus::Result<String>;
+    /// The user's words for it.
+    #[zbus(property)]
+    fn label(&self) -> zbus::Result<String>;
+    /// `whole`, `damaged` or `deleted`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// Kept by every retention rule.
+    #[zbus(property)]
+    fn pinned(&self) -> zbus::Result<bool>;
+    /// Bytes before compression and deduplication.
+    #[zbus(property)]
+    fn raw_bytes(&self) -> zbus::Result<u64>;
+    /// Bytes that deleting it would free.
+    #[zbus(property)]
+    fn own_bytes(&self) -> zbus::Result<u64>;
+    /// The pause in milliseconds.
+    #[zbus(property)]
+    fn pause_ms(&self) -> zbus::Result<f64>;
+    /// Windows that were open ([`crate::records::WindowRow`]).
+    #[zbus(property)]
+    fn windows(&self) -> zbus::Result<Vec<Dict>>;
+}
+
+/// Something that takes long.
+#[zbus::proxy(
+    interface = "io.github.freezeframe.Job1",
+    default_service = "io.github.freezeframe.SessionAgent1",
+    gen_blocking = false
+)]
+pub trait Job1 {
+    /// Cancels it, where that can still be done.
+    fn cancel(&self) -> zbus::Result<()>;
+    /// `start`, `save`, `resume`, `stop`, `execute`, `base-build`, `base-import` or `base-remove`.
+    #[zbus(property)]
+    fn kind(&self) -> zbus::Result<String>;
+    /// What is being done, in a few words.
+    #[zbus(property)]
+    fn stage(&self) -> zbus::Result<String>;
+    /// 0 to 1 of the whole; below 0 when it is not known.
+    #[zbus(property)]
+    fn progress(&self) -> zbus::Result<f64>;
+    /// `running`, `done`, `failed` or `cancelled`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// The result; of a failed or cancelled job [`crate::records::JobFailure`].
+    #[zbus(property)]
+    fn result(&self) -> zbus::Result<Dict>;
+    /// It ended.
+    #[zbus(signal)]
+    fn finished(&self, state: String, result: Dict) -> zbus::Result<()>;
+}

@@ -1,0 +1,458 @@
+//! What travels. Serialised with serde, the answers are the documents that `sessionctl --json` prints.
+//!
+//! Times are RFC 3339 in UTC with milliseconds. An absent `parent` is null in JSON and left out on the bus.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use zbus::zvariant::OwnedFd;
+
+use crate::dictionary;
+
+dictionary! {
+    /// No options.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct NoOptions {}
+}
+
+dictionary! {
+    /// Options of `Manager1.StartSession`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct StartOptions {
+        /// The session's name; drawn when absent.
+        pub name: Option<String>,
+        /// The base; the configured or only one when absent.
+        pub base: Option<String>,
+        /// `WIDTHxHEIGHT`.
+        pub size: Option<String>,
+        /// `none` or `outbound`.
+        pub network: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Options of `Manager1.BuildBase`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct BuildOptions {
+        /// The base's name; the profile's when absent.
+        pub name: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Options of `Manager1.ImportBase`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct ImportOptions {
+        /// Where the tar came from, for people.
+        pub origin: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Filter of `Manager1.Timeline`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct TimelineFilter {
+        /// Only of the session of this name.
+        pub session: Option<String>,
+        /// Only with these words in label, session, window titles or applications.
+        pub search: Option<String>,
+        /// Deleted ones too.
+        pub deleted: bool,
+    }
+}
+
+dictionary! {
+    /// Options of `Session1.Save`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct SaveOptions {
+        /// The user's words for the snapshot.
+        pub label: Option<String>,
+        /// End the session once the snapshot is whole.
+        pub stop: bool,
+    }
+}
+
+dictionary! {
+    /// Options of `Session1.Stop`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct StopOptions {
+        /// Save it first; when that fails it is not stopped.
+        pub save: bool,
+    }
+}
+
+dictionary! {
+    /// Options of `Snapshot1.Resume`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct ResumeOptions {
+        /// Beside the running session of the same lineage, rather than in its place.
+        pub alongside: bool,
+        /// The new session's name.
+        pub name: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Options of `Session1.Execute`.
+    #[derive(Debug, Default)]
+    pub struct ExecuteOptions {
+        /// As the session's root rather than its user.
+        pub root: bool,
+        /// Stay tied to the caller; takes the three descriptors, and the job ends with the program.
+        pub wait: bool,
+        /// Variables to add to the session's environment.
+        pub environment: HashMap<String, String>,
+        /// Working directory inside the session; the home directory when absent.
+        pub directory: Option<String>,
+        /// Standard input, with `wait`.
+        pub stdin: Option<OwnedFd>,
+        /// Standard output, with `wait`.
+        pub stdout: Option<OwnedFd>,
+        /// Standard error, with `wait`.
+        pub stderr: Option<OwnedFd>,
+    }
+}
+
+dictionary! {
+    /// One line of the list of sessions.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct SessionRow {
+        /// Its name.
+        pub session: String,
+        /// `starting`, `running`, `saving`, `stopping` or `crashed`.
+        pub state: String,
+        /// The base it stands on.
+        pub base: String,
+        /// `WIDTHxHEIGHT`.
+        pub size: String,
+        /// `none` or `outbound`.
+        pub network: String,
+        /// When it was started or resumed.
+        pub started: String,
+        /// The snapshot that it was resumed from.
+        pub parent: Option<String>,
+    }
+}
+
+dictionary! {
+    /// A window that was open at the freeze.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct WindowRow {
+        /// Its title.
+        pub title: String,
+        /// The application it belongs to.
+        pub application: String,
+    }
+}
+
+dictionary! {
+    /// What was closed for the save rather than kept.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct ClosedRow {
+        /// What it was.
+        pub object: String,
+        /// The application that had it.
+        pub application: String,
+        /// The process that had it, as numbered inside the session.
+        pub pid: u32,
+    }
+}
+
+dictionary! {
+    /// One line of the timeline.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+    pub struct SnapshotRow {
+        /// Its id.
+        pub snapshot: String,
+        /// The session it was taken of.
+        pub session: String,
+        /// The snapshot before it.
+        pub parent: Option<String>,
+        /// The instant of the freeze.
+        pub created: String,
+        /// The user's words for it.
+        pub label: String,
+        /// `whole`, `damaged` or `deleted`.
+        pub state: String,
+        /// Kept by every retention rule.
+        pub pinned: bool,
+        /// Bytes before compression and deduplication.
+        pub raw_bytes: u64,
+        /// Bytes that deleting it would free.
+        pub own_bytes: u64,
+        /// From the first process stopped to the last one running again, in milliseconds.
+        pub pause_ms: f64,
+        /// Windows that were open.
+        pub windows: Vec<WindowRow>,
+    }
+}
+
+dictionary! {
+    /// All that is known of a snapshot.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+    pub struct SnapshotDetails {
+        /// Its id.
+        pub snapshot: String,
+        /// The session it was taken of.
+        pub session: String,
+        /// The snapshot before it.
+        pub parent: Option<String>,
+        /// The instant of the freeze.
+        pub created: String,
+        /// The user's words for it.
+        pub label: String,
+        /// `whole`, `damaged` or `deleted`.
+        pub state: String,
+        /// Kept by every retention rule.
+        pub pinned: bool,
+        /// Bytes before compression and deduplication.
+        pub raw_bytes: u64,
+        /// Bytes that deleting it would free.
+        pub own_bytes: u64,
+        /// From the first process stopped to the last one running again, in milliseconds.
+        pub pause_ms: f64,
+        /// Part of the pause until every process had stopped.
+        pub freeze_ms: f64,
+        /// Bytes of the engine's images.
+        pub memory_bytes: u64,
+        /// Bytes of the layer.
+        pub layer_bytes: u64,
+        /// Processes in the session.
+        pub processes: u32,
+        /// Threads of all of them.
+        pub threads: u32,
+        /// Windows that were open.
+        pub windows: Vec<WindowRow>,
+        /// What was closed rather than saved.
+        pub closed: Vec<ClosedRow>,
+        /// The base that the layer lies on.
+        pub base: String,
+        /// `WIDTHxHEIGHT`.
+        pub size: String,
+        /// `none` or `outbound`.
+        pub network: String,
+        /// Engine that wrote the images, and its version.
+        pub engine: String,
+        /// Kernel that it was taken on.
+        pub kernel: String,
+        /// What is wrong with it; empty when nothing is known to be.
+        pub damage: String,
+    }
+}
+
+dictionary! {
+    /// A base.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct BaseRow {
+        /// Its name.
+        pub base: String,
+        /// `whole` or `damaged`.
+        pub state: String,
+        /// When it was built or imported.
+        pub created: String,
+        /// Where it came from: `recipe:<profile>` or `import`.
+        pub origin: String,
+        /// Bytes of its files on disk.
+        pub bytes: u64,
+    }
+}
+
+dictionary! {
+    /// One finding of the pre-flight.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct FindingRow {
+        /// The process, as numbered inside the session.
+        pub pid: u32,
+        /// Its application.
+        pub application: String,
+        /// Title of its window; empty when it has none.
+        pub window: String,
+        /// What cannot be saved.
+        pub object: String,
+        /// Whether it stops the save; else it is closed.
+        pub blocking: bool,
+        /// What the user can do.
+        pub remedy: String,
+    }
+}
+
+dictionary! {
+    /// Answer of `Session1.Check`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct CheckReport {
+        /// Whether a save would go through.
+        pub savable: bool,
+        /// All findings.
+        pub findings: Vec<FindingRow>,
+    }
+}
+
+dictionary! {
+    /// One thing that `Manager1.Doctor` looked at.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct DoctorRow {
+        /// Stable name.
+        pub name: String,
+        /// Whether it is as it should be.
+        pub ok: bool,
+        /// What does not work without it.
+        pub needed_for: String,
+        /// What was found.
+        pub found: String,
+        /// The command that mends it; may be empty.
+        pub remedy: String,
+    }
+}
+
+dictionary! {
+    /// Result of a start job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Started {
+        /// The session's name.
+        pub session: String,
+    }
+}
+
+dictionary! {
+    /// Result of a save job.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+    pub struct Saved {
+        /// The snapshot's id.
+        pub snapshot: String,
+        /// The session's name.
+        pub session: String,
+        /// From the first process stopped to the last one running again, in milliseconds.
+        pub pause_ms: f64,
+    }
+}
+
+dictionary! {
+    /// Result of a resume job.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+    pub struct Resumed {
+        /// The new session's name.
+        pub session: String,
+        /// The snapshot it was resumed from.
+        pub snapshot: String,
+        /// From the call until the desktop ran, in milliseconds.
+        pub resume_ms: f64,
+    }
+}
+
+dictionary! {
+    /// Result of a stop job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Stopped {
+        /// The session's name.
+        pub session: String,
+        /// The snapshot taken before.
+        pub snapshot: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Result of an exec job: `pid` without `wait`, `status` with it.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Executed {
+        /// The session's name.
+        pub session: String,
+        /// The program's pid inside the session; 0 with `wait`.
+        pub pid: i32,
+        /// The exit status, 128 + n for signal n; 0 without `wait`.
+        pub status: i32,
+    }
+}
+
+dictionary! {
+    /// Result of a job on a base.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct BaseDone {
+        /// The base's name.
+        pub base: String,
+    }
+}
+
+dictionary! {
+    /// Result of a job that failed or was cancelled.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct JobFailure {
+        /// The error's name, without its prefix.
+        pub name: String,
+        /// What failed and why.
+        pub message: String,
+        /// What to do; may be empty.
+        pub hint: String,
+    }
+}
+
+impl From<crate::Error> for JobFailure {
+    fn from(error: crate::Error) -> Self {
+        Self { name: error.kind.name().to_owned(), message: error.message, hint: error.hint }
+    }
+}
+
+impl From<JobFailure> for crate::Error {
+    fn from(failure: JobFailure) -> Self {
+        let kind = crate::ErrorKind::from_name(&failure.name);
+        Self { kind, message: failure.message, hint: failure.hint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::zvariant::serialized::Context;
+    use zbus::zvariant::{LE, OwnedValue, to_bytes};
+
+    use super::*;
+    use crate::{Dict, Dictionary};
+
+    fn over_the_wire(dict: &Dict) -> Dict {
+        to_bytes(Context::new_dbus(LE, 0), dict).unwrap().deserialize().unwrap().0
+    }
+
+    #[test]
+    fn nested_records_come_back_from_the_wire() {
+        let row = SnapshotRow {
+            snapshot: "0123456789ab".into(),
+            parent: Some("ba9876543210".into()),
+            pause_ms: 412.5,
+            windows: vec![WindowRow { title: "notes".into(), application: "Mousepad".into() }, WindowRow::default()],
+            ..SnapshotRow::default()
+        };
+        assert_eq!(SnapshotRow::from_dict(&over_the_wire(&row.to_dict())).unwrap(), row);
+        let empty = SnapshotRow::default();
+        assert_eq!(SnapshotRow::from_dict(&over_the_wire(&empty.to_dict())).unwrap(), empty);
+    }
+
+    #[test]
+    fn maps_come_back_from_the_wire() {
+        let mut options = ExecuteOptions { wait: true, ..ExecuteOptions::default() };
+        options.environment.insert("A".into(), "b c".into());
+        let back = ExecuteOptions::from_options(&over_the_wire(&options.to_dict())).unwrap();
+        assert!(back.wait && !back.root);
+        assert_eq!(back.environment, options.environment);
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_by_name_and_an_unknown_answer_passed_over() {
+        let mut dict = Dict::new();
+        dict.insert("labell".into(), OwnedValue::from(true));
+        let error = SaveOptions::from_options(&dict).unwrap_err();
+        assert!(error.message.contains("labell") && error.hint.contains("label, stop"), "{error:?}");
+        assert_eq!(SaveOptions::from_dict(&dict).unwrap(), SaveOptions::default());
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_refused_by_name() {
+        let mut dict = Dict::new();
+        dict.insert("label".into(), OwnedValue::from(true));
+        let error = SaveOptions::from_options(&dict).unwrap_err();
+        assert!(error.message.contains("\"label\"") && error.message.contains('b'), "{error:?}");
+    }
+
+    #[test]
+    fn an_absent_parent_is_null_in_json() {
+        let json = serde_json::to_value(SessionRow::default()).unwrap();
+        assert_eq!(json["parent"], serde_json::Value::Null);
+    }
+}
