@@ -1,1 +1,36 @@
-//! RFB.
+//! A small client of the Remote Framebuffer Protocol (RFC 6143), for one kind of server: the display of a session.
+//!
+//! Two layers. The lower one is pure: [`Decoder`] turns bytes into [`Event`]s and keeps the picture, [`ClientMessage`]
+//! turns wishes into bytes, and neither reads nor writes anything. The upper one, [`Client`] with its halves
+//! [`Reader`] and [`Writer`], and [`grab`], joins them to any `AsyncRead + AsyncWrite` stream.
+//!
+//! Rules that hold here:
+//!
+//! - The server is hostile until checked. Every length is compared with a limit ([`limits`]) before memory is taken for
+//!   it, every rectangle with the picture before a pixel is written; what does not fit is an [`Error`] that names it.
+//!   Nothing panics, and memory is bounded by one picture plus a few mebibytes.
+//! - The picture is always 32 bits a pixel, in memory blue, green, red, and 255 for alpha ([`Framebuffer`]).
+//! - [`Reader::next_event`] may be dropped at any await without losing a byte; sending never waits for reading.
+//!
+//! Deliberately absent: every security type but None (the socket's permissions are the lock), ZRLE and the other
+//! encodings that the splice of the wrapper could not reset, JPEG inside Tight (it is never offered, so a server that
+//! sends it is in error), and the server's side.
+
+mod client;
+mod decoder;
+pub mod encoding;
+mod error;
+mod framebuffer;
+mod handshake;
+pub mod limits;
+mod message;
+mod picture;
+mod tight;
+mod wire;
+
+pub use client::{Client, Reader, Writer, grab};
+pub use decoder::{Cursor, Decoder, Event, Screen};
+pub use error::{Error, Result};
+pub use framebuffer::{Framebuffer, Rect};
+pub use handshake::{ServerInit, handshake};
+pub use message::{ClientMessage, PixelFormat};

@@ -1,0 +1,12 @@
+//! What this client takes from a server at most. Each limit is checked before memory is taken.
+
+/// Pixels along one side of a picture.
+pub const MAX_SIDE: u16 = 16_384;
+/// Pixels of a whole picture: 64 Mi, which take 256 MiB.
+pub const MAX_PIXELS: u32 = 64 << 20;
+/// Bytes of a name, a reason or a clipboard text. A longer clipboard text is skipped, not kept.
+pub const MAX_TEXT: u32 = 64 << 10;
+/// Pixels along one side of a mouse cursor.
+pub const MAX_CURSOR_SIDE: u16 = 512;
+/// Screens in one ExtendedDesktopSize message; the protocol itself has no more than a byte for it.
+pub const MAX_SCREENS: u8 = 255;
