@@ -1,3 +1,5 @@
 //! Under construction.
+pub mod container;
 pub mod kernel;
+pub mod layer;
 fn main() {}

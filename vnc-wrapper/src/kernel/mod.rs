@@ -4,5 +4,10 @@
 
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
+pub mod file_range;
 pub mod idmap;
+pub mod loopback;
+pub mod mounts;
+pub mod namespaces;
+pub mod process;
 pub mod userns;

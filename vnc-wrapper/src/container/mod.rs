@@ -1,0 +1,26 @@
+//! The container that a session lives in.
+//!
+//! [`plan`] says, as data, what the inside looks like; [`apply`] makes it so, in the session's first process; [`enter`]
+//! puts further programs into a running one; [`environment`] is what those programs find; [`processes`] looks at them
+//! from outside.
+
+pub mod apply;
+pub mod enter;
+pub mod environment;
+pub mod plan;
+pub mod processes;
+
+/// Where the session keeps what the wrapper needs inside (on the session's own tmpfs).
+pub const INSIDE_DIR: &str = "/run/freezeframe";
+/// The program of process 1.
+pub const INIT_PATH: &str = "/run/freezeframe/init";
+/// The display server's RFB socket.
+pub const RFB_SOCKET: &str = "/run/freezeframe/display/rfb";
+/// The display server's X socket.
+pub const X_SOCKET: &str = "/tmp/.X11-unix/X1";
+/// The display's name.
+pub const DISPLAY: &str = ":1";
+/// The user that the desktop runs as.
+pub const USER_ID: u32 = 1000;
+/// Host name inside. The same in every session: X authority files and D-Bus machine ids hold it.
+pub const HOST_NAME: &str = "freezeframe";

@@ -1,0 +1,83 @@
+//! The processes of a session, seen from outside through /proc.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// A process of the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its pid as the wrapper sees it.
+    pub outside: u32,
+    /// Its pid as the session sees it.
+    pub inside: u32,
+    /// Its threads.
+    pub threads: u32,
+    /// Name of its program (the first 15 bytes; proc_pid_comm(5)).
+    pub name: String,
+    /// The process that traces it, as the wrapper sees it; 0 for none.
+    pub tracer: u32,
+    /// Its state letter (proc_pid_status(5)).
+    pub state: char,
+}
+
+impl Process {
+    /// `file` of this process in /proc.
+    pub fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.outside))
+    }
+}
+
+/// All processes in pid namespaces below the wrapper's own, which are the session's. One that ends meanwhile is left out.
+///
+/// # Errors
+/// When /proc cannot be listed.
+pub fn list() -> io::Result<Vec<Process>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        if let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
+            all.extend(parse_status(pid, &status));
+        }
+    }
+    all.sort_by_key(|p| p.inside);
+    Ok(all)
+}
+
+/// The process that the session numbers `inside`.
+///
+/// # Errors
+/// When /proc cannot be listed or there is no such process.
+pub fn find(inside: u32) -> io::Result<Process> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, format!("no process {inside} in the session"));
+    list()?.into_iter().find(|p| p.inside == inside).ok_or_else(gone)
+}
+
+/// Reads /proc/PID/status; none for a process that is in no pid namespace below ours.
+fn parse_status(outside: u32, status: &str) -> Option<Process> {
+    let field = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')).map(str::trim);
+    let numbers: Vec<u32> = field("NSpid")?.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let [_, inside, ..] = numbers[..] else { return None };
+    Some(Process {
+        outside,
+        inside,
+        threads: field("Threads")?.parse().ok()?,
+        name: field("Name")?.to_owned(),
+        tracer: field("TracerPid")?.parse().ok()?,
+        state: field("State")?.chars().next()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_processes_of_a_namespace_below_are_the_sessions() {
+        let status = "Name:\txterm\nState:\tS (sleeping)\nTracerPid:\t0\nThreads:\t3\nNSpid:\t812\t14\n";
+        let process = parse_status(812, status).unwrap();
+        assert_eq!((process.inside, process.threads, process.name.as_str()), (14, 3, "xterm"));
+        assert_eq!(parse_status(812, &status.replace("812\t14", "812")), None);
+    }
+}

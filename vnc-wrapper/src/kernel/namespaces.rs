@@ -1,0 +1,31 @@
+//! Making and joining namespaces (namespaces(7)).
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+
+/// The namespaces that every session has of its own. Its cgroup namespace is the wrapper's own one, because CRIU would
+/// restore the session into that one anyway.
+pub fn of_a_session() -> CloneFlags {
+    CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+}
+
+/// The time namespace, which nix does not name.
+pub const CLONE_NEWTIME: i32 = 0x80;
+
+/// Joins `which` namespaces of the process that `pidfd` refers to, all at once (setns(2)).
+///
+/// # Errors
+/// When the process is gone or the kernel refuses.
+pub fn join(pidfd: &OwnedFd, which: i32) -> io::Result<()> {
+    // SAFETY: setns(2) takes numbers only; the descriptor is open for as long as it is borrowed.
+    Errno::result(unsafe { libc::setns(pidfd.as_raw_fd(), which) })?;
+    Ok(())
+}

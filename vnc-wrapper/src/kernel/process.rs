@@ -1,0 +1,102 @@
+//! Forking, ending and watching processes.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// The two sides of a [`fork`].
+pub enum Fork {
+    /// In the parent, with the child's pid.
+    Parent(u32),
+    /// In the child.
+    Child,
+}
+
+/// Forks this process.
+///
+/// # Errors
+/// When the kernel refuses, or when this process has more than one thread: the child could then wait for ever for a lock
+/// that a thread which it does not have holds.
+pub fn fork() -> io::Result<Fork> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads != 1 {
+        return Err(io::Error::other(format!("fork with {threads} threads")));
+    }
+    // SAFETY: this process has one thread, so the child may do whatever the parent may.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Child => Ok(Fork::Child),
+        nix::unistd::ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw().unsigned_abs())),
+    }
+}
+
+/// Ends this process at once, without exit handlers.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit(2) takes a number and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// A handle on process `pid` that cannot come to mean another process.
+///
+/// # Errors
+/// When there is no such process.
+pub fn open(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Sends SIGKILL; a process that is gone already is no error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn kill(pidfd: &OwnedFd) -> io::Result<()> {
+    send(pidfd, Signal::KILL)
+}
+
+/// Sends SIGTERM; a process that is gone already is no error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn terminate(pidfd: &OwnedFd) -> io::Result<()> {
+    send(pidfd, Signal::TERM)
+}
+
+fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match rustix::process::pidfd_send_signal(pidfd, signal) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Makes this process the leader of a session of its own (setsid(2)).
+///
+/// # Errors
+/// When it leads a process group already.
+pub fn lead_session() -> io::Result<()> {
+    rustix::process::setsid()?;
+    Ok(())
+}
+
+/// Closes every descriptor from `first` on (close_range(2)).
+pub fn close_from(first: u32) {
+    // SAFETY: only called between fork and exec, where no value that owns one of these descriptors is used again.
+    unsafe { libc::close_range(first, u32::MAX, 0) };
+}
+
+/// Marks every descriptor from `first` on to be closed by exec.
+pub fn close_on_exec_from(first: u32) {
+    let flag = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
+    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC closes nothing now.
+    unsafe { libc::close_range(first, u32::MAX, flag) };
+}
+
+/// Gives `signal` its default action.
+///
+/// # Errors
+/// When it has none that can be set.
+pub fn default_action(signal: nix::sys::signal::Signal) -> io::Result<()> {
+    // SAFETY: SIG_DFL installs no handler of ours.
+    unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }?;
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! The two passes over a layer.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, linkat, openat, unlinkat};
+
+use super::{LayerError, entry};
+use crate::kernel::file_range;
+
+/// Set from elsewhere to end the first pass early.
+pub type Cancelled = AtomicBool;
+
+/// A change this close to the start of the first pass may share its ctime with a later one: the kernel stamps files with
+/// a clock that moves once a tick, of 10 ms at most (`ktime_get_coarse_real_ts64`).
+const CLOCK_TICK: Duration = Duration::from_millis(20);
+
+/// What tells whether an entry is still what was copied. The ctime cannot be set by programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    mode: u32,
+    size: i64,
+    ctime: (i64, u64),
+}
+
+impl Stamp {
+    fn of(stat: &Stat) -> Self {
+        Self { inode: stat.st_ino, mode: stat.st_mode, size: stat.st_size, ctime: (stat.st_ctime, stat.st_ctime_nsec) }
+    }
+}
+
+/// A copy of a layer in the making.
+#[derive(Debug)]
+pub struct Capture {
+    source: OwnedFd,
+    target: OwnedFd,
+    stamps: HashMap<PathBuf, Stamp>,
+    /// Stamps with a ctime from here on say nothing.
+    unsure_from: (i64, u64),
+}
+
+/// Copies the layer `source`, which nothing changes, to the new directory `target`.
+///
+/// # Errors
+/// The first entry that could not be copied.
+pub fn copy_whole(source: &Path, target: &Path) -> Result<(), LayerError> {
+    let mut capture = Capture::new(source, target)?;
+    capture.pass(Pass::Only)
+}
+
+#[derive(Clone, Copy)]
+enum Pass<'a> {
+    /// Nothing changes meanwhile; nothing comes after.
+    Only,
+    /// The session runs: what vanishes or changes meanwhile is left to the second pass.
+    First(&'a Cancelled),
+    /// The session is frozen: everything counts.
+    Second,
+}
+
+impl Capture {
+    /// Opens the layer and makes the directory for its copy.
+    ///
+    /// # Errors
+    /// When either cannot be done.
+    pub fn new(source: &Path, target: &Path) -> Result<Self, LayerError> {
+        std::fs::create_dir(target).map_err(at("make the copy", target))?;
+        let open = |path: &Path| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|e| at("open", path)(e.into()))
+        };
+        Ok(Self { source: open(source)?, target: open(target)?, stamps: HashMap::new(), unsure_from: (0, 0) })
+    }
+
+    /// Copies what is there now, while the session runs.
+    ///
+    /// # Errors
+    /// [`LayerError::Cancelled`], or the first entry that could not be copied for another reason than a change.
+    pub fn precopy(&mut self, cancelled: &Cancelled) -> Result<(), LayerError> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(CLOCK_TICK);
+        self.unsure_from = (since_epoch.as_secs().cast_signed(), u64::from(since_epoch.subsec_nanos()));
+        self.pass(Pass::First(cancelled))
+    }
+
+    /// Copies what changed since [`Capture::precopy`], while the session is frozen. Returns the copy's bytes.
+    ///
+    /// # Errors
+    /// The first entry that could not be copied.
+    pub fn finish(&mut self) -> Result<(), LayerError> {
+        self.pass(Pass::Second)
+    }
+
+    fn pass(&mut self, pass: Pass<'_>) -> Result<(), LayerError> {
+        let root = Path::new("");
+        let source = self.source.try_clone().map_err(at("open", root))?;
+        let target = self.target.try_clone().map_err(at("open", root))?;
+        let mut links = HashMap::new();
+        self.directory(&source, &target, root, pass, &mut links)?;
+        let stat = entry::stat(source.as_fd(), c".").map_err(at("read", root))?;
+        entry::copy_metadata(source.as_fd(), target.as_fd(), c".", &stat).map_err(at("copy", root))
+    }
+
+    fn directory(
+        &mut self,
+        source: &OwnedFd,
+        target: &OwnedFd,
+        path: &Path,
+        pass: Pass<'_>,
+        links: &mut HashMap<u64, PathBuf>,
+    ) -> Result<(), LayerError> {
+        let names = names(source.as_fd()).map_err(at("list", path))?;
+        if matches!(pass, Pass::Second) {
+            self.remove_vanished(target, path, &names)?;
+        }
+        for name in names {
+            let path = path.join(OsStr::from_bytes(name.to_bytes()));
+            if let Pass::First(cancelled) = pass
+                && cancelled.load(Ordering::Relaxed)
+            {
+                return Err(LayerError::Cancelled);
+            }
+            match self.entry(source.as_fd(), target.as_fd(), &name, &path, pass, links) {
+                Err(LayerError::Io { source, .. }) if matches!(pass, Pass::First(_)) && is_change(&source) => {
+                    // Whatever it has become is copied by the second pass, onto nothing.
+                    self.stamps.remove(&path);
+                    remove(target.as_fd(), &name).map_err(at("remove the copy of", &path))?;
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        source: BorrowedFd<'_>,
+        target: BorrowedFd<'_>,
+        name: &CStr,
+        path: &Path,
+        pass: Pass<'_>,
+        links: &mut HashMap<u64, PathBuf>,
+    ) -> Result<(), LayerError> {
+        let mut stat = entry::stat(source, name).map_err(at("read", path))?;
+        let known = self.stamps.get(path).copied();
+        if entry::kind(&stat) == FileType::Directory {
+            if known.is_none_or(|stamp| FileType::from_raw_mode(stamp.mode) != FileType::Directory) {
+                remove(target, name).map_err(at("remove the copy of", path))?;
+                entry::make_directory(target, name).map_err(at("copy", path))?;
+            }
+            self.stamps.insert(path.to_owned(), Stamp::of(&stat));
+            let below = entry::open_directory(source, name).map_err(at("open", path))?;
+            let copy = entry::open_directory(target, name).map_err(at("open the copy of", path))?;
+            self.directory(&below, &copy, path, pass, links)?;
+            return entry::copy_metadata(source, target, name, &stat).map_err(at("copy", path));
+        }
+        if stat.st_nlink > 1 {
+            if let Some(first) = links.get(&stat.st_ino) {
+                remove(target, name).map_err(at("remove the copy of", path))?;
+                self.stamps.insert(path.to_owned(), Stamp::of(&stat));
+                return linkat(&self.target, first, target, name, AtFlags::empty())
+                    .map_err(|e| at("link", path)(e.into()));
+            }
+            links.insert(stat.st_ino, path.to_owned());
+        }
+        if matches!(pass, Pass::Second) && known == Some(Stamp::of(&stat)) && Stamp::of(&stat).ctime < self.unsure_from
+        {
+            return Ok(());
+        }
+        if matches!(pass, Pass::First(_)) && entry::kind(&stat) == FileType::RegularFile {
+            let file = entry::open_file(source, name).map_err(at("open", path))?;
+            file_range::write_back(&file).map_err(at("write back", path))?;
+            // Only a stamp taken after the write-back, and before the copy, tells of later changes.
+            stat = entry::stat(source, name).map_err(at("read", path))?;
+        }
+        if !matches!(pass, Pass::Only) {
+            remove(target, name).map_err(at("remove the copy of", path))?;
+            self.stamps.insert(path.to_owned(), Stamp::of(&stat));
+        }
+        entry::copy(source, target, name, &stat).map_err(at("copy", path))
+    }
+
+    fn remove_vanished(&mut self, target: &OwnedFd, path: &Path, present: &[CString]) -> Result<(), LayerError> {
+        let present: HashSet<&CStr> = present.iter().map(CString::as_c_str).collect();
+        for name in names(target.as_fd()).map_err(at("list the copy of", path))? {
+            if !present.contains(name.as_c_str()) {
+                let path = path.join(OsStr::from_bytes(name.to_bytes()));
+                remove(target.as_fd(), &name).map_err(at("remove the copy of", &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Errors that a change while reading explains.
+fn is_change(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ESTALE | libc::EEXIST)
+    )
+}
+
+fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LayerError {
+    let path = path.to_owned();
+    move |source| LayerError::Io { action, path, source }
+}
+
+/// Names in a directory but `.` and `..`.
+fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    // A fresh descriptor: reading moves the position of the one that is read through.
+    let directory = entry::open_directory(directory, c".")?;
+    for entry in Dir::new(directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Removes `name` and all below it; nothing there is no error.
+fn remove(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(rustix::io::Errno::ISDIR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let directory = entry::open_directory(parent, name)?;
+    for below in names(directory.as_fd())? {
+        remove(directory.as_fd(), &below)?;
+    }
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+#[cfg(test)]
+mod tests;
