@@ -1,0 +1,63 @@
+//! The connection to the wrapper of a running session.
+
+use std::path::Path;
+use std::time::Duration;
+
+use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_protocol::{Status, Wrapper1Proxy};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use zbus::{AuthMechanism, MatchRule, MessageStream};
+
+/// How long a wrapper may take to shake hands and say what it does.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// A live wrapper. Calls have no time limit: a save takes as long as it takes, and a dead wrapper ends the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    connection: zbus::Connection,
+    pub(crate) wrapper: Wrapper1Proxy<'static>,
+}
+
+impl Control {
+    /// Connects to the wrapper that serves `socket`, and asks what it is doing.
+    pub(crate) async fn connect(socket: &Path) -> Result<(Self, Status)> {
+        let failed = |reason: String| {
+            Error::new(ErrorKind::Failed, format!("cannot reach the wrapper at {}: {reason}", socket.display()))
+        };
+        let greeting = async {
+            let stream = UnixStream::connect(socket).await.map_err(|e| failed(e.to_string()))?;
+            let builder = zbus::connection::Builder::unix_stream(stream).p2p().auth_mechanism(AuthMechanism::Anonymous);
+            let connection = builder.build().await.map_err(|e| failed(e.to_string()))?;
+            // Without a bus nobody has a name; the proxy wants one all the same.
+            let wrapper = Wrapper1Proxy::new(&connection, "io.github.freezeframe.Wrapper1").await;
+            let wrapper = wrapper.map_err(|e| failed(e.to_string()))?;
+            let control = Self { connection, wrapper };
+            let status = control.status().await?;
+            Ok((control, status))
+        };
+        timeout(GREETING, greeting).await.map_err(|_| failed("it does not answer".to_owned()))?
+    }
+
+    /// What the wrapper is doing.
+    pub(crate) async fn status(&self) -> Result<Status> {
+        let text = self.wrapper.status().await?;
+        serde_json::from_str(&text)
+            .map_err(|e| Error::new(ErrorKind::Failed, format!("the wrapper's answer cannot be read: {e}")))
+    }
+
+    /// The `Progress` signals from now on. (A proxy's own stream asks a bus who the sender is, and here is no bus.)
+    pub(crate) async fn progress(&self) -> zbus::Result<MessageStream> {
+        let rule = MatchRule::builder()
+            .msg_type(zbus::message::Type::Signal)
+            .interface("io.github.freezeframe.Wrapper1")?
+            .member("Progress")?
+            .build();
+        MessageStream::for_match_rule(rule, &self.connection, None).await
+    }
+
+    /// Answers once the wrapper is gone.
+    pub(crate) async fn closed(&self) {
+        self.connection.closed().await;
+    }
+}

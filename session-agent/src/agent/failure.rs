@@ -1,0 +1,74 @@
+//! Errors of the store and of wrappers, as errors of the API.
+
+use std::io;
+
+use freezeframe_api::{Error, ErrorKind};
+use freezeframe_protocol::Failure;
+use freezeframe_store as store;
+
+/// An error of the store, with what to do.
+pub(crate) fn of_store(error: &store::Error) -> Error {
+    let text = error.to_string();
+    match error {
+        store::Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Error::new(ErrorKind::NoSpace, text).hint("Make room on that disk and try again.")
+        }
+        store::Error::Io { source, .. } if source.kind() == io::ErrorKind::QuotaExceeded => {
+            Error::new(ErrorKind::NoSpace, text).hint("Make room within your quota and try again.")
+        }
+        store::Error::Io { .. } => Error::new(ErrorKind::Failed, text),
+        store::Error::Damaged { .. } => Error::new(ErrorKind::Damaged, text),
+        store::Error::TooNew { .. } => Error::new(ErrorKind::Damaged, text).hint("Update Freezeframe."),
+        store::Error::NotFound { .. } => Error::new(ErrorKind::NotFound, text),
+        store::Error::Ambiguous { .. } | store::Error::BadName { .. } => Error::new(ErrorKind::InvalidArgument, text),
+        store::Error::Exists { .. } => Error::new(ErrorKind::Exists, text),
+    }
+}
+
+/// What a verb of the wrapper says when it fails.
+pub(crate) fn of_wrapper(failure: Failure) -> Error {
+    Error { kind: ErrorKind::from_name(&failure.name), message: failure.message, hint: failure.hint }
+}
+
+/// What a call of a running wrapper answers; a broken connection means that it died.
+pub(crate) fn of_call(error: &zbus::Error, session: &str) -> Error {
+    let error = Error::from_bus(error);
+    if error.kind != ErrorKind::Unreachable {
+        return error;
+    }
+    wrapper_died(session)
+}
+
+/// The wrapper of that session is not there any more.
+pub(crate) fn wrapper_died(session: &str) -> Error {
+    Error::new(ErrorKind::Failed, format!("the process that runs session {session:?} ended unexpectedly"))
+        .hint("`sessionctl list` shows whether the session is left; the agent's log says more.")
+}
+
+#[cfg(test)]
+mod tests {
+    use freezeframe_protocol::error_name;
+
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_protocol_are_those_of_the_api() {
+        assert_eq!(freezeframe_protocol::ERROR_PREFIX, freezeframe_api::error::PREFIX);
+        for name in [
+            error_name::INVALID_ARGUMENT,
+            error_name::NOT_FOUND,
+            error_name::EXISTS,
+            error_name::REFUSED,
+            error_name::NEEDS_ROOT,
+            error_name::MACHINE_LACKS,
+            error_name::BUSY,
+            error_name::CANCELLED,
+            error_name::DAMAGED,
+            error_name::NO_SPACE,
+            error_name::FAILED,
+            error_name::NOT_AVAILABLE,
+        ] {
+            assert_eq!(ErrorKind::from_name(name).name(), name);
+        }
+    }
+}

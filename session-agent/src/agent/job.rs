@@ -1,0 +1,220 @@
+//! Jobs: what takes long, as an object that can be watched and cancelled.
+//!
+//! A finished job stays for a minute, so that a client that subscribes late can still read how it ended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use freezeframe_api::records::JobFailure;
+use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result, names};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+use zbus::object_server::SignalEmitter;
+use zbus::zvariant::OwnedObjectPath;
+
+use super::Agent;
+use super::control::Control;
+
+/// How long a finished job stays.
+const AFTERLIFE: Duration = Duration::from_secs(60);
+
+/// How a job can be cancelled.
+#[derive(Debug)]
+pub(crate) enum Cancel {
+    /// Not at all.
+    No,
+    /// Until the wrapper freezes the session.
+    Save(Control),
+    /// Until its verb is done.
+    Verb,
+}
+
+#[derive(Debug)]
+struct Progress {
+    stage: String,
+    fraction: f64,
+    state: &'static str,
+    result: Dict,
+}
+
+/// One job: the handle for whoever does it, and its D-Bus object.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: zbus::Connection,
+    path: OwnedObjectPath,
+    kind: &'static str,
+    cancel: Cancel,
+    asked: Notify,
+    progress: Mutex<Progress>,
+}
+
+impl Agent {
+    /// Starts doing `work` in the background; answers its job object.
+    pub(crate) async fn job<R, F>(
+        self: &Arc<Self>,
+        kind: &'static str,
+        cancel: Cancel,
+        work: impl FnOnce(Job) -> F + Send + 'static,
+    ) -> Result<OwnedObjectPath>
+    where
+        R: Dictionary + Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        let path = names::job_path(self.lock().job());
+        let progress = Progress { stage: String::new(), fraction: -1.0, state: "running", result: Dict::new() };
+        let job = Job {
+            inner: Arc::new(Inner {
+                connection: self.connection.clone(),
+                path: path.clone(),
+                kind,
+                cancel,
+                asked: Notify::new(),
+                progress: Mutex::new(progress),
+            }),
+        };
+        self.connection.object_server().at(&path, job.clone()).await?;
+        let connection = self.connection.clone();
+        let gone = path.clone();
+        tokio::spawn(async move {
+            // A task of its own, so that a bug in it ends the job rather than leaving it running for ever.
+            let outcome = match tokio::spawn(work(job.clone())).await {
+                Ok(outcome) => outcome,
+                Err(bug) => Err(Error::new(ErrorKind::Failed, format!("the agent made a mistake: {bug}"))
+                    .hint("Please report this, with the agent's log.")),
+            };
+            job.finish(outcome.map(|r| r.to_dict())).await;
+            tokio::time::sleep(AFTERLIFE).await;
+            if let Err(error) = connection.object_server().remove::<Job, _>(&gone).await {
+                warn!(%error, "cannot remove a job");
+            }
+        });
+        Ok(path)
+    }
+}
+
+impl Job {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.inner.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn emitter(&self) -> zbus::Result<SignalEmitter<'_>> {
+        SignalEmitter::new(&self.inner.connection, &self.inner.path)
+    }
+
+    /// Tells what is being done, and how much of it is.
+    pub(crate) async fn progress(&self, stage: String, fraction: f64) {
+        let new_stage = {
+            let mut progress = self.lock();
+            progress.fraction = if fraction.is_finite() { fraction.min(1.0) } else { -1.0 };
+            let new = progress.stage != stage;
+            progress.stage = stage;
+            new
+        };
+        let told = async {
+            let emitter = self.emitter()?;
+            if new_stage {
+                self.stage_changed(&emitter).await?;
+            }
+            self.progress_changed(&emitter).await
+        };
+        if let Err(error) = told.await {
+            warn!(%error, "cannot tell of progress");
+        }
+    }
+
+    /// Answers when somebody asked to cancel it.
+    pub(crate) async fn cancel_asked(&self) {
+        self.inner.asked.notified().await;
+    }
+
+    async fn finish(&self, outcome: Result<Dict>) {
+        let kind = self.inner.kind;
+        let (state, result) = match outcome {
+            Ok(result) => ("done", result),
+            Err(error) => {
+                info!(job = kind, error = error.kind.name(), "{}", error.message);
+                let state = if error.kind == ErrorKind::Cancelled { "cancelled" } else { "failed" };
+                (state, JobFailure::from(error).to_dict())
+            }
+        };
+        {
+            let mut progress = self.lock();
+            progress.state = state;
+            progress.result.clone_from(&result);
+        }
+        let told = async {
+            let emitter = self.emitter()?;
+            self.state_changed(&emitter).await?;
+            self.result_changed(&emitter).await?;
+            Self::finished(&emitter, state, result).await
+        };
+        if let Err(error) = told.await {
+            warn!(%error, "cannot tell that a job ended");
+        }
+    }
+}
+
+/// Something that takes long. Subscribe to `Finished`, then read `State`: a finished job stays for a minute.
+#[zbus::interface(name = "io.github.freezeframe.Job1")]
+impl Job {
+    /// Cancels it, where that can still be done.
+    async fn cancel(&self) -> Result<()> {
+        if self.lock().state != "running" {
+            return Ok(());
+        }
+        let late = || Error::new(ErrorKind::Failed, format!("the {} cannot be cancelled any more", self.inner.kind));
+        match &self.inner.cancel {
+            Cancel::No => Err(Error::new(ErrorKind::NotAvailable, format!("a {} cannot be cancelled", self.inner.kind))),
+            Cancel::Verb => {
+                self.inner.asked.notify_one();
+                Ok(())
+            }
+            Cancel::Save(control) => {
+                if control.wrapper.cancel_save().await.map_err(|e| Error::from_bus(&e))? {
+                    Ok(())
+                } else {
+                    Err(late())
+                }
+            }
+        }
+    }
+
+    /// `start`, `save`, `resume`, `stop`, `execute`, `base-build`, `base-import` or `base-remove`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> &str {
+        self.inner.kind
+    }
+
+    /// What is being done, in a few words.
+    #[zbus(property)]
+    fn stage(&self) -> String {
+        self.lock().stage.clone()
+    }
+
+    /// 0 to 1 of the whole; below 0 when it is not known.
+    #[zbus(property, name = "Progress")]
+    fn progress_property(&self) -> f64 {
+        self.lock().fraction
+    }
+
+    /// `running`, `done`, `failed` or `cancelled`.
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.lock().state.to_owned()
+    }
+
+    /// The result; of a failed or cancelled job `name`, `message` and `hint` of the error.
+    #[zbus(property)]
+    fn result(&self) -> Dict {
+        self.lock().result.clone()
+    }
+
+    /// It ended, as `State` and `Result` say.
+    #[zbus(signal)]
+    async fn finished(emitter: &SignalEmitter<'_>, state: &str, result: Dict) -> zbus::Result<()>;
+}

@@ -1,0 +1,104 @@
+//! The object at the root: `Manager1`. It decodes, calls and maps errors.
+
+use std::sync::Arc;
+
+use freezeframe_api::records::{BuildOptions, ImportOptions, NoOptions, StartOptions, TimelineFilter};
+use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result, names};
+use zbus::zvariant::{OwnedFd, OwnedObjectPath};
+
+use super::Agent;
+
+/// The D-Bus object.
+pub(crate) struct Manager(pub(crate) Arc<Agent>);
+
+/// The answer of verbs that a later release brings.
+pub(crate) fn not_available<T>(what: &str) -> Result<T> {
+    Err(Error::new(ErrorKind::NotAvailable, format!("{what} is not available yet"))
+        .hint("A later release of Freezeframe brings it."))
+}
+
+/// The agent as a whole. What takes long answers with the path of a `Job1`.
+#[zbus::interface(name = "io.github.freezeframe.Manager1")]
+impl Manager {
+    /// Starts a session. Options: name, base, size (WIDTHxHEIGHT), network (none or outbound). Result: session.
+    async fn start_session(&self, options: Dict) -> Result<OwnedObjectPath> {
+        self.0.start(StartOptions::from_options(&options)?).await
+    }
+
+    /// Builds a base from a recipe. Options: name. Result: base.
+    async fn build_base(&self, profile: String, options: Dict) -> Result<OwnedObjectPath> {
+        self.0.build_base(&profile, BuildOptions::from_options(&options)?).await
+    }
+
+    /// Imports a base from a tar (plain, gzip or zstd). Options: origin. Result: base.
+    async fn import_base(&self, name: String, tar: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
+        self.0.import_base(&name, tar, ImportOptions::from_options(&options)?).await
+    }
+
+    /// All bases: base, state, created, origin, bytes.
+    async fn list_bases(&self) -> Result<Vec<Dict>> {
+        Ok(self.0.bases()?.iter().map(Dictionary::to_dict).collect())
+    }
+
+    /// Removes a base that no session and no snapshot stands on. Result: base.
+    async fn remove_base(&self, name: String) -> Result<OwnedObjectPath> {
+        self.0.remove_base(&name).await
+    }
+
+    /// The session of that name, or whose name begins so; with an empty name the only running one.
+    async fn find_session(&self, name: String) -> Result<OwnedObjectPath> {
+        self.0.find_session(&name).await.map(|id| names::session_path(&id))
+    }
+
+    /// The snapshot of that id, or whose id begins so; `latest`, `yesterday` or `@{2 hours ago}`.
+    async fn find_snapshot(&self, name: String) -> Result<OwnedObjectPath> {
+        self.0.find_snapshot(&name).await.map(|id| names::snapshot_path(&id))
+    }
+
+    /// All sessions: session, state, base, size, network, started, parent. There are no options yet.
+    async fn list_sessions(&self, options: Dict) -> Result<Vec<Dict>> {
+        NoOptions::from_options(&options)?;
+        Ok(self.0.list().await.iter().map(Dictionary::to_dict).collect())
+    }
+
+    /// Snapshots in the order they were taken: snapshot, session, parent, created, label, state, pinned, raw_bytes,
+    /// own_bytes, pause_ms, windows. Options: session, search, deleted.
+    async fn timeline(&self, filter: Dict) -> Result<Vec<Dict>> {
+        let filter = TimelineFilter::from_options(&filter)?;
+        Ok(self.0.timeline(&filter).await?.iter().map(Dictionary::to_dict).collect())
+    }
+
+    /// What this machine has and lacks: name, ok, needed_for, found, remedy.
+    async fn doctor(&self) -> Result<Vec<Dict>> {
+        Ok(self.0.doctor().await?.iter().map(Dictionary::to_dict).collect())
+    }
+
+    /// Imports a snapshot. Not available yet.
+    async fn import_snapshot(&self, file: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
+        drop(file);
+        NoOptions::from_options(&options)?;
+        not_available("importing snapshots")
+    }
+
+    /// Checks every snapshot. Not available yet.
+    async fn verify(&self) -> Result<OwnedObjectPath> {
+        not_available("verifying snapshots")
+    }
+
+    /// Takes away what no snapshot needs. Not available yet.
+    async fn collect_garbage(&self) -> Result<OwnedObjectPath> {
+        not_available("collecting garbage")
+    }
+
+    /// The agent's release.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// The engine that saves and resumes.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn engine(&self) -> &str {
+        "criu"
+    }
+}

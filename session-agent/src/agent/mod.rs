@@ -1,0 +1,185 @@
+//! The agent: a D-Bus service that owns the name, decides, remembers and starts wrappers.
+//!
+//! [`Agent::run_with_connection`] takes the connection and the directories, so that a whole agent runs inside a test.
+//! The D-Bus objects ([`manager`], [`session`], [`snapshot`], [`job`]) only decode, call and map errors; what is done is
+//! in [`ops`], what is remembered in [`state`]. An agent that ends, in whatever way, leaves its sessions running, and
+//! the next one finds them.
+
+mod control;
+mod failure;
+mod job;
+mod manager;
+mod ops;
+mod session;
+mod sessions;
+mod snapshot;
+mod state;
+mod timeline;
+mod verb;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use freezeframe_api::names::{BUS_NAME, ROOT};
+use freezeframe_api::records::{SessionRow, SnapshotRow, TimelineFilter};
+use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_store::Store;
+use jiff::Zoned;
+use tracing::info;
+use zbus::fdo::RequestNameFlags;
+
+use crate::config::Config;
+use crate::dirs::Directories;
+use crate::programs::Programs;
+use crate::rules::{find, rows};
+use state::{Phase, State};
+
+/// How long a new agent waits for the one before it to be gone.
+const SUCCESSION: Duration = Duration::from_secs(3);
+
+/// What an agent needs besides a connection.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The user's directories.
+    pub dirs: Directories,
+    /// Where our other programs are.
+    pub programs: Programs,
+    /// The configuration.
+    pub config: Config,
+    /// Whether the engine may be used, which needs root.
+    pub root: bool,
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    connection: zbus::Connection,
+    store: Store,
+    dirs: Directories,
+    programs: Programs,
+    config: Config,
+    root: bool,
+    state: Mutex<State>,
+    scanning: tokio::sync::Mutex<()>,
+    _data_lock: File,
+}
+
+impl Agent {
+    /// Finds the sessions and snapshots that are there, serves the objects, and takes the name.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, or another agent has the name or the data directory.
+    pub async fn run_with_connection(connection: zbus::Connection, setup: Setup) -> Result<Arc<Self>> {
+        let Setup { dirs, programs, config, root } = setup;
+        let owner = zbus::fdo::DBusProxy::new(&connection).await?;
+        let name = zbus::names::BusName::try_from(BUS_NAME).map_err(zbus::Error::from)?;
+        if owner.name_has_owner(name).await? {
+            return Err(name_taken());
+        }
+        dirs.make_runtime_own()?;
+        let store = Store::open(&dirs.data).map_err(|e| failure::of_store(&e))?;
+        let data_lock = lock_data(&dirs).await?;
+        let agent = Arc::new(Self {
+            connection,
+            store,
+            dirs,
+            programs,
+            config,
+            root,
+            state: Mutex::default(),
+            scanning: tokio::sync::Mutex::new(()),
+            _data_lock: data_lock,
+        });
+        let server = agent.connection.object_server();
+        server.at(ROOT, zbus::fdo::ObjectManager).await?;
+        server.at(ROOT, manager::Manager(agent.clone())).await?;
+        agent.watch_snapshots()?;
+        agent.rescan().await?;
+        agent.discover().await?;
+        match agent.connection.request_name_with_flags(BUS_NAME, RequestNameFlags::DoNotQueue.into()).await {
+            Ok(_) => {}
+            Err(zbus::Error::NameTaken) => return Err(name_taken()),
+            Err(error) => return Err(error.into()),
+        }
+        info!(data = %agent.dirs.data.display(), root, "ready");
+        Ok(agent)
+    }
+
+    /// Answers when the bus is gone.
+    pub async fn bus_closed(&self) {
+        self.connection.closed().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while holding it; if it did, what it guards is still the best that is known.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All sessions.
+    async fn list(self: &Arc<Self>) -> Vec<SessionRow> {
+        self.look_again().await;
+        let state = self.lock();
+        state.sessions.values().map(|s| rows::session_row(&s.record, s.phase.word())).collect()
+    }
+
+    /// Snapshots in the order they were taken, damaged ones last.
+    async fn timeline(self: &Arc<Self>, filter: &TimelineFilter) -> Result<Vec<SnapshotRow>> {
+        self.rescan().await?;
+        let mut rows: Vec<SnapshotRow> =
+            self.lock().snapshots.values().map(rows::Snapshot::row).filter(|r| rows::passes(filter, r)).collect();
+        rows.sort_by(|a, b| (a.created.is_empty(), &a.created).cmp(&(b.created.is_empty(), &b.created)));
+        Ok(rows)
+    }
+
+    async fn find_session(self: &Arc<Self>, spec: &str) -> Result<String> {
+        self.look_again().await;
+        let state = self.lock();
+        let all: Vec<(String, bool)> =
+            state.sessions.iter().map(|(id, s)| (id.clone(), s.phase != Phase::Crashed)).collect();
+        find::session(spec, &all)
+    }
+
+    async fn find_snapshot(self: &Arc<Self>, spec: &str) -> Result<String> {
+        self.rescan().await?;
+        let candidate = |s: &rows::Snapshot| find::Candidate {
+            id: s.id.clone(),
+            created: s.manifest.as_ref().ok().map(|m| m.created),
+            deleted: s.marks.deleted.is_some(),
+        };
+        let all: Vec<find::Candidate> = self.lock().snapshots.values().map(candidate).collect();
+        find::snapshot(spec, &all, &Zoned::now())
+    }
+}
+
+fn name_taken() -> Error {
+    Error::new(ErrorKind::Exists, format!("another agent has the name {BUS_NAME} on this bus"))
+        .hint("One agent per user is enough; end that one first if you want this one.")
+}
+
+/// Two agents on different buses must not decide over the same sessions.
+async fn lock_data(dirs: &Directories) -> Result<File> {
+    let path = dirs.data.join(".agent.lock");
+    let failed =
+        |reason: String| Error::new(ErrorKind::Failed, format!("cannot lock {}: {reason}", path.display()));
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(|e| failed(e.to_string()))?;
+    let deadline = tokio::time::Instant::now() + SUCCESSION;
+    loop {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Error::new(
+                    ErrorKind::Exists,
+                    format!("another agent, on another bus, uses {}", dirs.data.display()),
+                )
+                .hint("End that one first, or use its bus (DBUS_SESSION_BUS_ADDRESS)."));
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        }
+    }
+}

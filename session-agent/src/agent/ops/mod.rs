@@ -1,0 +1,8 @@
+//! What the agent does, one file per verb. Everything that can be checked is checked before a job is made.
+
+mod base;
+mod exec;
+mod launch;
+mod resume;
+mod save;
+mod stop;

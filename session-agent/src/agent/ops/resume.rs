@@ -1,0 +1,150 @@
+//! Resuming a snapshot, beside or in the place of the session that it was taken of.
+//!
+//! Nothing the user had is lost by it: a running session of the same lineage is saved and stopped first, in one go, and
+//! only after all that can be checked was checked.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use freezeframe_api::records::{ResumeOptions, Resumed};
+use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_store::record::Record;
+use freezeframe_store::{Manifest, SessionId, SessionRecord};
+use jiff::Timestamp;
+use zbus::zvariant::OwnedObjectPath;
+
+use super::launch::Reservation;
+use crate::agent::job::Cancel;
+use crate::agent::sessions::Operation;
+use crate::agent::state::Phase;
+use crate::agent::{Agent, failure};
+use crate::rules::names;
+
+/// Keeps a lineage for the one session that takes the place of others.
+#[derive(Debug)]
+struct Succession {
+    agent: Arc<Agent>,
+    lineage: String,
+}
+
+impl Drop for Succession {
+    fn drop(&mut self) {
+        self.agent.lock().resuming.remove(&self.lineage);
+    }
+}
+
+impl Agent {
+    /// Resumes a snapshot.
+    pub(crate) async fn resume(self: &Arc<Self>, id: &str, options: ResumeOptions) -> Result<OwnedObjectPath> {
+        let began = Instant::now();
+        self.need_root("resuming")?;
+        let manifest = self.resumable(id)?;
+        self.programs.wrapper()?;
+        let (reservation, replaced, succession) = self.make_room(&manifest, &options)?;
+        for operation in &replaced {
+            self.tell_state(operation.id.as_str()).await;
+        }
+        let record = SessionRecord {
+            format: SessionRecord::FORMAT,
+            id: reservation.id.clone(),
+            base: manifest.base,
+            base_identity: manifest.base_identity,
+            width: manifest.width,
+            height: manifest.height,
+            network: manifest.network,
+            started: Timestamp::now(),
+            parent: Some(manifest.id.clone()),
+            lineage: manifest.lineage,
+            last_snapshot: Some(manifest.id.clone()),
+        };
+        let (agent, snapshot) = (self.clone(), manifest.id);
+        self.job("resume", Cancel::No, move |job| async move {
+            let label = format!("before resuming {snapshot}");
+            let mut kept = Vec::new();
+            for operation in replaced {
+                job.progress(format!("Saving {}", operation.id), -1.0).await;
+                let saved = agent.save_now(&operation, &label, true, &job).await;
+                let saved = saved.map_err(|e| e.context("the running session could not be saved, and goes on"))?;
+                kept.push(saved.snapshot);
+            }
+            let launched = agent.launch(reservation, record, Some(&snapshot), &job).await;
+            drop(succession);
+            let session = launched.map_err(|error| remind(error, &kept))?;
+            let resume_ms = began.elapsed().as_secs_f64() * 1e3;
+            Ok(Resumed { session, snapshot: snapshot.to_string(), resume_ms })
+        })
+        .await
+    }
+
+    /// The manifest, if the snapshot is whole and its base the very one that it was taken on.
+    fn resumable(&self, id: &str) -> Result<Manifest> {
+        let snapshot = self.snapshot(id)?;
+        if snapshot.marks.deleted.is_some() {
+            return Err(Error::new(ErrorKind::NotFound, format!("snapshot {id} was deleted"))
+                .hint(format!("Take it back first: sessionctl undelete {id}")));
+        }
+        let manifest = snapshot.manifest.map_err(|damage| Error::new(ErrorKind::Damaged, damage))?;
+        let base = match self.store.base(&manifest.base) {
+            Ok(base) => base,
+            Err(error) => {
+                let error = failure::of_store(&error).context(&format!("snapshot {id} cannot be resumed"));
+                return Err(error.hint("A snapshot needs the very base that it was taken on."));
+            }
+        };
+        if base.identity != manifest.base_identity {
+            let text = format!("snapshot {id} cannot be resumed: base {:?} was made anew since", manifest.base);
+            return Err(Error::new(ErrorKind::NotFound, text)
+                .hint("A snapshot needs the very base that it was taken on; bring that one back."));
+        }
+        Ok(manifest)
+    }
+
+    /// In one step: finds the sessions to be replaced and begins with them, and keeps the name and the lineage.
+    fn make_room(
+        self: &Arc<Self>,
+        manifest: &Manifest,
+        options: &ResumeOptions,
+    ) -> Result<(Reservation, Vec<Operation>, Option<Succession>)> {
+        let busy = |text: String| {
+            Error::new(ErrorKind::Busy, text).hint("Wait until that is done and try again, or use --alongside.")
+        };
+        let mut begun = Vec::new();
+        let mut state = self.lock();
+        if state.bases.contains(&manifest.base) {
+            return Err(busy(format!("base {:?} is being changed just now", manifest.base)));
+        }
+        let replaced = if options.alongside { Vec::new() } else { state.of_lineage(&manifest.lineage) };
+        if !options.alongside && state.resuming.contains(&manifest.lineage) {
+            return Err(busy(format!("another snapshot of {:?} is being resumed", manifest.session.as_str())));
+        }
+        for id in &replaced {
+            state.session(id)?.phase.begin(id, Phase::Saving)?;
+        }
+        let taken = |name: &str| !replaced.iter().any(|r| r == name) && self.name_taken(&state, name);
+        let id: SessionId = match &options.name {
+            Some(name) => names::asked_for(name, taken)?,
+            None => names::first_free(&manifest.session, taken),
+        };
+        for replaced in replaced {
+            let serial = state.begin(&replaced, Phase::Saving)?;
+            begun.push((SessionId::new(replaced).map_err(|e| failure::of_store(&e))?, serial));
+        }
+        let reservation = Reservation::keep(self, &mut state, id);
+        let succession = (!options.alongside).then(|| {
+            state.resuming.insert(manifest.lineage.clone());
+            Succession { agent: self.clone(), lineage: manifest.lineage.clone() }
+        });
+        drop(state);
+        let begun = begun.into_iter().map(|(id, serial)| Operation::new(self, id, serial)).collect();
+        Ok((reservation, begun, succession))
+    }
+}
+
+/// Tells, beside the failure, where the work of the replaced sessions is.
+fn remind(error: Error, kept: &[String]) -> Error {
+    if kept.is_empty() {
+        return error;
+    }
+    let text = format!("{}; what ran before is saved as {}", error.message, kept.join(", "));
+    Error { message: text, ..error }
+}

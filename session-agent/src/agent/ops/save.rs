@@ -1,0 +1,118 @@
+//! Saving a session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freezeframe_api::records::{SaveOptions, Saved};
+use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_protocol as protocol;
+use freezeframe_store::{Manifest, SnapshotId};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+use tracing::{info, warn};
+use zbus::zvariant::OwnedObjectPath;
+
+use crate::agent::job::{Cancel, Job};
+use crate::agent::sessions::Operation;
+use crate::agent::state::Phase;
+use crate::agent::{Agent, failure};
+use crate::rules::names::check_label;
+
+/// How long a wrapper may take to clear away a session that it was told to end.
+const CLEARING: Duration = Duration::from_secs(60);
+
+impl Agent {
+    /// Says at once, before anything is touched, that this engine needs root.
+    pub(super) fn need_root(&self, verb: &str) -> Result<()> {
+        if self.root {
+            return Ok(());
+        }
+        let text = format!("{verb} needs root for as long as CRIU is the engine; the session was not touched");
+        Err(Error::new(ErrorKind::NeedsRoot, text)
+            .hint("Run the agent and the session as root: sudo sessionctl start, then sudo sessionctl save"))
+    }
+
+    /// Saves a session.
+    pub(crate) async fn save(self: &Arc<Self>, id: &str, options: SaveOptions) -> Result<OwnedObjectPath> {
+        self.need_root("saving")?;
+        let label = options.label.unwrap_or_default();
+        check_label(&label)?;
+        let operation = self.begin(id, Phase::Saving).await?;
+        let control = operation.control()?;
+        let agent = self.clone();
+        self.job("save", Cancel::Save(control), move |job| async move {
+            agent.save_now(&operation, &label, options.stop, &job).await
+        })
+        .await
+    }
+
+    /// Saves within an operation. With `stop` the session has ended when this answers.
+    pub(super) async fn save_now(
+        self: &Arc<Self>,
+        operation: &Operation,
+        label: &str,
+        stop: bool,
+        job: &Job,
+    ) -> Result<Saved> {
+        let id = operation.id.as_str();
+        let control = operation.control()?;
+        let snapshot = SnapshotId::random();
+        let options = protocol::SaveOptions { snapshot: snapshot.to_string(), label: label.to_owned(), stop };
+        let options = encode(&options)?;
+        let mut progress = control.progress().await.map_err(|e| failure::of_call(&e, id))?;
+        let answer = control.wrapper.save(&options);
+        tokio::pin!(answer);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer,
+                Some(Ok(signal)) = progress.next() => {
+                    if let Ok((stage, fraction)) = signal.body().deserialize::<(String, f64)>() {
+                        job.progress(stage, fraction).await;
+                    }
+                }
+                () = control.closed() => break Err(zbus::Error::InputOutput(Arc::new(
+                    std::io::ErrorKind::BrokenPipe.into(),
+                ))),
+            }
+        };
+        let manifest = match answer {
+            Ok(text) => serde_json::from_str::<Manifest>(&text)
+                .map_err(|e| Error::new(ErrorKind::Failed, format!("the wrapper's manifest cannot be read: {e}")))?,
+            // A wrapper that was killed after its commit, or left before its answer was read, has saved nevertheless.
+            Err(error) => match self.store.manifest(&snapshot) {
+                Ok(manifest) => manifest,
+                Err(_) => return Err(failure::of_call(&error, id)),
+            },
+        };
+        info!(session = id, snapshot = snapshot.as_str(), pause_ms = manifest.pause_ms, "saved");
+        self.rescan().await?;
+        if stop {
+            self.ended(operation, Phase::Stopping).await?;
+        }
+        Ok(Saved { snapshot: snapshot.to_string(), session: id.to_owned(), pause_ms: manifest.pause_ms })
+    }
+
+    /// Waits until a wrapper that was told to end its session is gone, and removes what it may have left.
+    pub(super) async fn ended(&self, operation: &Operation, phase: Phase) -> Result<()> {
+        operation.phase(phase).await;
+        if let Ok(control) = operation.control()
+            && timeout(CLEARING, control.closed()).await.is_err()
+        {
+            let text = format!("session {:?} does not end", operation.id.as_str());
+            return Err(Error::new(ErrorKind::Failed, text).hint("The agent's log says more."));
+        }
+        operation.forget_control();
+        if !operation.settle().await {
+            warn!(session = operation.id.as_str(), "its wrapper left something behind");
+            self.discard(&operation.id).await?;
+            operation.settle().await;
+        }
+        Ok(())
+    }
+}
+
+/// A record for the wrapper.
+pub(super) fn encode<T: serde::Serialize>(record: &T) -> Result<String> {
+    serde_json::to_string(record)
+        .map_err(|e| Error::new(ErrorKind::Failed, format!("options cannot be written as JSON: {e}")))
+}

@@ -1,0 +1,125 @@
+//! The snapshots: what is in the store, what is on the bus, and keeping both the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freezeframe_api::{Error, ErrorKind, Result, names};
+use freezeframe_store::manifest::Marks;
+use freezeframe_store::record::Record;
+use freezeframe_store::{SnapshotId, Store};
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+use zbus::object_server::SignalEmitter;
+
+use super::snapshot::SnapshotObject;
+use super::{Agent, failure};
+use crate::rules::rows::Snapshot;
+
+/// A commit makes several events; they are answered by one look.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+impl Agent {
+    /// Looks at the store again and tells what came and went.
+    pub(crate) async fn rescan(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.scanning.lock().await;
+        let store = self.store.clone();
+        let found = tokio::task::spawn_blocking(move || scan(&store))
+            .await
+            .map_err(|e| Error::new(ErrorKind::Failed, format!("looking at the snapshots failed: {e}")))??;
+        let (came, went) = {
+            let mut state = self.lock();
+            let came: Vec<String> = found.keys().filter(|id| !state.snapshots.contains_key(*id)).cloned().collect();
+            let went: Vec<String> = state.snapshots.keys().filter(|id| !found.contains_key(*id)).cloned().collect();
+            state.snapshots = found;
+            (came, went)
+        };
+        let server = self.connection.object_server();
+        for id in came {
+            info!(snapshot = id, "on the timeline");
+            server.at(names::snapshot_path(&id), SnapshotObject::new(self, &id)).await?;
+        }
+        for id in went {
+            server.remove::<SnapshotObject, _>(names::snapshot_path(&id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Watches the store for as long as the agent runs.
+    pub(crate) fn watch_snapshots(self: &Arc<Self>) -> Result<()> {
+        let failed = |e: &notify::Error| Error::new(ErrorKind::Failed, format!("cannot watch the snapshots: {e}"));
+        let (sender, mut events) = mpsc::channel(1);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a manifest makes an event too. A full channel already means "look".
+            if event.as_ref().map_or(true, |e| !e.kind.is_access()) {
+                let _ = sender.try_send(());
+            }
+        })
+        .map_err(|e| failed(&e))?;
+        watcher
+            .watch(&self.store.root().join("snapshots"), RecursiveMode::NonRecursive)
+            .map_err(|e| failed(&e))?;
+        let agent = self.clone();
+        tokio::spawn(async move {
+            let _keep = watcher;
+            while events.recv().await.is_some() {
+                tokio::time::sleep(DEBOUNCE).await;
+                while events.try_recv().is_ok() {}
+                if let Err(error) = agent.rescan().await {
+                    warn!(%error, "cannot look at the snapshots");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// What is known of a snapshot.
+    pub(crate) fn snapshot(&self, id: &str) -> Result<Snapshot> {
+        self.lock().snapshots.get(id).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("there is no snapshot {id:?}"))
+                .hint("`sessionctl timeline` shows the snapshots.")
+        })
+    }
+
+    /// Changes what the user says of a snapshot, on disk first.
+    pub(crate) async fn mark(&self, id: &str, change: impl FnOnce(&mut Marks)) -> Result<()> {
+        {
+            let _one_at_a_time = self.scanning.lock().await;
+            let mut marks = self.snapshot(id)?.marks;
+            change(&mut marks);
+            marks.format = Marks::FORMAT;
+            let snapshot = SnapshotId::new(id).map_err(|e| failure::of_store(&e))?;
+            self.store.write_marks(&snapshot, &marks).map_err(|e| failure::of_store(&e))?;
+            if let Some(known) = self.lock().snapshots.get_mut(id) {
+                known.marks = marks;
+            }
+        }
+        let path = names::snapshot_path(id);
+        let object = self.connection.object_server().interface::<_, SnapshotObject>(&path).await?;
+        let object = object.get().await;
+        let emitter = SignalEmitter::new(&self.connection, &path)?;
+        object.label_changed(&emitter).await?;
+        object.pinned_changed(&emitter).await?;
+        object.state_changed(&emitter).await?;
+        Ok(())
+    }
+}
+
+fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
+    let mut found = BTreeMap::new();
+    for listed in store.list_snapshots().map_err(|e| failure::of_store(&e))? {
+        let Ok(id) = SnapshotId::new(listed.name.clone()) else { continue };
+        let marks = store.marks(&id).unwrap_or_else(|error| {
+            warn!(%error, "marks are passed over");
+            Marks::default()
+        });
+        let manifest = match listed.record {
+            Ok(manifest) if manifest.id == id => Ok(manifest),
+            Ok(manifest) => Err(format!("its manifest is that of snapshot {}", manifest.id)),
+            Err(error) => Err(error.to_string()),
+        };
+        found.insert(listed.name.clone(), Snapshot { id: listed.name, manifest, marks });
+    }
+    Ok(found)
+}

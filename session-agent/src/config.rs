@@ -1,0 +1,64 @@
+//! `config.toml`: what a user may set. All of it is optional; a key that is not known is an error.
+
+use std::io;
+use std::path::Path;
+
+use freezeframe_api::{Error, ErrorKind, Result};
+use serde::Deserialize;
+
+use crate::rules::size::Size;
+
+/// The configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The base of a session that names none.
+    pub default_base: Option<String>,
+    /// The size of a session that names none, as `1280x800`.
+    pub default_size: Option<Size>,
+}
+
+impl Config {
+    /// Reads `file`; an absent one is an empty one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] names the file and the line or key.
+    pub fn read(file: &Path) -> Result<Self> {
+        let refused = |reason: String| {
+            Error::new(ErrorKind::InvalidArgument, format!("cannot use {}: {reason}", file.display()))
+                .hint("Known keys: default_base, default_size (as \"1280x800\").")
+        };
+        match std::fs::read_to_string(file) {
+            Ok(text) => toml::from_str(&text).map_err(|e| refused(e.to_string().trim_end().to_owned())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(refused(e.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::read(&file)
+    }
+
+    #[test]
+    fn an_absent_file_is_an_empty_one() {
+        assert_eq!(Config::read(Path::new("/nonexistent/config.toml")).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn keys_are_read_and_unknown_ones_named_with_the_file() {
+        let config = read("default_base = \"xfce\"\ndefault_size = \"1024x768\"\n").unwrap();
+        assert_eq!(config.default_size, Some(Size { width: 1024, height: 768 }));
+        let error = read("defualt_base = \"xfce\"\n").unwrap_err();
+        assert!(error.message.contains("defualt_base") && error.message.contains("config.toml"), "{error}");
+        let error = read("default_size = \"12x12\"\n").unwrap_err();
+        assert!(error.message.contains("320x200"), "{error}");
+    }
+}

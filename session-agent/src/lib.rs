@@ -1,0 +1,17 @@
+//! The control plane of Freezeframe: the agent (one per user) and `sessionctl`, its terminal face.
+//!
+//! - [`dirs`], [`programs`], [`config`], [`bus`]: where things are; what both programs must agree on;
+//! - [`rules`]: pure decisions: sizes, names, which base, which snapshot is meant, what a row of the timeline says;
+//! - [`agent`]: the D-Bus service. Its objects only decode, call and map errors;
+//! - [`cli`]: `sessionctl`, a plain D-Bus client that shares no state with the agent.
+//!
+//! Deliberately absent: namespaces, mounts, process images (the wrapper's), retention and tray (later issues), and
+//! unsafe code.
+
+pub mod agent;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod dirs;
+pub mod programs;
+pub mod rules;

@@ -1,0 +1,7 @@
+//! Pure decisions. Nothing here reads a clock, a file or a bus; what they need is passed in.
+
+pub mod find;
+pub mod names;
+pub mod rows;
+pub mod size;
+pub mod words;

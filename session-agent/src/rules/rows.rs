@@ -1,0 +1,188 @@
+//! Rows of the lists, made of the records on disk.
+
+use freezeframe_api::records::{
+    BaseRow, ClosedRow, SessionRow, SnapshotDetails, SnapshotRow, TimelineFilter, WindowRow,
+};
+use freezeframe_store::manifest::{Manifest, Marks};
+use freezeframe_store::{BaseRecord, SessionRecord};
+use jiff::Timestamp;
+
+use crate::rules::size::Size;
+
+/// A time as it travels: RFC 3339 in UTC with milliseconds.
+pub fn time(timestamp: Timestamp) -> String {
+    format!("{timestamp:.3}")
+}
+
+/// What is known of a snapshot that has a directory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Its id.
+    pub id: String,
+    /// Its manifest, or what is wrong with it.
+    pub manifest: Result<Manifest, String>,
+    /// What the user said of it.
+    pub marks: Marks,
+}
+
+impl Snapshot {
+    /// `whole`, `damaged` or `deleted`.
+    pub fn state(&self) -> &'static str {
+        match (&self.manifest, self.marks.deleted) {
+            (_, Some(_)) => "deleted",
+            (Ok(_), None) => "whole",
+            (Err(_), None) => "damaged",
+        }
+    }
+
+    /// Its line in the timeline.
+    pub fn row(&self) -> SnapshotRow {
+        let d = self.details();
+        SnapshotRow {
+            snapshot: d.snapshot,
+            session: d.session,
+            parent: d.parent,
+            created: d.created,
+            label: d.label,
+            state: d.state,
+            pinned: d.pinned,
+            raw_bytes: d.raw_bytes,
+            own_bytes: d.own_bytes,
+            pause_ms: d.pause_ms,
+            windows: d.windows,
+        }
+    }
+
+    /// All that is known of it.
+    pub fn details(&self) -> SnapshotDetails {
+        let of_marks = SnapshotDetails {
+            snapshot: self.id.clone(),
+            label: self.marks.label.clone().unwrap_or_default(),
+            state: self.state().to_owned(),
+            pinned: self.marks.pinned,
+            ..SnapshotDetails::default()
+        };
+        let m = match &self.manifest {
+            Ok(manifest) => manifest,
+            Err(damage) => return SnapshotDetails { damage: damage.clone(), ..of_marks },
+        };
+        SnapshotDetails {
+            session: m.session.to_string(),
+            parent: m.parent.as_ref().map(ToString::to_string),
+            created: time(m.created),
+            label: self.marks.label.clone().unwrap_or_else(|| m.label.clone()),
+            raw_bytes: m.raw_bytes(),
+            // The store keeps plain files: nothing is shared between snapshots yet.
+            own_bytes: m.raw_bytes(),
+            pause_ms: m.pause_ms,
+            freeze_ms: m.freeze_ms,
+            memory_bytes: m.memory_bytes,
+            layer_bytes: m.layer_bytes,
+            processes: m.processes,
+            threads: m.threads,
+            windows: m
+                .windows
+                .iter()
+                .map(|w| WindowRow { title: w.title.clone(), application: w.application.clone() })
+                .collect(),
+            closed: m
+                .closed
+                .iter()
+                .map(|c| ClosedRow { object: c.object.clone(), application: c.application.clone(), pid: c.pid })
+                .collect(),
+            base: m.base.clone(),
+            size: Size { width: m.width, height: m.height }.to_string(),
+            network: m.network.as_str().to_owned(),
+            engine: m.engine.clone(),
+            kernel: m.kernel.clone(),
+            ..of_marks
+        }
+    }
+}
+
+/// Whether `filter` lets the row through.
+pub fn passes(filter: &TimelineFilter, row: &SnapshotRow) -> bool {
+    if row.state == "deleted" && !filter.deleted {
+        return false;
+    }
+    if filter.session.as_ref().is_some_and(|s| *s != row.session) {
+        return false;
+    }
+    let Some(search) = &filter.search else { return true };
+    let mut text = format!("{}\n{}\n{}", row.label, row.session, row.snapshot).to_lowercase();
+    for window in &row.windows {
+        text.push_str(&format!("\n{}\n{}", window.title, window.application).to_lowercase());
+    }
+    search.to_lowercase().split_whitespace().all(|word| text.contains(word))
+}
+
+/// A session's line in the list.
+pub fn session_row(record: &SessionRecord, state: &str) -> SessionRow {
+    SessionRow {
+        session: record.id.to_string(),
+        state: state.to_owned(),
+        base: record.base.clone(),
+        size: Size { width: record.width, height: record.height }.to_string(),
+        network: record.network.as_str().to_owned(),
+        started: time(record.started),
+        parent: record.parent.as_ref().map(ToString::to_string),
+    }
+}
+
+/// A base's line in the list; none of its record when it is damaged.
+pub fn base_row(name: &str, record: Option<&BaseRecord>) -> BaseRow {
+    let Some(record) = record else {
+        return BaseRow { base: name.to_owned(), state: "damaged".to_owned(), ..BaseRow::default() };
+    };
+    BaseRow {
+        base: name.to_owned(),
+        state: "whole".to_owned(),
+        created: time(record.created),
+        origin: record.origin.clone(),
+        bytes: record.bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> SnapshotRow {
+        SnapshotRow {
+            snapshot: "0123456789ab".into(),
+            session: "desktop".into(),
+            label: "Before the Talk".into(),
+            state: "whole".into(),
+            windows: vec![WindowRow { title: "notes.txt".into(), application: "Mousepad".into() }],
+            ..SnapshotRow::default()
+        }
+    }
+
+    #[test]
+    fn times_have_milliseconds_and_are_utc() {
+        assert_eq!(time("2026-11-22T13:00:00.5+01:00".parse().unwrap()), "2026-11-22T12:00:00.500Z");
+    }
+
+    #[test]
+    fn a_search_finds_all_words_anywhere() {
+        let search = |text: &str| TimelineFilter { search: Some(text.into()), ..TimelineFilter::default() };
+        assert!(passes(&search("talk mousepad"), &row()));
+        assert!(passes(&search("NOTES"), &row()));
+        assert!(!passes(&search("talk firefox"), &row()));
+    }
+
+    #[test]
+    fn deleted_ones_are_left_out_unless_asked_for() {
+        let deleted = SnapshotRow { state: "deleted".into(), ..row() };
+        assert!(!passes(&TimelineFilter::default(), &deleted));
+        assert!(passes(&TimelineFilter { deleted: true, ..TimelineFilter::default() }, &deleted));
+        assert!(!passes(&TimelineFilter { session: Some("desk".into()), ..TimelineFilter::default() }, &row()));
+    }
+
+    #[test]
+    fn a_damaged_snapshot_says_what_is_wrong() {
+        let snapshot = Snapshot { id: "x".into(), manifest: Err("it is empty".into()), marks: Marks::default() };
+        assert_eq!(snapshot.details().damage, "it is empty");
+        assert_eq!(snapshot.row().state, "damaged");
+    }
+}
