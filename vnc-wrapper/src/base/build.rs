@@ -14,6 +14,7 @@ use super::partial::Partial;
 use super::recipe::Recipe;
 use super::unpack::{unpack, words_or_status};
 use super::{Error, Progress, Result};
+use crate::criu::provision::{self, CriuError};
 use crate::kernel::idmap::IdMap;
 
 /// What is to be built.
@@ -46,8 +47,18 @@ pub fn build(store: &Store, request: &BuildRequest, progress: Progress<'_>) -> R
     let environment = recipe.environment.into_iter().collect();
     let record = new_record(&name, origin, &map, &summary, recipe.desktop, environment);
     partial.commit(&record)?;
+    let mut warnings = warnings(&summary);
+    warnings.extend(engine(store, progress));
     progress("done", 1.0);
-    Ok(answer(&record, &warnings(&summary)))
+    Ok(answer(&record, &warnings))
+}
+
+/// Sees to it that sessions of the new base can be saved. The base is whole without that: an error is only a warning.
+fn engine(store: &Store, progress: Progress<'_>) -> Option<String> {
+    match provision::find_or_fetch(store.root(), progress) {
+        Ok(_) | Err(CriuError::NeedsRoot) => None,
+        Err(error) => Some(format!("its sessions cannot be saved yet: {error}")),
+    }
 }
 
 /// Runs mmdebstrap, a second time when the mirror is stale.
