@@ -1,0 +1,154 @@
+//! Verbs on snapshots.
+
+use std::fs::File;
+use std::path::Path;
+
+use freezeframe_api::records::{ResumeOptions, Resumed, SnapshotDetails, SnapshotRow, TimelineFilter};
+use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
+use jiff::Zoned;
+use serde_json::json;
+use zbus::zvariant::Fd;
+
+use super::find_snapshot;
+use crate::cli::args;
+use crate::cli::job::{self, Show};
+use crate::cli::output::{Output, clean, shorten, table};
+use crate::cli::reach::Agent;
+use crate::rules::words;
+
+pub(super) async fn timeline(agent: &Agent, arguments: args::Timeline, output: Output) -> Result<()> {
+    let args::Timeline { session, search, deleted } = arguments;
+    let filter = TimelineFilter { session, search, deleted };
+    let rows = agent.manager.timeline(&filter.to_dict()).await?;
+    let rows: Vec<SnapshotRow> = rows.iter().map(SnapshotRow::from_dict).collect::<Result<_>>()?;
+    let now = Zoned::now();
+    output.print(&rows, |rows| {
+        let cells = |r: &SnapshotRow| {
+            let mut notes = Vec::new();
+            if r.state != "whole" {
+                notes.push(r.state.clone());
+            }
+            if r.pinned {
+                notes.push("pinned".to_owned());
+            }
+            if !r.label.is_empty() {
+                notes.push(r.label.clone());
+            }
+            let windows: Vec<&str> = r.windows.iter().map(|w| w.title.as_str()).collect();
+            vec![
+                r.snapshot.clone(),
+                words::moment_of(&r.created, &now),
+                r.session.clone(),
+                r.parent.clone().unwrap_or_else(|| "-".to_owned()),
+                format!("{:.0} ms", r.pause_ms),
+                words::bytes(r.raw_bytes),
+                shorten(&notes.join(", "), 40),
+                shorten(&windows.join(", "), 60),
+            ]
+        };
+        let rows: Vec<_> = rows.iter().map(cells).collect();
+        let head = ["SNAPSHOT", "TAKEN", "SESSION", "AFTER", "PAUSE", "SIZE", "LABEL", "WINDOWS"];
+        table(&head, &rows, "There is no snapshot. Take one: sessionctl save")
+    })
+}
+
+pub(super) async fn show(agent: &Agent, name: &str, output: Output) -> Result<()> {
+    let snapshot = find_snapshot(agent, name).await?;
+    let details = SnapshotDetails::from_dict(&snapshot.details().await?)?;
+    let now = Zoned::now();
+    output.print(&details, |d| describe(d, &now))
+}
+
+fn describe(d: &SnapshotDetails, now: &Zoned) -> String {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("{name:<10} {}", clean(&value)));
+        }
+    };
+    line("Snapshot", d.snapshot.clone());
+    line("Label", d.label.clone());
+    let pinned = if d.pinned { ", pinned" } else { "" };
+    line("State", format!("{}{pinned}", d.state));
+    line("Damage", d.damage.clone());
+    line("Taken", words::moment_of(&d.created, now));
+    line("Session", d.session.clone());
+    line("After", d.parent.clone().unwrap_or_default());
+    if d.damage.is_empty() {
+        line("Base", d.base.clone());
+        line("Display", d.size.clone());
+        line("Network", d.network.clone());
+        line("Pause", format!("{:.0} ms, of which {:.0} ms until all had stopped", d.pause_ms, d.freeze_ms));
+        let (memory, layer) = (words::bytes(d.memory_bytes), words::bytes(d.layer_bytes));
+        line("Size", format!("{} (memory {memory}, files {layer})", words::bytes(d.raw_bytes)));
+        line("Processes", format!("{} with {} threads", d.processes, d.threads));
+        line("Made by", format!("{} on Linux {}", d.engine, d.kernel));
+    }
+    for window in &d.windows {
+        line("Window", format!("{} ({})", window.title, window.application));
+    }
+    for closed in &d.closed {
+        line("Closed", format!("{} of {} (process {})", closed.object, closed.application, closed.pid));
+    }
+    lines.join("\n")
+}
+
+pub(super) async fn resume(agent: &Agent, arguments: args::Resume, output: Output) -> Result<()> {
+    let snapshot = find_snapshot(agent, &arguments.snapshot).await?;
+    let options = ResumeOptions { alongside: arguments.alongside, name: arguments.name };
+    let path = snapshot.resume(&options.to_dict()).await?;
+    let resumed: Resumed = job::wait(agent, path, Show::Progress).await?;
+    if !output.json {
+        eprintln!("Resumed {} in {:.0} ms.", resumed.snapshot, resumed.resume_ms);
+    }
+    output.print(&resumed, |r| r.session.clone())
+}
+
+/// What a user says of a snapshot.
+#[derive(Debug)]
+pub(super) enum Mark {
+    Label(String),
+    Pin,
+    Unpin,
+    Delete,
+    Undelete,
+}
+
+pub(super) async fn mark(agent: &Agent, name: &str, mark: Mark, output: Output) -> Result<()> {
+    let snapshot = find_snapshot(agent, name).await?;
+    match &mark {
+        Mark::Label(text) => snapshot.set_label(text).await?,
+        Mark::Pin => snapshot.pin().await?,
+        Mark::Unpin => snapshot.unpin().await?,
+        Mark::Delete => snapshot.delete().await?,
+        Mark::Undelete => snapshot.undelete().await?,
+    }
+    let id = snapshot.id().await?;
+    if matches!(mark, Mark::Delete) && !output.json {
+        eprintln!("Deleted. Bring it back with: sessionctl undelete {id}");
+    }
+    output.print(&json!({"snapshot": id}), |_| String::new())
+}
+
+pub(super) async fn export(agent: &Agent, name: &str) -> Result<()> {
+    let snapshot = find_snapshot(agent, name).await?;
+    // The agent refuses; the user's file is not made for that.
+    let nowhere = File::options().write(true).open("/dev/null");
+    let nowhere = nowhere.map_err(|e| Error::new(ErrorKind::Failed, format!("cannot open /dev/null: {e}")))?;
+    snapshot.export(Fd::from(&nowhere), &Dict::new()).await?;
+    Ok(())
+}
+
+pub(super) async fn import(agent: &Agent, file: &Path) -> Result<()> {
+    let file = super::base::open(file)?;
+    agent.manager.import_snapshot(Fd::from(&file), &Dict::new()).await?;
+    Ok(())
+}
+
+pub(super) async fn verify(agent: &Agent, name: Option<&str>) -> Result<()> {
+    match name {
+        Some(name) => find_snapshot(agent, name).await?.verify().await?,
+        None => agent.manager.verify().await?,
+    };
+    Ok(())
+}
