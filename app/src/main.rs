@@ -1,2 +1,46 @@
-//! Under construction.
-fn main() {}
+//! `freezeframe`: the window on one's desktops.
+//!
+//! - [`application`] takes the command line and opens windows;
+//! - [`window`] is one window: the list of sessions ([`sessions`]) or one session's desktop ([`live`]);
+//! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
+//!   the thread that draws never waits.
+//!
+//! A face only: it holds nothing that the agent does not know, and no widget is touched outside the main thread.
+//! Deliberately absent until the app's own issue: the timeline, saving and resuming, the clipboard, preferences.
+
+mod agent;
+mod application;
+mod live;
+mod runtime;
+mod sessions;
+mod window;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use adw::prelude::*;
+use clap::Parser;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "freezeframe", version, about = "Shows desktops that run in Freezeframe sessions")]
+struct Options {
+    /// Open this session's desktop at once
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+
+    /// For developers: show the RFB server on this Unix socket, without the session agent
+    #[arg(long, value_name = "PATH", conflicts_with = "session")]
+    socket: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    // Parsed here, before a running instance is asked: mistakes and --help belong to the terminal they were typed in.
+    let options = Options::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let code = application::Application::new(options.socket.is_some()).run();
+    ExitCode::from(code.get())
+}

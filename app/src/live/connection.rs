@@ -1,0 +1,267 @@
+//! The display's traffic, on [`crate::runtime`]: pictures to the page, input from it, and another try whenever the
+//! connection drops while the session lives.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use freezeframe_api::{Error as ApiError, ErrorKind};
+use freezeframe_rfb::{Client, ClientMessage, Cursor, Event, Framebuffer, Reader, Writer, encoding};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::agent::{self, NoDisplay};
+use crate::runtime::runtime;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Between tries: the first comes at once, since a save drops its viewers and takes them again right after.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// A connection that showed a picture for this long was a good one: the next is tried at once again.
+const GOOD: Duration = Duration::from_secs(1);
+/// Input older than this when a connection comes back is not what the user means any more.
+const STALE: Duration = Duration::from_secs(5);
+/// Input that may wait. When that many wait, the display takes none.
+const INPUT_QUEUE: usize = 1024;
+
+/// Where a display is.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A session, through the agent.
+    Session(String),
+    /// An RFB server's Unix socket.
+    Socket(PathBuf),
+}
+
+impl Source {
+    async fn open(&self) -> Result<UnixStream, NoDisplay> {
+        match self {
+            Self::Session(id) => agent::open_display(id).await,
+            Self::Socket(path) => UnixStream::connect(path).await.map_err(|error| {
+                let message = format!("cannot connect to {}: {error}", path.display());
+                NoDisplay::Away(ApiError::new(ErrorKind::Failed, message))
+            }),
+        }
+    }
+}
+
+/// What the page has to show.
+#[derive(Debug)]
+pub(crate) enum View {
+    /// A connection stands; pictures follow.
+    Connected,
+    /// The whole picture, as it is now.
+    Picture(Framebuffer),
+    /// The pointer looks like this.
+    Cursor(Cursor),
+    /// The bell rang.
+    Bell,
+    /// The connection is lost, or not yet there; it is being tried.
+    Away(ApiError),
+    /// The session is no more. The last thing said.
+    Ended(ApiError),
+}
+
+/// The main thread's end of a display. Dropping it ends the connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// What to show, in order.
+    pub(crate) views: Receiver<View>,
+    /// Where keyboard and pointer go.
+    pub(crate) input: Input,
+}
+
+/// Takes input at once, without waiting.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    queue: Sender<(Instant, ClientMessage)>,
+}
+
+impl Input {
+    /// Sends, in order.
+    pub(crate) fn send(&self, messages: impl IntoIterator<Item = ClientMessage>) {
+        for message in messages {
+            // Full: the display takes nothing. Nothing of use can be done with more.
+            let _ = self.queue.try_send((Instant::now(), message));
+        }
+    }
+}
+
+/// Connects in the background.
+pub(crate) fn connect(source: Source) -> Connection {
+    // Room for little: when the page is behind, no newer picture is asked for.
+    let (tell, views) = async_channel::bounded(2);
+    let (queue, input) = async_channel::bounded(INPUT_QUEUE);
+    runtime().spawn(keep_connected(source, tell, input));
+    Connection { views, input: Input { queue } }
+}
+
+/// Why a connection ended.
+enum End {
+    /// The page is gone.
+    Unwatched,
+    /// The display is.
+    Lost(freezeframe_rfb::Error),
+}
+
+impl From<freezeframe_rfb::Error> for End {
+    fn from(error: freezeframe_rfb::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+async fn keep_connected(source: Source, tell: Sender<View>, input: Receiver<(Instant, ClientMessage)>) {
+    let mut wait = Duration::ZERO;
+    loop {
+        let away = match source.open().await {
+            Ok(stream) => {
+                let start = Instant::now();
+                let error = match show(stream, &tell, &input).await {
+                    End::Unwatched => return,
+                    End::Lost(error) => error,
+                };
+                if start.elapsed() > GOOD {
+                    wait = Duration::ZERO;
+                }
+                ApiError::new(ErrorKind::Failed, error.to_string())
+            }
+            Err(NoDisplay::Ended(error)) => {
+                let _ = tell.send(View::Ended(error)).await;
+                return;
+            }
+            Err(NoDisplay::Away(error)) => error,
+        };
+        tracing::debug!(?source, ?away, ?wait, "the display is away");
+        if tell.send(View::Away(away)).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = tell.closed() => return,
+        }
+        wait = (wait * 2).clamp(RETRY.0, RETRY.1);
+    }
+}
+
+/// One connection, from its handshake to its end.
+async fn show<S>(stream: S, tell: &Sender<View>, input: &Receiver<(Instant, ClientMessage)>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let client = match tokio::time::timeout(HANDSHAKE, Client::connect(stream, encoding::LIVE)).await {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return End::Lost(error),
+        Err(_) => return End::Lost(freezeframe_rfb::Error::Closed),
+    };
+    if tell.send(View::Connected).await.is_err() {
+        return End::Unwatched;
+    }
+    let rect = client.picture().bounds();
+    let (reader, mut writer) = client.into_split();
+    if let Err(error) = writer.send(&coalesce(fresh(input))).await {
+        return End::Lost(error);
+    }
+    // One request stands at a time, so this never grows.
+    let (ask, asked) = mpsc::unbounded_channel();
+    let _ = ask.send(ClientMessage::UpdateRequest { incremental: false, rect });
+    // Either side's end is the connection's: what the other has half done is of no use then.
+    tokio::select! {
+        Err(end) = read(reader, ask, tell) => end,
+        Err(end) = write(writer, asked, input) => end,
+        () = tell.closed() => End::Unwatched,
+        else => End::Unwatched,
+    }
+}
+
+/// What was typed while no connection stood, and is recent enough to be still meant.
+fn fresh(input: &Receiver<(Instant, ClientMessage)>) -> Vec<ClientMessage> {
+    let mut fresh = Vec::new();
+    while let Ok((at, message)) = input.try_recv() {
+        if at.elapsed() < STALE {
+            fresh.push(message);
+        }
+    }
+    fresh
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    mut reader: Reader<R>,
+    ask: mpsc::UnboundedSender<ClientMessage>,
+    tell: &Sender<View>,
+) -> Result<(), End> {
+    let mut size = reader.picture().bounds();
+    loop {
+        let view = match reader.next_event().await? {
+            Event::Updated { area, .. } => {
+                // Asked before it is shown: the server prepares the next one meanwhile. After a change of size the
+                // whole picture is asked for.
+                let rect = reader.picture().bounds();
+                let incremental = rect == std::mem::replace(&mut size, rect);
+                let _ = ask.send(ClientMessage::UpdateRequest { incremental, rect });
+                if area == 0 {
+                    continue;
+                }
+                View::Picture(reader.picture().clone())
+            }
+            Event::Cursor(cursor) => View::Cursor(cursor),
+            Event::Bell => View::Bell,
+            // Sizes come with the picture; the clipboard is not shared yet.
+            _ => continue,
+        };
+        tell.send(view).await.map_err(|_| End::Unwatched)?;
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: Writer<W>,
+    mut asked: mpsc::UnboundedReceiver<ClientMessage>,
+    input: &Receiver<(Instant, ClientMessage)>,
+) -> Result<(), End> {
+    loop {
+        let mut messages = tokio::select! {
+            request = asked.recv() => vec![request.ok_or(End::Unwatched)?],
+            message = input.recv() => vec![message.map_err(|_| End::Unwatched)?.1],
+        };
+        while let Ok((_, message)) = input.try_recv() {
+            messages.push(message);
+        }
+        writer.send(&coalesce(messages)).await?;
+    }
+}
+
+/// Of several motions in a row only the last means anything. A press or a release keeps its place.
+fn coalesce(messages: Vec<ClientMessage>) -> Vec<ClientMessage> {
+    let buttons = |message: Option<&ClientMessage>| match message {
+        Some(ClientMessage::Pointer { buttons, .. }) => Some(*buttons),
+        _ => None,
+    };
+    let mut kept: Vec<ClientMessage> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let held = buttons(Some(&message));
+        let before = kept.len().checked_sub(2).and_then(|at| kept.get(at));
+        if held.is_some() && held == buttons(kept.last()) && held == buttons(before) {
+            kept.pop();
+        }
+        kept.push(message);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(x: u16, buttons: u8) -> ClientMessage {
+        ClientMessage::Pointer { buttons, x, y: 0 }
+    }
+
+    #[test]
+    fn motions_are_joined_and_clicks_stay_where_they_were() {
+        let key = ClientMessage::Key { down: true, keysym: 0x61 };
+        let drag = vec![at(1, 0), at(2, 0), at(3, 0), at(4, 1), at(5, 1), at(6, 1), at(7, 1), key.clone(), at(8, 1)];
+        assert_eq!(coalesce(drag), [at(1, 0), at(3, 0), at(4, 1), at(7, 1), key, at(8, 1)]);
+        let wheel = vec![at(1, 16), at(1, 0), at(1, 16), at(1, 0)];
+        assert_eq!(coalesce(wheel.clone()), wheel);
+    }
+}

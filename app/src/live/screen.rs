@@ -1,0 +1,260 @@
+//! The widget that shows a picture and takes keyboard and pointer.
+
+use std::cell::{Cell, RefCell};
+
+use freezeframe_rfb::{ClientMessage, Cursor, Framebuffer};
+use gtk::prelude::*;
+use gtk::subclass::prelude::*;
+use gtk::{gdk, glib, graphene};
+
+use super::connection::Input;
+use super::geometry::{Fit, fit};
+use super::keys::HeldKeys;
+use super::pointer::{PIXELS_PER_STEP, Pointer};
+
+mod imp {
+    use super::*;
+
+    #[derive(Default)]
+    pub struct Screen {
+        pub(super) texture: RefCell<Option<gdk::MemoryTexture>>,
+        pub(super) input: RefCell<Option<Input>>,
+        pub(super) dimmed: Cell<bool>,
+        pub(super) keys: RefCell<HeldKeys>,
+        pub(super) pointer: RefCell<Pointer>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Screen {
+        const NAME: &'static str = "FreezeframeScreen";
+        type Type = super::Screen;
+        type ParentType = gtk::Widget;
+
+        fn class_init(class: &mut Self::Class) {
+            class.set_css_name("screen");
+            class.set_accessible_role(gtk::AccessibleRole::Img);
+        }
+    }
+
+    impl ObjectImpl for Screen {
+        fn constructed(&self) {
+            self.parent_constructed();
+            let screen = self.obj();
+            screen.set_focusable(true);
+            screen.set_hexpand(true);
+            screen.set_vexpand(true);
+            screen.set_overflow(gtk::Overflow::Hidden);
+            screen.take_keys();
+            screen.take_pointer();
+            screen.take_wheel();
+        }
+    }
+
+    impl WidgetImpl for Screen {
+        fn request_mode(&self) -> gtk::SizeRequestMode {
+            gtk::SizeRequestMode::ConstantSize
+        }
+
+        /// As large as the picture if there is room; it can be shown in hardly any.
+        fn measure(&self, orientation: gtk::Orientation, _for_size: i32) -> (i32, i32, i32, i32) {
+            let (width, height) = self.obj().picture_size().unwrap_or((640, 400));
+            let natural = if orientation == gtk::Orientation::Horizontal { width } else { height };
+            (1, i32::from(natural).max(1), -1, -1)
+        }
+
+        fn snapshot(&self, snapshot: &gtk::Snapshot) {
+            let screen = self.obj();
+            let texture = self.texture.borrow();
+            let (Some(texture), Some(fit)) = (texture.as_ref(), screen.fit()) else { return };
+            let bounds = graphene::Rect::new(fit.x, fit.y, fit.width, fit.height);
+            snapshot.append_texture(texture, &bounds);
+            if self.dimmed.get() {
+                snapshot.append_color(&gdk::RGBA::new(0.0, 0.0, 0.0, 0.55), &bounds);
+            }
+        }
+    }
+}
+
+glib::wrapper! {
+    /// A remote picture that takes input.
+    pub struct Screen(ObjectSubclass<imp::Screen>) @extends gtk::Widget,
+        @implements gtk::Buildable, gtk::ConstraintTarget;
+}
+
+impl Screen {
+    /// Where input goes from now on; none while there is nobody to take it.
+    pub(crate) fn set_input(&self, input: Option<Input>) {
+        self.release_all();
+        *self.imp().input.borrow_mut() = input;
+    }
+
+    /// Shows this picture.
+    pub(crate) fn show_picture(&self, picture: Framebuffer) {
+        let before = self.picture_size();
+        let (width, height) = (picture.width(), picture.height());
+        if width == 0 || height == 0 {
+            return;
+        }
+        let bytes = glib::Bytes::from_owned(picture.into_pixels());
+        // Every alpha is 255, so "premultiplied" is true, and it is the form that cairo takes without converting.
+        let texture = gdk::MemoryTexture::new(
+            i32::from(width),
+            i32::from(height),
+            gdk::MemoryFormat::B8g8r8a8Premultiplied,
+            &bytes,
+            usize::from(width) * 4,
+        );
+        *self.imp().texture.borrow_mut() = Some(texture);
+        if before == Some((width, height)) {
+            self.queue_draw();
+        } else {
+            self.queue_resize();
+        }
+    }
+
+    /// Whether what is shown is not live.
+    pub(crate) fn set_dimmed(&self, dimmed: bool) {
+        if self.imp().dimmed.replace(dimmed) != dimmed {
+            self.queue_draw();
+        }
+    }
+
+    /// The pointer over the picture looks like this.
+    pub(crate) fn show_cursor(&self, cursor: Cursor) {
+        if cursor.width == 0 || cursor.height == 0 {
+            self.set_cursor_from_name(Some("none"));
+            return;
+        }
+        let stride = usize::from(cursor.width) * 4;
+        let bytes = glib::Bytes::from_owned(cursor.pixels);
+        let (width, height) = (i32::from(cursor.width), i32::from(cursor.height));
+        let format = gdk::MemoryFormat::B8g8r8a8Premultiplied;
+        let texture = gdk::MemoryTexture::new(width, height, format, &bytes, stride);
+        // A point outside is the server's mistake, and would be GDK's criticism.
+        let hot_x = i32::from(cursor.hot_x).min(width - 1);
+        let hot_y = i32::from(cursor.hot_y).min(height - 1);
+        self.set_cursor(Some(&gdk::Cursor::from_texture(&texture, hot_x, hot_y, None)));
+    }
+
+    /// The picture's size, when there is one.
+    pub(crate) fn picture_size(&self) -> Option<(u16, u16)> {
+        let texture = self.imp().texture.borrow();
+        // It was made from two u16.
+        texture.as_ref().map(|texture| (texture.width() as u16, texture.height() as u16))
+    }
+
+    /// Lets go of every key and button: the keyboard goes elsewhere.
+    pub(crate) fn release_all(&self) {
+        let keys = self.imp().keys.borrow_mut().release_all();
+        let buttons = self.imp().pointer.borrow_mut().release_all();
+        self.send(keys.into_iter().chain(buttons));
+    }
+
+    fn send(&self, messages: impl IntoIterator<Item = ClientMessage>) {
+        if let Some(input) = self.imp().input.borrow().as_ref() {
+            input.send(messages);
+        }
+    }
+
+    fn fit(&self) -> Option<Fit> {
+        fit((self.width(), self.height()), self.picture_size()?)
+    }
+
+    fn take_keys(&self) {
+        let keys = gtk::EventControllerKey::new();
+        keys.connect_key_pressed(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            #[upgrade_or]
+            glib::Propagation::Proceed,
+            move |_, key, number, _| {
+                let message = screen.imp().keys.borrow_mut().press(number, keysym(key));
+                screen.send(message);
+                // Nothing is left for the window: Tab and the arrows belong to the session.
+                glib::Propagation::Stop
+            }
+        ));
+        keys.connect_key_released(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            move |_, _, number, _| {
+                let message = screen.imp().keys.borrow_mut().release(number);
+                screen.send(message);
+            }
+        ));
+        self.add_controller(keys);
+
+        let focus = gtk::EventControllerFocus::new();
+        focus.connect_leave(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            move |_| screen.release_all()
+        ));
+        self.add_controller(focus);
+    }
+
+    fn take_pointer(&self) {
+        let motion = gtk::EventControllerMotion::new();
+        let moved = glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            move |_: &gtk::EventControllerMotion, x: f64, y: f64| {
+                let Some(fit) = screen.fit() else { return };
+                let message = screen.imp().pointer.borrow_mut().motion(fit.pixel(x, y));
+                screen.send(message);
+            }
+        );
+        motion.connect_enter(moved.clone());
+        motion.connect_motion(moved);
+        self.add_controller(motion);
+
+        // A gesture follows one button at a time; a session wants all of them.
+        let buttons = gtk::EventControllerLegacy::new();
+        buttons.connect_event(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            #[upgrade_or]
+            glib::Propagation::Proceed,
+            move |_, event| {
+                let down = match event.event_type() {
+                    gdk::EventType::ButtonPress => true,
+                    gdk::EventType::ButtonRelease => false,
+                    _ => return glib::Propagation::Proceed,
+                };
+                let Some(event) = event.downcast_ref::<gdk::ButtonEvent>() else {
+                    return glib::Propagation::Proceed;
+                };
+                if down {
+                    screen.grab_focus();
+                }
+                let message = screen.imp().pointer.borrow_mut().button(event.button(), down);
+                screen.send(message);
+                glib::Propagation::Stop
+            }
+        ));
+        self.add_controller(buttons);
+    }
+
+    fn take_wheel(&self) {
+        let wheel = gtk::EventControllerScroll::new(gtk::EventControllerScrollFlags::BOTH_AXES);
+        wheel.connect_scroll(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            #[upgrade_or]
+            glib::Propagation::Proceed,
+            move |wheel, dx, dy| {
+                let unit = if wheel.unit() == gdk::ScrollUnit::Surface { PIXELS_PER_STEP } else { 1.0 };
+                let messages = screen.imp().pointer.borrow_mut().scroll(dx / unit, dy / unit);
+                screen.send(messages);
+                glib::Propagation::Stop
+            }
+        ));
+        self.add_controller(wheel);
+    }
+}
+
+/// GDK's key values are X keysyms.
+fn keysym(key: gdk::Key) -> u32 {
+    use glib::translate::IntoGlib as _;
+    key.into_glib()
+}
