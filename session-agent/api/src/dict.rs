@@ -28,8 +28,7 @@ pub trait Dictionary: Sized {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] names the key.
     fn from_options(dict: &Dict) -> Result<Self> {
-        let mut unknown: Vec<&str> =
-            dict.keys().map(String::as_str).filter(|key| !Self::KEYS.contains(key)).collect();
+        let mut unknown: Vec<&str> = dict.keys().map(String::as_str).filter(|key| !Self::KEYS.contains(key)).collect();
         unknown.sort_unstable();
         if let Some(key) = unknown.first() {
             let known = if Self::KEYS.is_empty() { "there are none".to_owned() } else { Self::KEYS.join(", ") };

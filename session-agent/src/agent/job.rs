@@ -169,7 +169,9 @@ impl Job {
         }
         let late = || Error::new(ErrorKind::Failed, format!("the {} cannot be cancelled any more", self.inner.kind));
         match &self.inner.cancel {
-            Cancel::No => Err(Error::new(ErrorKind::NotAvailable, format!("a {} cannot be cancelled", self.inner.kind))),
+            Cancel::No => {
+                Err(Error::new(ErrorKind::NotAvailable, format!("a {} cannot be cancelled", self.inner.kind)))
+            }
             Cancel::Verb => {
                 self.inner.asked.notify_one();
                 Ok(())

@@ -27,7 +27,7 @@ use freezeframe_api::records::{SessionRow, SnapshotRow, TimelineFilter};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::Store;
 use jiff::Zoned;
-use tracing::info;
+use tracing::{info, warn};
 use zbus::fdo::RequestNameFlags;
 
 use crate::config::Config;
@@ -63,7 +63,7 @@ pub struct Agent {
     root: bool,
     state: Mutex<State>,
     scanning: tokio::sync::Mutex<()>,
-    _data_lock: File,
+    data_lock: File,
 }
 
 impl Agent {
@@ -90,7 +90,7 @@ impl Agent {
             root,
             state: Mutex::default(),
             scanning: tokio::sync::Mutex::new(()),
-            _data_lock: data_lock,
+            data_lock,
         });
         let server = agent.connection.object_server();
         server.at(ROOT, zbus::fdo::ObjectManager).await?;
@@ -110,6 +110,16 @@ impl Agent {
     /// Answers when the bus is gone.
     pub async fn bus_closed(&self) {
         self.connection.closed().await;
+    }
+
+    /// Leaves the bus and the data directory; sessions go on.
+    pub async fn end(&self) {
+        if let Err(error) = rustix::fs::flock(&self.data_lock, rustix::fs::FlockOperation::Unlock) {
+            warn!(%error, "cannot unlock the data directory");
+        }
+        if let Err(error) = self.connection.clone().close().await {
+            warn!(%error, "cannot close the connection to the bus");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -161,8 +171,7 @@ fn name_taken() -> Error {
 /// Two agents on different buses must not decide over the same sessions.
 async fn lock_data(dirs: &Directories) -> Result<File> {
     let path = dirs.data.join(".agent.lock");
-    let failed =
-        |reason: String| Error::new(ErrorKind::Failed, format!("cannot lock {}: {reason}", path.display()));
+    let failed = |reason: String| Error::new(ErrorKind::Failed, format!("cannot lock {}: {reason}", path.display()));
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(|e| failed(e.to_string()))?;
     let deadline = tokio::time::Instant::now() + SUCCESSION;

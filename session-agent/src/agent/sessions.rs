@@ -86,7 +86,9 @@ impl Agent {
         let session = state.session(id)?;
         match (&session.control, session.phase) {
             (Some(control), _) => Ok(control.clone()),
-            (None, Phase::Starting) => Err(Phase::Starting.begin(id, Phase::Saving).err().unwrap_or_else(|| crashed(id))),
+            (None, Phase::Starting) => {
+                Err(Phase::Starting.begin(id, Phase::Saving).err().unwrap_or_else(|| crashed(id)))
+            }
             (None, _) => Err(crashed(id)),
         }
     }

@@ -57,9 +57,7 @@ impl Agent {
             }
         })
         .map_err(|e| failed(&e))?;
-        watcher
-            .watch(&self.store.root().join("snapshots"), RecursiveMode::NonRecursive)
-            .map_err(|e| failed(&e))?;
+        watcher.watch(&self.store.root().join("snapshots"), RecursiveMode::NonRecursive).map_err(|e| failed(&e))?;
         let agent = self.clone();
         tokio::spawn(async move {
             let _keep = watcher;

@@ -71,5 +71,6 @@ async fn serve(setup: Setup) -> Result<()> {
         _ = interrupt.recv() => tracing::info!("interrupted; sessions go on"),
         () = agent.bus_closed() => tracing::info!("the bus is gone; sessions go on"),
     }
+    agent.end().await;
     Ok(())
 }

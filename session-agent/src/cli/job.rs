@@ -42,7 +42,7 @@ pub(super) async fn wait<R: Dictionary>(agent: &Agent, path: OwnedObjectPath, sh
         return result(&state, &job.result().await.map_err(|_| lost())?);
     }
     let mut display = Display::new(show);
-    display.stage(job.stage().await.unwrap_or_default());
+    display.stage(&job.stage().await.unwrap_or_default());
     loop {
         tokio::select! {
             Some(signal) = finished.next() => {
@@ -55,7 +55,7 @@ pub(super) async fn wait<R: Dictionary>(agent: &Agent, path: OwnedObjectPath, sh
                 for (name, value) in &arguments.changed_properties {
                     match *name {
                         "Stage" => if let Ok(stage) = String::try_from(value.try_clone().map_err(zbus::Error::from)?) {
-                            display.stage(stage);
+                            display.stage(&stage);
                         },
                         "Progress" => if let Ok(fraction) = f64::try_from(value) {
                             display.fraction(fraction);
@@ -103,8 +103,8 @@ impl Display {
         Self { bar, lines: show == Show::Progress && !terminal, last: String::new() }
     }
 
-    fn stage(&mut self, stage: String) {
-        let stage = super::output::clean(&stage);
+    fn stage(&mut self, stage: &str) {
+        let stage = super::output::clean(stage);
         if stage.is_empty() || stage == self.last {
             return;
         }

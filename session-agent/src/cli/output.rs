@@ -27,8 +27,7 @@ impl Output {
     /// Prints an error: on standard output as JSON, else on standard error for people.
     pub(super) fn error(self, error: &Error) {
         if self.json {
-            let document =
-                json!({"error": {"name": error.kind.name(), "message": error.message, "hint": error.hint}});
+            let document = json!({"error": {"name": error.kind.name(), "message": error.message, "hint": error.hint}});
             // Nobody is left to tell when this cannot be written.
             let _ = write_out(document.to_string().as_bytes(), true);
             return;

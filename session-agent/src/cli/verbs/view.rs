@@ -69,7 +69,6 @@ async fn thumbnail(agent: &Agent, name: &str) -> Result<Vec<u8>> {
     })?;
     let mut file = File::from(std::os::fd::OwnedFd::from(snapshot.open_thumbnail().await?));
     let mut png = Vec::new();
-    file.read_to_end(&mut png)
-        .map_err(|e| Error::new(ErrorKind::Failed, format!("cannot read the thumbnail: {e}")))?;
+    file.read_to_end(&mut png).map_err(|e| Error::new(ErrorKind::Failed, format!("cannot read the thumbnail: {e}")))?;
     Ok(png)
 }

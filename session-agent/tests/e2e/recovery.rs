@@ -1,0 +1,110 @@
+//! Killing things: no session is lost by the agent's end, no snapshot by a wrapper's.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::world::{World, kill, until};
+
+#[test]
+fn a_session_whose_wrapper_was_killed_is_listed_as_crashed_until_it_is_stopped() {
+    let world = World::with_session();
+    let id = world.run(&["save"]).stdout.trim().to_owned();
+    world.kill_wrapper("desktop");
+    until("it is seen", || world.state("desktop").as_deref() == Some("crashed"));
+    assert!(world.data().join("sessions/desktop/session.json").exists());
+    let error = world.json(&["save", "desktop"]).refused(1, "Failed");
+    assert!(error["hint"].as_str().unwrap().contains("sessionctl stop desktop"), "{error}");
+    world.json(&["save"]).refused(3, "NotFound");
+    // Its name counts as taken, and its lineage does not stand in the way.
+    assert_eq!(world.json(&["start"]).done()["session"], "desktop-2");
+    assert_eq!(world.json(&["resume", &id]).done()["session"], "desktop-3");
+    assert_eq!(world.json(&["stop", "desktop"]).done()["session"], "desktop");
+    assert_eq!(world.state("desktop"), None);
+    assert!(!world.data().join("sessions/desktop").exists());
+}
+
+#[test]
+fn a_wrapper_that_dies_while_saving_fails_the_save() {
+    let world = World::with_session();
+    world.json(&["save", "--label", "die"]).refused(1, "Failed");
+    assert_eq!(world.state("desktop").as_deref(), Some("crashed"));
+    assert_eq!(world.json(&["timeline"]).done(), json!([]));
+}
+
+#[test]
+fn a_session_that_ends_by_itself_leaves_the_list() {
+    let world = World::with_session();
+    let session = world.data().join("sessions/desktop");
+    let pid: i32 = fs::read_to_string(session.join("pid")).unwrap().parse().unwrap();
+    fs::remove_dir_all(&session).unwrap();
+    kill(pid);
+    until("it is gone", || world.state("desktop").is_none());
+}
+
+#[test]
+fn the_next_agent_finds_what_the_last_one_left() {
+    let mut world = World::with_session();
+    world.json(&["start", "--name", "other"]).done();
+    let id = world.run(&["save", "desktop"]).stdout.trim().to_owned();
+    world.end_agent();
+    world.kill_wrapper("other");
+    world.start_agent(true);
+    assert_eq!(world.state("desktop").as_deref(), Some("running"));
+    assert_eq!(world.state("other").as_deref(), Some("crashed"));
+    assert_eq!(world.json(&["show", "latest"]).done()["snapshot"], id);
+    let second = world.json(&["save", "desktop"]).done()["snapshot"].clone();
+    let timeline = world.json(&["timeline"]).done();
+    assert_eq!((&timeline[1]["snapshot"], &timeline[1]["parent"]), (&second, &json!(id)));
+}
+
+#[test]
+fn a_snapshot_that_appears_and_one_that_is_damaged_are_seen() {
+    let world = World::with_session();
+    let id = world.run(&["save"]).stdout.trim().to_owned();
+    let snapshots = world.data().join("snapshots");
+    fs::create_dir(snapshots.join("deadbeefdead")).unwrap();
+    until("it is listed", || world.json(&["timeline"]).done().as_array().unwrap().len() == 2);
+    let show = world.json(&["show", "dead"]).done();
+    assert_eq!(show["state"], "damaged");
+    assert!(show["damage"].as_str().unwrap().contains("manifest.json"), "{show}");
+    world.json(&["resume", "dead"]).refused(1, "Damaged");
+    assert_eq!(world.json(&["show", "latest"]).done()["snapshot"], id);
+    fs::remove_dir(snapshots.join("deadbeefdead")).unwrap();
+    until("it is gone", || world.json(&["timeline"]).done().as_array().unwrap().len() == 1);
+}
+
+#[test]
+fn a_base_made_anew_is_told_before_anything_is_stopped() {
+    let world = World::with_session();
+    let id = world.run(&["save"]).stdout.trim().to_owned();
+    let record = world.data().join("bases/xfce/base.json");
+    let mut base: serde_json::Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    base["identity"] = json!("another");
+    fs::write(&record, base.to_string()).unwrap();
+    let error = world.json(&["resume", &id]).refused(3, "NotFound");
+    assert!(error["message"].as_str().unwrap().contains("made anew"), "{error}");
+    fs::remove_dir_all(world.data().join("bases/xfce")).unwrap();
+    world.json(&["resume", &id]).refused(3, "NotFound");
+    assert_eq!(world.state("desktop").as_deref(), Some("running"));
+    assert_eq!(world.json(&["timeline"]).done().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn clients_start_the_agent_and_two_at_once_start_one() {
+    let world = World::without_agent();
+    let spawn = || world.command(&["base", "list", "--json"]).spawn().unwrap();
+    let clients = [spawn(), spawn(), spawn()];
+    for client in clients {
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let first = world.agent_pid().unwrap();
+    world.json(&["base", "build", "minimal"]).done();
+    world.json(&["start"]).done();
+    kill(first);
+    until("the name is free", || world.agent_pid() != Some(first));
+    assert_eq!(world.state("desktop").as_deref(), Some("running"));
+    assert_ne!(world.agent_pid(), Some(first));
+    assert_eq!(world.json(&["stop", "desktop"]).done()["session"], "desktop");
+}
