@@ -1,7 +1,7 @@
 //! Writing and removing snapshots. A snapshot is whole or not there.
 
-use std::fs;
-use std::io;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
@@ -88,7 +88,10 @@ impl Store {
         }
         let writer = SnapshotWriter { store: self.clone(), id, committed: false };
         make_private(&writer.partial_raw())?;
-        make_private(&writer.images_dir())?;
+        // Open to all below a directory that is open to nobody: the engine reads the images through a descriptor with the
+        // ids of the session that it restores.
+        let images = writer.images_dir();
+        DirBuilder::new().mode(0o755).create(&images).at("create", &images)?;
         Ok(writer)
     }
 
@@ -114,5 +117,5 @@ impl Store {
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(io::Error::from).at("rename", from)
+    fs::rename(from, to).at("rename", from)
 }
