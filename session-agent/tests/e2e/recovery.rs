@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::world::{World, kill, until};
+use crate::world::{World, kill, pid_of, until};
 
 #[test]
 fn a_session_whose_wrapper_was_killed_is_listed_as_crashed_until_it_is_stopped() {
@@ -107,4 +107,27 @@ fn clients_start_the_agent_and_two_at_once_start_one() {
     assert_eq!(world.state("desktop").as_deref(), Some("running"));
     assert_ne!(world.agent_pid(), Some(first));
     assert_eq!(world.json(&["stop", "desktop"]).done()["session"], "desktop");
+}
+
+#[test]
+fn without_a_bus_clients_start_one_private_bus() {
+    let world = World::without_agent();
+    let private = format!("unix:path={}", world.runtime().join("freezeframe/bus").display());
+    let spawn = || {
+        let mut command = world.command(&["base", "list", "--json"]);
+        command.env_remove("DBUS_SESSION_BUS_ADDRESS");
+        command.spawn().unwrap()
+    };
+    let clients = [spawn(), spawn()];
+    let outputs = clients.map(|c| c.wait_with_output().unwrap());
+    let agent = pid_of(&private, freezeframe_api::names::BUS_NAME);
+    let bus = pid_of(&private, "org.freedesktop.DBus");
+    // Clean up before looking at anything.
+    for pid in [agent, bus].into_iter().flatten() {
+        kill(pid);
+    }
+    for output in outputs {
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(agent.is_some() && bus.is_some());
 }

@@ -208,15 +208,19 @@ impl World {
 
     /// The pid of whoever has the agent's name.
     pub(crate) fn agent_pid(&self) -> Option<i32> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let address = self.address();
-        runtime.block_on(async {
-            let connection = zbus::connection::Builder::address(address.as_str()).ok()?.build().await.ok()?;
-            let bus = zbus::fdo::DBusProxy::new(&connection).await.ok()?;
-            let name = zbus::names::BusName::from_static_str(freezeframe_api::names::BUS_NAME).unwrap();
-            bus.get_connection_unix_process_id(name).await.ok()?.try_into().ok()
-        })
+        pid_of(&self.address(), freezeframe_api::names::BUS_NAME)
     }
+}
+
+/// The pid of whoever has `name` on the bus at `address`.
+pub(crate) fn pid_of(address: &str, name: &'static str) -> Option<i32> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connection = zbus::connection::Builder::address(address).ok()?.build().await.ok()?;
+        let bus = zbus::fdo::DBusProxy::new(&connection).await.ok()?;
+        let name = zbus::names::BusName::from_static_str(name).unwrap();
+        bus.get_connection_unix_process_id(name).await.ok()?.try_into().ok()
+    })
 }
 
 impl Drop for World {
@@ -247,7 +251,7 @@ fn finish(child: Child) -> Run {
 /// Kills a process that a world started; one that is gone already is as good.
 pub(crate) fn kill(pid: i32) {
     let is_ours = fs::read_to_string(format!("/proc/{pid}/cmdline"))
-        .is_ok_and(|c| c.contains("fake-vnc-wrapper") || c.contains("session-agent"));
+        .is_ok_and(|c| ["fake-vnc-wrapper", "session-agent", "dbus-daemon"].iter().any(|name| c.contains(name)));
     if is_ours && let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, Signal::KILL);
     }
