@@ -1,17 +1,19 @@
 //! A base from Debian packages, by a recipe and mmdebstrap.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 
 use freezeframe_store::Store;
 
 use super::archive::Summary;
-use super::import::{Counting, answer, new_record, random_hex, warnings};
+use super::cancel::Cancel;
+use super::import::{answer, new_record, random_hex, warnings};
 use super::mmdebstrap::{Stages, arguments, says_stale};
 use super::partial::Partial;
 use super::recipe::Recipe;
+use super::source::Source;
 use super::unpack::{unpack, words_or_status};
 use super::{Error, Progress, Result};
 use crate::criu::provision::{self, CriuError};
@@ -20,8 +22,8 @@ use crate::kernel::idmap::IdMap;
 /// What is to be built.
 #[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
-    /// The recipe's name, or the path of its file.
-    pub profile: String,
+    /// The recipe's file.
+    pub recipe: PathBuf,
     /// The base's name; empty: the recipe's.
     pub name: String,
 }
@@ -32,15 +34,22 @@ pub const STALE_MIRROR: &str = "the mirror's lists of packages are out of date; 
 /// Builds a base. Answers its name, identity and size, and warnings.
 ///
 /// # Errors
-/// When the packages cannot be had, or there is a base of that name; then nothing is left of it.
-pub fn build(store: &Store, request: &BuildRequest, progress: Progress<'_>) -> Result<serde_json::Value> {
-    let recipe = Recipe::find(&request.profile, store.root())?;
+/// When the packages cannot be had, there is a base of that name, or it is cancelled; then nothing is left of it.
+pub fn build(
+    store: &Store,
+    request: &BuildRequest,
+    cancel: &Cancel,
+    progress: Progress<'_>,
+) -> Result<serde_json::Value> {
+    let recipe = Recipe::load(&request.recipe)?;
     let name = if request.name.is_empty() { recipe.name.clone() } else { request.name.clone() };
     let map = IdMap::for_current_user()?;
     let partial = Partial::begin(store, &name, &map)?;
-    let summary = match install(&recipe, &partial, &map, progress) {
-        Ok(summary) => summary,
-        Err(error) => return Err(partial.abandon(error)),
+    let work = Work { partial: &partial, map: &map, machine_id: &random_hex(), cancel };
+    let summary = match work.install(&recipe, progress) {
+        Ok(summary) if !cancel.asked() => summary,
+        Ok(_) => return Err(partial.abandon(Error::Cancelled)),
+        Err(error) => return Err(partial.abandon(if cancel.asked() { Error::Cancelled } else { error })),
     };
     progress("making it durable", 0.99);
     let origin = format!("recipe:{}", recipe.name);
@@ -61,70 +70,78 @@ fn engine(store: &Store, progress: Progress<'_>) -> Option<String> {
     }
 }
 
-/// Runs mmdebstrap, a second time when the mirror is stale.
-fn install(recipe: &Recipe, partial: &Partial, map: &IdMap, progress: Progress<'_>) -> Result<Summary> {
-    let machine_id = random_hex();
-    match attempt(recipe, &partial.root(), map, &machine_id, false, progress) {
-        // mmdebstrap reads the lists first: nothing was unpacked yet.
-        Err(Error::Packages { reason }) if says_stale(&reason) => {
-            progress(STALE_MIRROR, -1.0);
-            attempt(recipe, &partial.root(), map, &machine_id, true, progress)
-        }
-        other => other,
-    }
-}
-
 enum Event {
     Line(String),
     TarBytes(u64),
 }
 
-fn attempt(
-    recipe: &Recipe,
-    root: &Path,
-    map: &IdMap,
-    machine_id: &str,
-    stale: bool,
-    progress: Progress<'_>,
-) -> Result<Summary> {
-    let start = |source| Error::Start { program: "mmdebstrap", source };
-    let mut command = mmdebstrap();
-    command.args(arguments(recipe, stale)).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(start_error)?;
-    let (Some(tar), Some(words)) = (child.stdout.take(), child.stderr.take()) else {
-        return Err(start(std::io::Error::other("it has no output")));
-    };
-    let (tell, told) = mpsc::channel();
-    let (summary, words) = std::thread::scope(|scope| {
-        let tell_bytes = tell.clone();
+/// What mmdebstrap works for.
+struct Work<'a> {
+    partial: &'a Partial,
+    map: &'a IdMap,
+    machine_id: &'a str,
+    cancel: &'a Cancel,
+}
+
+impl Work<'_> {
+    /// Runs mmdebstrap, a second time when the mirror is stale.
+    fn install(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<Summary> {
+        match self.attempt(recipe, false, progress) {
+            // mmdebstrap reads the lists first: nothing was unpacked yet.
+            Err(Error::Packages { reason }) if says_stale(&reason) && !self.cancel.asked() => {
+                progress(STALE_MIRROR, -1.0);
+                self.attempt(recipe, true, progress)
+            }
+            other => other,
+        }
+    }
+
+    fn attempt(&self, recipe: &Recipe, stale: bool, progress: Progress<'_>) -> Result<Summary> {
+        let start = |source| Error::Start { program: "mmdebstrap", source };
+        let mut command = mmdebstrap();
+        command.args(arguments(recipe, stale)).stdout(Stdio::piped());
+        if let Some(directory) = self.partial.scratch()? {
+            command.env("TMPDIR", directory);
+        }
+        let mut child = command.spawn().map_err(start_error)?;
+        let (Some(tar), Some(words)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(start(std::io::Error::other("it has no output")));
+        };
+        let telling = self.cancel.tells(&child);
+        let (summary, words) = self.follow(tar, words, progress);
+        drop(telling);
+        let status = child.wait().map_err(start)?;
+        match summary {
+            // A full disk or a broken tar: mmdebstrap only met a broken pipe.
+            Err(error @ Error::Unpack { .. }) => Err(error),
+            _ if !status.success() => Err(Error::Packages { reason: words_or_status(&words, status) }),
+            other => other,
+        }
+    }
+
+    /// Unpacks `tar` and tells of progress until both end. Answers what is worth telling of `words` beside the outcome.
+    fn follow(&self, tar: ChildStdout, words: ChildStderr, progress: Progress<'_>) -> (Result<Summary>, String) {
+        let (tell, told) = mpsc::channel();
         let (count, counted) = mpsc::channel();
-        scope.spawn(move || counted.into_iter().try_for_each(|bytes| tell_bytes.send(Event::TarBytes(bytes))));
-        let unpacking =
-            scope.spawn(move || unpack(Counting::new(tar, count), root, map, machine_id, "what mmdebstrap wrote"));
-        let listening = scope.spawn(move || listen(words, &tell));
-        let mut stages = Stages::default();
-        for event in told {
-            match event {
-                Event::Line(line) => {
-                    if let Some((stage, fraction)) = stages.line(&line) {
-                        progress(stage, fraction);
-                    }
-                }
-                Event::TarBytes(bytes) => {
-                    let (stage, fraction) = stages.tar_bytes(bytes);
+        let tell_bytes = tell.clone();
+        let (root, source) = (self.partial.root(), Source::new(tar, count, self.cancel));
+        std::thread::scope(|scope| {
+            scope.spawn(move || counted.into_iter().try_for_each(|bytes| tell_bytes.send(Event::TarBytes(bytes))));
+            let unpacking = scope.spawn(|| unpack(source, &root, self.map, self.machine_id, "what mmdebstrap wrote"));
+            let listening = scope.spawn(move || listen(words, &tell));
+            let mut stages = Stages::default();
+            for event in told {
+                let news = match event {
+                    Event::Line(line) => stages.line(&line),
+                    Event::TarBytes(bytes) => Some(stages.tar_bytes(bytes)),
+                };
+                if let Some((stage, fraction)) = news {
                     progress(stage, fraction);
                 }
             }
-        }
-        let summary = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (summary, listening.join().unwrap_or_default())
-    });
-    let status = child.wait().map_err(start)?;
-    match summary {
-        // A full disk or a broken tar: mmdebstrap only met a broken pipe.
-        Err(error @ Error::Unpack { .. }) => Err(error),
-        _ if !status.success() => Err(Error::Packages { reason: words_or_status(&words, status) }),
-        other => other,
+            let summary = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (summary, listening.join().unwrap_or_default())
+        })
     }
 }
 

@@ -18,14 +18,6 @@ pub enum Error {
     /// There is no id map for this user.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
-    /// No recipe has that name.
-    #[error("there is no recipe {name:?}; there are: {}", known.join(", "))]
-    NoRecipe {
-        /// The name that was asked for.
-        name: String,
-        /// The names that there are.
-        known: Vec<String>,
-    },
     /// A recipe cannot be used.
     #[error("the recipe {} cannot be used: {reason}", path.display())]
     BadRecipe {
@@ -92,6 +84,9 @@ pub enum Error {
         /// The programs that were looked for.
         tried: Vec<&'static str>,
     },
+    /// It was cancelled.
+    #[error("it was cancelled")]
+    Cancelled,
     /// It failed, and what was made could not be removed.
     #[error("{first}; and what was made of it could not be removed: {cleanup}")]
     Uncleaned {
@@ -108,12 +103,12 @@ impl Error {
         match self {
             Self::Store(error) => store_name(error),
             Self::IdMap(_) | Self::NoProgram { .. } => error_name::MACHINE_LACKS,
-            Self::NoRecipe { .. } => error_name::NOT_FOUND,
             Self::BadRecipe { .. } | Self::NoDesktop { .. } => error_name::INVALID_ARGUMENT,
             Self::Archive { source, .. } => source.name(),
             Self::Packages { reason } | Self::Unpack { reason } if full_disk(reason) => error_name::NO_SPACE,
             Self::Start { .. } | Self::Packages { .. } | Self::Unpack { .. } => error_name::FAILED,
             Self::Busy { .. } | Self::InUse { .. } => error_name::BUSY,
+            Self::Cancelled => error_name::CANCELLED,
             Self::Uncleaned { first, .. } => first.name(),
         }
     }

@@ -1,29 +1,30 @@
 //! A base from a tar that somebody else has made, such as `docker export` writes.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
 use std::sync::mpsc;
 
-use freezeframe_store::error::IoContext;
 use freezeframe_store::record::Record;
 use freezeframe_store::{BaseRecord, Store};
 use serde_json::json;
 
 use super::archive::Summary;
+use super::cancel::Cancel;
 use super::members::{DESKTOPS, PROGRAMS};
 use super::partial::Partial;
+use super::source::Source;
 use super::unpack::unpack;
 use super::{Error, Progress, Result};
 use crate::kernel::idmap::IdMap;
 
 /// What is to be imported.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct ImportRequest {
     /// The base's name.
     pub name: String,
-    /// The tar: plain, or compressed with gzip or zstd.
-    pub archive: PathBuf,
+    /// The tar, plain or compressed with gzip or zstd: a file or a pipe.
+    pub archive: File,
+    /// Where it comes from, for the base's record and for errors: its file, or `import`.
+    pub origin: String,
     /// The command that is the desktop; empty: the first of [`DESKTOPS`] that is in it.
     pub desktop: Vec<String>,
 }
@@ -31,38 +32,41 @@ pub struct ImportRequest {
 /// Imports a base. Answers its name, identity and size, and warnings.
 ///
 /// # Errors
-/// When the archive cannot be a base, or there is one of that name; then nothing is left of it.
-pub fn import(store: &Store, request: &ImportRequest, progress: Progress<'_>) -> Result<serde_json::Value> {
+/// When the archive cannot be a base, there is one of that name, or it is cancelled; then nothing is left of it.
+pub fn import(
+    store: &Store,
+    request: ImportRequest,
+    cancel: &Cancel,
+    progress: Progress<'_>,
+) -> Result<serde_json::Value> {
+    let ImportRequest { name, archive, origin, desktop } = request;
     let map = IdMap::for_current_user()?;
-    let file = File::open(&request.archive).at("read", &request.archive)?;
-    let metadata = file.metadata().at("read", &request.archive)?;
-    let partial = Partial::begin(store, &request.name, &map)?;
-    let made = (|| {
-        let size = if metadata.is_file() { metadata.len() } else { 0 };
-        let name = request.archive.display().to_string();
-        let (root, machine_id) = (partial.root(), random_hex());
-        let (tell, told) = mpsc::channel();
-        let source = Counting::new(file, tell);
-        let summary = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| unpack(source, &root, &map, &machine_id, &name));
-            for bytes in told {
-                progress("unpacking the base", fraction(bytes, size));
-            }
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
-        let desktop = if request.desktop.is_empty() { detect(&summary, &name)? } else { request.desktop.clone() };
+    let size = archive.metadata().map_or(0, |m| if m.is_file() { m.len() } else { 0 });
+    let partial = Partial::begin(store, &name, &map)?;
+    let (tell, told) = mpsc::channel();
+    let source = Source::new(archive, tell, cancel);
+    let (root, machine_id) = (partial.root(), random_hex());
+    let unpacked = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| unpack(source, &root, &map, &machine_id, &origin));
+        for bytes in told {
+            progress("unpacking the base", fraction(bytes, size));
+        }
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    let made = unpacked.and_then(|summary| {
+        let desktop = if desktop.is_empty() { detect(&summary, &origin)? } else { desktop };
         Ok((summary, desktop))
-    })();
+    });
     let (summary, desktop) = match made {
-        Ok(made) => made,
-        Err(error) => return Err(partial.abandon(error)),
+        Ok(made) if !cancel.asked() => made,
+        Ok(_) => return Err(partial.abandon(Error::Cancelled)),
+        Err(error) => return Err(partial.abandon(if cancel.asked() { Error::Cancelled } else { error })),
     };
     let warnings = warnings(&summary);
     warnings.iter().for_each(|warning| progress(&format!("warning: {warning}"), -1.0));
     progress("making it durable", 0.98);
-    let origin = "import".to_owned();
     let environment = vec![("MOZ_ASSUME_USER_NS".to_owned(), "0".to_owned())];
-    let record = new_record(&request.name, origin, &map, &summary, desktop, environment);
+    let record = new_record(&name, origin, &map, &summary, desktop, environment);
     partial.commit(&record)?;
     progress("done", 1.0);
     Ok(answer(&record, &warnings))
@@ -136,34 +140,6 @@ fn fraction(bytes: u64, size: u64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
     let part = bytes as f64 / size as f64;
     part.min(1.0) * 0.97
-}
-
-/// Counts what is read, and tells it every few megabytes.
-pub(super) struct Counting<R> {
-    inner: R,
-    read: u64,
-    told: u64,
-    tell: mpsc::Sender<u64>,
-}
-
-impl<R> Counting<R> {
-    /// Tells `tell` how much was read of `inner`.
-    pub(super) fn new(inner: R, tell: mpsc::Sender<u64>) -> Self {
-        Self { inner, read: 0, told: 0, tell }
-    }
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let got = self.inner.read(buffer)?;
-        self.read += got as u64;
-        if self.read - self.told >= 4 << 20 {
-            self.told = self.read;
-            // Nobody listens any more when the other end has failed; its error is told then.
-            let _ = self.tell.send(self.read);
-        }
-        Ok(got)
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 
 pub mod archive;
 pub mod build;
+pub mod cancel;
 pub mod decoder;
 pub mod error;
 pub mod header;
@@ -28,9 +29,11 @@ pub mod mmdebstrap;
 pub mod partial;
 pub mod recipe;
 pub mod remove;
+pub mod source;
 pub mod unpack;
 
 pub use build::{BuildRequest, build};
+pub use cancel::Cancel;
 pub use error::Error;
 pub use import::{ImportRequest, import};
 pub use recipe::Recipe;

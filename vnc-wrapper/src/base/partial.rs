@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use freezeframe_store::error::IoContext;
+use freezeframe_store::layout::make_private;
 use freezeframe_store::sync::{sync_directory, sync_file_system};
 use freezeframe_store::{BaseRecord, Error as StoreError, Store, record};
 use rustix::fs::FlockOperation;
@@ -14,6 +15,9 @@ use rustix::fs::FlockOperation;
 use super::{Error, Result};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::userns::{open_directory, spawn_in_user_namespace, start_in};
+
+/// Name of [`Partial::scratch`].
+const SCRATCH: &str = "scratch";
 
 /// The right to make or remove the base of one name.
 #[derive(Debug)]
@@ -93,12 +97,27 @@ impl Partial {
         self.directory.join("root")
     }
 
+    /// A directory for what is needed only meanwhile; it goes with the rest when this process is killed. A normal user
+    /// has none: there, the ids that work in it cannot walk through the private directories above it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn scratch(&self) -> Result<Option<PathBuf>> {
+        if self.map.by_helper {
+            return Ok(None);
+        }
+        let scratch = self.directory.join(SCRATCH);
+        make_private(&scratch)?;
+        Ok(Some(scratch))
+    }
+
     /// Makes it durable, then visible, by one rename. A crash before that rename leaves nothing that shows.
     ///
     /// # Errors
     /// When it cannot be made durable; it is then gone.
     pub(super) fn commit(mut self, base: &BaseRecord) -> Result<()> {
         let done = (|| {
+            remove_tree(&self.directory.join(SCRATCH), &self.map)?;
             record::write(&self.directory.join("base.json"), base)?;
             sync_file_system(&self.directory)?;
             absent(&self.target, &self.name)?;

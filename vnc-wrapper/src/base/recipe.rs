@@ -1,12 +1,9 @@
-//! Recipes: what a base is built from. `data/bases/*.toml` has those that come with Freezeframe.
-//!
-//! A recipe is looked for in `<data>/recipes`, where users put their own, then where Freezeframe is installed; those that
-//! come with it are also part of this program.
+//! Recipes: what a base is built from. `data/bases/*.toml` has those that come with Freezeframe; the agent finds them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use freezeframe_store::error::IoContext;
 use serde::Deserialize;
@@ -17,10 +14,6 @@ use super::{Error, Result};
 pub const FORMAT: u32 = 1;
 /// No recipe is larger, in bytes.
 const MAX_RECIPE: u64 = 1 << 20;
-const BUILT_IN: [(&str, &str); 2] = [
-    ("minimal", include_str!("../../../data/bases/minimal.toml")),
-    ("xfce", include_str!("../../../data/bases/xfce.toml")),
-];
 
 /// One recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -83,28 +76,15 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The recipe of that name (or at that path, when it has a slash); `data` is the user's data directory.
+    /// Reads the recipe at `path`.
     ///
     /// # Errors
-    /// [`Error::NoRecipe`], or what is wrong with it.
-    pub fn find(profile: &str, data: &Path) -> Result<Self> {
-        let bad = |path: &Path, reason| Error::BadRecipe { path: path.to_owned(), reason };
-        if profile.contains('/') {
-            let path = Path::new(profile);
-            let text = read(path)?.ok_or_else(|| Error::NoRecipe { name: profile.to_owned(), known: known(data) })?;
-            return Self::parse(&text).map_err(|reason| bad(path, reason));
-        }
-        freezeframe_store::id::check_name("base", profile)?;
-        for directory in directories(data) {
-            let path = directory.join(format!("{profile}.toml"));
-            if let Some(text) = read(&path)? {
-                return Self::parse(&text).map_err(|reason| bad(&path, reason));
-            }
-        }
-        match BUILT_IN.iter().find(|(name, _)| *name == profile) {
-            Some((name, text)) => Self::parse(text).map_err(|reason| bad(Path::new(name), reason)),
-            None => Err(Error::NoRecipe { name: profile.to_owned(), known: known(data) }),
-        }
+    /// When it cannot be read, or what is wrong with it.
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut text = String::new();
+        let file = File::open(path).at("read", path)?;
+        file.take(MAX_RECIPE).read_to_string(&mut text).at("read", path)?;
+        Self::parse(&text).map_err(|reason| Error::BadRecipe { path: path.to_owned(), reason })
     }
 
     /// What the types cannot express. All of it ends up in arguments or in a shell, so it is confined to plain words.
@@ -151,42 +131,6 @@ impl Recipe {
     }
 }
 
-/// Where recipes are looked for.
-fn directories(data: &Path) -> Vec<PathBuf> {
-    let mut directories = vec![data.join("recipes")];
-    // PREFIX/libexec/freezeframe/vnc-wrapper
-    let prefix = std::env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(Path::to_owned));
-    directories.extend(prefix.map(|prefix| prefix.join("share/freezeframe/bases")));
-    directories
-}
-
-/// Names of all recipes.
-fn known(data: &Path) -> Vec<String> {
-    let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
-    for directory in directories(data) {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let name = entry.file_name().into_string().unwrap_or_default();
-            names.extend(name.strip_suffix(".toml").map(str::to_owned));
-        }
-    }
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// The text at `path`, if there is a file.
-fn read(path: &Path) -> Result<Option<String>> {
-    match fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).at("read", path).map_err(Error::from),
-        Ok(metadata) if metadata.len() > MAX_RECIPE || !metadata.is_file() => {
-            let reason = format!("it is larger than {MAX_RECIPE} bytes, or no file");
-            Err(Error::BadRecipe { path: path.to_owned(), reason })
-        }
-        Ok(_) => Ok(Some(fs::read_to_string(path).at("read", path)?)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,8 +140,9 @@ mod tests {
 
     #[test]
     fn the_recipes_that_come_with_us_are_good_and_have_their_names() {
-        for (name, text) in BUILT_IN {
-            let recipe = Recipe::parse(text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for name in ["minimal", "xfce"] {
+            let file = format!("{}/../data/bases/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            let recipe = Recipe::load(Path::new(&file)).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(recipe.name, name);
             for needed in ["tigervnc-standalone-server", "python3", "sudo", "dbus"] {
                 assert!(recipe.packages.iter().any(|p| p == needed), "{name} has no {needed}");
@@ -231,14 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn a_users_own_recipe_comes_first_and_a_missing_one_is_told_with_those_that_there_are() {
-        let data = tempfile::tempdir().unwrap();
-        let error = Recipe::find("kde", data.path()).unwrap_err();
-        assert!(error.to_string().contains("there are: minimal, xfce"), "{error}");
-        fs::create_dir(data.path().join("recipes")).unwrap();
-        fs::write(data.path().join("recipes/minimal.toml"), SMALL).unwrap();
-        assert_eq!(Recipe::find("minimal", data.path()).unwrap().name, "s");
-        assert_eq!(Recipe::find("xfce", data.path()).unwrap().name, "xfce");
-        assert!(Recipe::find("../x", data.path()).is_err());
+    fn a_bad_recipe_is_told_with_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "name = 1").unwrap();
+        let error = Recipe::load(file.path()).unwrap_err().to_string();
+        assert!(error.contains(&file.path().display().to_string()), "{error}");
+        assert!(Recipe::load(Path::new("/nonexistent.toml")).unwrap_err().to_string().contains("cannot read"));
     }
 }

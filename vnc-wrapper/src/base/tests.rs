@@ -57,8 +57,14 @@ impl Place {
     }
 
     fn import(&self, archive: &Path) -> Result<serde_json::Value, Failure> {
-        let request = ImportRequest { name: "b".into(), archive: archive.to_owned(), desktop: Vec::new() };
-        import(&self.store, &request, &mut |_, _| {}).map_err(Failure::from)
+        self.import_until(archive, &Cancel::default())
+    }
+
+    fn import_until(&self, archive: &Path, cancel: &Cancel) -> Result<serde_json::Value, Failure> {
+        let origin = archive.display().to_string();
+        let archive = fs::File::open(archive).unwrap();
+        let request = ImportRequest { name: "b".into(), archive, origin, desktop: Vec::new() };
+        import(&self.store, request, cancel, &mut |_, _| {}).map_err(Failure::from)
     }
 
     /// Everything in `bases`.
@@ -152,7 +158,11 @@ fn a_bad_archive_leaves_nothing() {
         assert_eq!(failure.name, name, "{failure:?}");
         assert_eq!(place.names(), Vec::<String>::new());
     }
-    assert_eq!(place.import(Path::new("/nonexistent.tar")).unwrap_err().name, error_name::FAILED);
+    fs::write(&file, gzip).unwrap();
+    let cancel = Cancel::default();
+    cancel.ask();
+    assert_eq!(place.import_until(&file, &cancel).unwrap_err().name, error_name::CANCELLED);
+    assert_eq!(place.names(), Vec::<String>::new());
 }
 
 #[test]
