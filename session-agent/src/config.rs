@@ -22,14 +22,14 @@ impl Config {
     /// Reads `file`; an absent one is an empty one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] names the file and the line or key.
+    /// [`ErrorKind::InvalidArgument`] names the file and the key.
     pub fn read(file: &Path) -> Result<Self> {
         let refused = |reason: String| {
             Error::new(ErrorKind::InvalidArgument, format!("cannot use {}: {reason}", file.display()))
                 .hint("Known keys: default_base, default_size (as \"1280x800\").")
         };
         match std::fs::read_to_string(file) {
-            Ok(text) => toml::from_str(&text).map_err(|e| refused(e.to_string().trim_end().to_owned())),
+            Ok(text) => toml::from_str(&text).map_err(|e| refused(e.message().to_owned())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(refused(e.to_string())),
         }

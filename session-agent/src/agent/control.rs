@@ -1,10 +1,14 @@
 //! The connection to the wrapper of a running session.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol::{Status, Wrapper1Proxy};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use zbus::{AuthMechanism, MatchRule, MessageStream};
@@ -12,10 +16,15 @@ use zbus::{AuthMechanism, MatchRule, MessageStream};
 /// How long a wrapper may take to shake hands and say what it does.
 const GREETING: Duration = Duration::from_secs(5);
 
+/// How long a wrapper may live on once it has closed the connection.
+const LAST_STEPS: Duration = Duration::from_secs(10);
+
 /// A live wrapper. Calls have no time limit: a save takes as long as it takes, and a dead wrapper ends the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     connection: zbus::Connection,
+    /// Readable once the wrapper's process has ended.
+    process: Arc<OwnedFd>,
     pub(crate) wrapper: Wrapper1Proxy<'static>,
 }
 
@@ -27,12 +36,13 @@ impl Control {
         };
         let greeting = async {
             let stream = UnixStream::connect(socket).await.map_err(|e| failed(e.to_string()))?;
+            let process = process_of(&stream).map_err(|e| failed(e.to_string()))?;
             let builder = zbus::connection::Builder::unix_stream(stream).p2p().auth_mechanism(AuthMechanism::Anonymous);
             let connection = builder.build().await.map_err(|e| failed(e.to_string()))?;
             // Without a bus nobody has a name; the proxy wants one all the same.
             let wrapper = Wrapper1Proxy::new(&connection, "io.github.freezeframe.Wrapper1").await;
             let wrapper = wrapper.map_err(|e| failed(e.to_string()))?;
-            let control = Self { connection, wrapper };
+            let control = Self { connection, process: Arc::new(process), wrapper };
             let status = control.status().await?;
             Ok((control, status))
         };
@@ -56,8 +66,34 @@ impl Control {
         MessageStream::for_match_rule(rule, &self.connection, None).await
     }
 
-    /// Answers once the wrapper is gone.
+    /// Answers once the wrapper is gone: it has closed the connection and its process has ended, so that nothing it
+    /// still clears away can be that of a later session of the same name.
     pub(crate) async fn closed(&self) {
         self.connection.closed().await;
+        let process = self.process.clone();
+        let ended = tokio::task::spawn_blocking(move || has_ended(&process)).await;
+        if !ended.unwrap_or(false) {
+            tracing::warn!("a wrapper closed its connection and does not end");
+        }
+    }
+}
+
+fn process_of(stream: &UnixStream) -> std::io::Result<OwnedFd> {
+    let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let pid = stream.peer_cred()?.pid().and_then(Pid::from_raw).ok_or_else(gone)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Waits, not for ever, until the process has ended.
+fn has_ended(process: &OwnedFd) -> bool {
+    let deadline = Instant::now() + LAST_STEPS;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) {
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
     }
 }

@@ -41,8 +41,9 @@ pub(crate) fn of_call(error: &zbus::Error, session: &str) -> Error {
 
 /// The wrapper of that session is not there any more.
 pub(crate) fn wrapper_died(session: &str) -> Error {
-    Error::new(ErrorKind::Failed, format!("the process that runs session {session:?} ended unexpectedly"))
-        .hint("`sessionctl list` shows whether the session is left; the agent's log says more.")
+    Error::new(ErrorKind::Failed, format!("the process that runs session {session:?} ended unexpectedly")).hint(
+        format!("`sessionctl list` shows whether it is left; logs/{session}.log in the data directory says more."),
+    )
 }
 
 #[cfg(test)]

@@ -51,7 +51,10 @@ fn run() -> Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::new(ErrorKind::Failed, format!("cannot start: {e}")))?;
-    runtime.block_on(serve(setup))
+    let outcome = runtime.block_on(serve(setup));
+    // Nothing that still waits in the background is worth waiting for.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(setup: Setup) -> Result<()> {

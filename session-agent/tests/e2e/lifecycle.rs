@@ -1,10 +1,11 @@
 //! From a base to a session to a snapshot and back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, until};
 
 fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -187,4 +188,23 @@ fn pictures_are_written_whole() {
     world.json(&["screenshot", "nothing", path]).refused(3, "NotFound");
     let nowhere = world.dir.path().join("no/where.png");
     world.json(&["screenshot", "desktop", nowhere.to_str().unwrap()]).refused(1, "Failed");
+}
+
+#[test]
+fn a_viewer_is_started_on_the_display() {
+    let world = World::with_session();
+    let seen = world.dir.path().join("seen");
+    let viewer = world.dir.path().join("viewer");
+    fs::write(&viewer, format!("#!/bin/sh\necho \"$1\" > {0}.new && mv {0}.new {0}\n", seen.display())).unwrap();
+    fs::set_permissions(&viewer, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = world.command(&["view", "--client", "desktop", "--json"]);
+    let output = command.env("FREEZEFRAME_VNC_CLIENT", &viewer).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    until("the viewer ran", || seen.exists());
+    let display = world.runtime().join("freezeframe/desktop/display");
+    assert_eq!(fs::read_to_string(&seen).unwrap().trim(), display.to_str().unwrap());
+    let mut command = world.command(&["view", "--client", "desktop", "--json"]);
+    let output = command.env("PATH", "/nonexistent").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("apt install tigervnc-viewer"), "{output:?}");
 }

@@ -59,6 +59,35 @@ fn the_next_agent_finds_what_the_last_one_left() {
 }
 
 #[test]
+fn a_client_is_told_when_the_agent_ends_and_the_next_agent_knows_of_the_save() {
+    let mut world = World::with_session();
+    let holding = world.command(&["save", "--label", "hold", "--json"]).spawn().unwrap();
+    until("it is saving", || world.state("desktop").as_deref() == Some("saving"));
+    world.end_agent();
+    world.start_agent(true);
+    let output = holding.wait_with_output().unwrap();
+    // It was told that the agent ended, or came too late to watch and found the job gone.
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    assert_eq!(world.state("desktop").as_deref(), Some("saving"));
+    world.json(&["save"]).refused(1, "Busy");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_told_by_whoever_starts_the_agent() {
+    let world = World::without_agent();
+    let config = world.dir.path().join("config/freezeframe");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), "defualt_base = \"xfce\"\n").unwrap();
+    let error = world.json(&["list"]).refused(5, "Unreachable");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("config.toml") && message.contains("defualt_base"), "{error}");
+    fs::write(config.join("config.toml"), "default_size = \"800x600\"\n").unwrap();
+    world.json(&["base", "build", "minimal"]).done();
+    world.json(&["start"]).done();
+    assert_eq!(world.json(&["list"]).done()[0]["size"], "800x600");
+}
+
+#[test]
 fn a_snapshot_that_appears_and_one_that_is_damaged_are_seen() {
     let world = World::with_session();
     let id = world.run(&["save"]).stdout.trim().to_owned();

@@ -194,8 +194,9 @@ async fn supervise(runtime: &Path, store: Store, id: SessionId) {
         };
         tokio::spawn(serve(stream, wrapper.clone()));
     }
-    // The answer to whoever ended it is on its way.
+    // The answer to whoever ended it is on its way; and a wrapper that is slow to clear away must not hit its heir.
     tokio::time::sleep(Duration::from_millis(50)).await;
+    fs::remove_dir_all(session_runtime_dir(runtime, wrapper.id.as_str())).unwrap();
 }
 
 async fn serve(stream: UnixStream, wrapper: Arc<Shared>) -> zbus::Result<()> {
