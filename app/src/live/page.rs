@@ -98,6 +98,7 @@ impl LivePage {
         self.close();
         let page = self.imp();
         page.stack.set_visible_child_name("connecting");
+        page.screen.clear();
         page.connecting_label.set_label("Connecting to the desktop…");
         let connection = connection::connect(source);
         page.screen.set_input(Some(connection.input));
@@ -201,6 +202,8 @@ impl LivePage {
         let page = self.imp();
         page.turn.set(page.turn.get() + 1);
         page.screen.set_input(None);
+        let shown = page.screen.picture_size().is_some();
+        page.ended.set_title(if shown { "This Desktop Has Ended" } else { "This Desktop Cannot Be Shown" });
         page.ended.set_description(Some(&glib::markup_escape_text(&in_a_sentence("", error))));
         page.stack.set_visible_child_name("ended");
         page.back_button.grab_focus();

@@ -112,6 +112,14 @@ impl Screen {
         }
     }
 
+    /// Shows nothing.
+    pub(crate) fn clear(&self) {
+        self.imp().texture.take();
+        self.set_cursor(None);
+        self.set_dimmed(false);
+        self.queue_resize();
+    }
+
     /// Whether what is shown is not live.
     pub(crate) fn set_dimmed(&self, dimmed: bool) {
         if self.imp().dimmed.replace(dimmed) != dimmed {

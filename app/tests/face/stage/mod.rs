@@ -1,0 +1,183 @@
+//! What a test of the window needs: a screen to stand on, servers to look at, and a bus.
+
+mod agent;
+mod servers;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use image::{Rgb, RgbImage};
+use tempfile::TempDir;
+
+pub(crate) use agent::{Bus, FakeAgent};
+pub(crate) use servers::{FakeServer, Relay, Said, VncServer};
+
+/// Longer than anything takes on a slow, busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A program that ends with its owner.
+pub(crate) struct Program(Child);
+
+impl Program {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub(crate) fn running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Bytes of memory that it has touched.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until it is there, or says what was waited for.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A test that lacks a program fails and says how to get it: it must not pass by doing nothing.
+pub(crate) fn need(programs: &[(&str, &str)]) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter(|(program, _)| !std::env::split_paths(&path).any(|directory| directory.join(program).exists()))
+        .map(|(_, package)| *package)
+        .collect();
+    assert!(missing.is_empty(), "this test needs: apt-get install {}", missing.join(" "));
+}
+
+/// A program that writes the number of its display to descriptor 3, as X servers do.
+pub(crate) fn start_x(directory: &Path, program: &str, arguments: &[&str]) -> (Program, String) {
+    let number = directory.join(format!("{program}.display"));
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"number=$1; shift; exec "$@" -displayfd 3 3>"$number" 2>/dev/null"#, "sh"]);
+    command.arg(&number).arg(program).args(arguments);
+    let child = Program::start(&mut command);
+    let display = wait_for(program, || {
+        let number = std::fs::read_to_string(&number).ok()?;
+        number.ends_with('\n').then(|| format!(":{}", number.trim()))
+    });
+    (child, display)
+}
+
+/// A screen of its own with a window manager, where the app is started, seen and used.
+pub(crate) struct Stage {
+    pub(crate) directory: TempDir,
+    pub(crate) display: String,
+    bus: Option<String>,
+    _programs: Vec<Program>,
+}
+
+impl Stage {
+    /// `bus`: the address of the session bus, none for no bus at all.
+    pub(crate) fn new(bus: Option<&str>) -> Self {
+        need(&[
+            ("Xvfb", "xvfb"),
+            ("openbox", "openbox"),
+            ("xdotool", "xdotool"),
+            ("import", "imagemagick"),
+            ("Xtigervnc", "tigervnc-standalone-server"),
+            ("xterm", "xterm"),
+            ("xsetroot", "x11-xserver-utils"),
+            ("dbus-daemon", "dbus-daemon"),
+        ]);
+        let directory = tempfile::tempdir().unwrap();
+        let (screen, display) = start_x(directory.path(), "Xvfb", &["-screen", "0", "1300x900x24", "-noreset"]);
+        let settings = directory.path().join("gtk-4.0");
+        std::fs::create_dir(&settings).unwrap();
+        std::fs::write(settings.join("settings.ini"), "[Settings]\ngtk-enable-animations=false\n").unwrap();
+        let manager = Program::start(Command::new("openbox").env("DISPLAY", &display).stderr(Stdio::null()));
+        Self { directory, display, bus: bus.map(str::to_owned), _programs: vec![screen, manager] }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts the app; its window comes in its own time.
+    pub(crate) fn app(&self, arguments: &[&str]) -> Program {
+        Program::start(
+            Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+                .args(arguments)
+                .env("DISPLAY", &self.display)
+                .env_remove("WAYLAND_DISPLAY")
+                .env("GDK_BACKEND", "x11")
+                .env("GSK_RENDERER", "cairo")
+                .env("GTK_A11Y", "none")
+                .env("GSETTINGS_BACKEND", "memory")
+                .env("XDG_CONFIG_HOME", self.directory.path())
+                .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_deref().unwrap_or("disabled:"))
+                .env("ADW_DISABLE_PORTAL", "1")
+                // Every warning of GTK's is a mistake of ours.
+                .env("G_DEBUG", "fatal-criticals"),
+        )
+    }
+
+    pub(crate) fn xdotool(&self, arguments: &[&str]) -> String {
+        let output = Command::new("xdotool").args(arguments).env("DISPLAY", &self.display).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The title of the window that has the keyboard.
+    pub(crate) fn active_title(&self) -> String {
+        self.xdotool(&["getactivewindow", "getwindowname"])
+    }
+
+    pub(crate) fn wait_for_title(&self, title: &str) {
+        wait_for(&format!("a window named {title:?}"), || (self.active_title() == title).then_some(()));
+    }
+
+    /// Everything that is seen, without the pointer.
+    pub(crate) fn picture(&self) -> RgbImage {
+        let output = Command::new("import")
+            .args(["-silent", "-window", "root", "png:-"])
+            .env("DISPLAY", &self.display)
+            .output()
+            .unwrap();
+        image::load_from_memory(&output.stdout).unwrap().to_rgb8()
+    }
+
+    /// Where pixels of this colour are: left, top, width, height of the smallest box around them.
+    pub(crate) fn find(&self, colour: [u8; 3]) -> Option<[u32; 4]> {
+        let picture = self.picture();
+        let found = || picture.enumerate_pixels().filter(|(_, _, pixel)| **pixel == Rgb(colour));
+        let (left, right) = (found().map(|(x, ..)| x).min()?, found().map(|(x, ..)| x).max()?);
+        let (top, bottom) = (found().map(|(_, y, _)| y).min()?, found().map(|(_, y, _)| y).max()?);
+        Some([left, top, right - left + 1, bottom - top + 1])
+    }
+
+    /// Keeps a picture for people to look at, where they ask for it with `FREEZEFRAME_TEST_PICTURES`.
+    pub(crate) fn keep(&self, name: &str) {
+        if let Some(directory) = std::env::var_os("FREEZEFRAME_TEST_PICTURES") {
+            self.picture().save(Path::new(&directory).join(format!("{name}.png"))).unwrap();
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep(&format!("failed{}", self.display.replace(':', "-")));
+        }
+    }
+}
