@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol::{Status, Wrapper1Proxy};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use zbus::{AuthMechanism, MatchRule, MessageStream};
 
 /// How long a wrapper may take to shake hands and say what it does.
 const GREETING: Duration = Duration::from_secs(5);
+
+/// How often a wrapper that does not listen yet is tried.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a wrapper may live on once it has closed the connection.
 const LAST_STEPS: Duration = Duration::from_secs(10);
@@ -49,6 +52,18 @@ impl Control {
         timeout(GREETING, greeting).await.map_err(|_| failed("it does not answer".to_owned()))?
     }
 
+    /// As [`Control::connect`], of a wrapper that has just said that it is up and may not listen yet.
+    pub(crate) async fn connect_soon(socket: &Path) -> Result<Self> {
+        let deadline = Instant::now() + GREETING;
+        loop {
+            match Self::connect(socket).await {
+                Ok((control, _)) => return Ok(control),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
     /// What the wrapper is doing.
     pub(crate) async fn status(&self) -> Result<Status> {
         let text = self.wrapper.status().await?;
@@ -64,6 +79,13 @@ impl Control {
             .member("Progress")?
             .build();
         MessageStream::for_match_rule(rule, &self.connection, None).await
+    }
+
+    /// Ends a wrapper that has nothing left to do and does not end.
+    pub(crate) fn kill(&self) {
+        if let Err(error) = pidfd_send_signal(&*self.process, Signal::KILL) {
+            tracing::warn!(%error, "cannot end a wrapper");
+        }
     }
 
     /// Answers once the wrapper is gone: it has closed the connection and its process has ended, so that nothing it

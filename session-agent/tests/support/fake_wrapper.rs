@@ -175,10 +175,7 @@ fn start(cli: &Cli, store: &Store, id: &str, resume: Option<&str>) {
     fs::write(store.session_dir(&session).join("pid"), child.id().to_string()).unwrap();
     let mut pids = fs::OpenOptions::new().create(true).append(true).open(cli.runtime.join("pids")).unwrap();
     writeln!(pids, "{}", child.id()).unwrap();
-    while StdUnixStream::connect(&socket).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(20), "no supervisor");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    // Like the real one it may say so a little before its supervisor listens.
     let result = Resumed { elapsed_ms: began.elapsed().as_secs_f64() * 1e3 };
     say(&Line::Done(serde_json::to_value(result).unwrap()));
 }

@@ -118,10 +118,10 @@ impl Agent {
         }
         let started = async {
             self.verb(&arguments, Stdio::null(), Some(job)).await?;
-            Control::connect(&self.control_socket(id.as_str())).await
+            Control::connect_soon(&self.control_socket(id.as_str())).await
         };
         match started.await {
-            Ok((control, _)) => {
+            Ok(control) => {
                 self.attach(&id, serial, control).await;
                 info!(session = id.as_str(), "started");
                 Ok(id.to_string())

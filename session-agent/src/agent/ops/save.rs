@@ -19,7 +19,7 @@ use crate::agent::{Agent, failure};
 use crate::rules::names::check_label;
 
 /// How long a wrapper may take to clear away a session that it was told to end.
-const CLEARING: Duration = Duration::from_secs(60);
+const CLEARING: Duration = Duration::from_secs(15);
 
 impl Agent {
     /// Says at once, before anything is touched, that this engine needs root.
@@ -98,8 +98,14 @@ impl Agent {
         if let Ok(control) = operation.control()
             && timeout(CLEARING, control.closed()).await.is_err()
         {
-            let text = format!("session {:?} does not end", operation.id.as_str());
-            return Err(Error::new(ErrorKind::Failed, text).hint("The agent's log says more."));
+            let id = operation.id.as_str();
+            if self.store.session_dir(&operation.id).exists() {
+                let text = format!("session {id:?} does not end");
+                return Err(Error::new(ErrorKind::Failed, text).hint(format!("See its log, logs/{id}.log.")));
+            }
+            warn!(session = id, "all of it is gone but its wrapper; ending that");
+            control.kill();
+            control.closed().await;
         }
         operation.forget_control();
         if !operation.settle().await {
