@@ -2,6 +2,7 @@
 
 use bytes::{Buf as _, BytesMut};
 
+use crate::clipboard::{self, Clipboard};
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::framebuffer::{Framebuffer, PIXEL, Rect};
@@ -33,7 +34,9 @@ pub enum Event {
     Bell,
     /// The server's clipboard has this text.
     CutText(String),
-    /// The server's clipboard has a text that is longer than [`limits::MAX_TEXT`], and was skipped.
+    /// Something about the server's clipboard. Only from servers that were offered [`encoding::EXTENDED_CLIPBOARD`].
+    Clipboard(Clipboard),
+    /// The server's clipboard has a text that is longer than [`limits`] admit, and was skipped.
     CutTextTooLong {
         /// Its length in bytes.
         length: u32,
@@ -187,16 +190,25 @@ impl Decoder {
             2 => Ok(Some(Event::Bell)),
             3 => {
                 take.bytes(3)?;
-                let length = take.u32()?;
-                if length > limits::MAX_TEXT {
-                    self.state = State::Skip { bytes: length.into() };
-                    return Ok(Some(Event::CutTextTooLong { length }));
-                }
-                let text = take.bytes(length as usize)?.iter().map(|&byte| char::from(byte)).collect();
-                Ok(Some(Event::CutText(text)))
+                self.cut_text(take)
             }
             other => Err(Error::protocol("message", format!("type {other} is unknown")).into()),
         }
+    }
+
+    /// A negative length stands for the extended clipboard, and for so many bytes of it.
+    fn cut_text(&mut self, take: &mut Take<'_>) -> Result<Option<Event>, Stop> {
+        let signed = take.i32()?;
+        let (length, extended) = (signed.unsigned_abs(), signed < 0);
+        if length > if extended { limits::MAX_CLIPBOARD } else { limits::MAX_TEXT } {
+            self.state = State::Skip { bytes: length.into() };
+            return Ok(Some(Event::CutTextTooLong { length }));
+        }
+        let bytes = take.bytes(length as usize)?;
+        if extended {
+            return Ok(clipboard::decode(bytes)?.map(Event::Clipboard));
+        }
+        Ok(Some(Event::CutText(bytes.iter().map(|&byte| char::from(byte)).collect())))
     }
 
     fn rectangle(&mut self, take: &mut Take<'_>, left: u16) -> Result<Option<Event>, Stop> {

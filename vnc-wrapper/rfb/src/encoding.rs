@@ -16,6 +16,8 @@ pub const CURSOR: i32 = -239;
 pub const EXTENDED_DESKTOP_SIZE: i32 = -308;
 /// The mouse cursor with soft edges.
 pub const CURSOR_WITH_ALPHA: i32 = -314;
+/// The clipboard in UTF-8. A client that offers it answers [`crate::Clipboard::Can`] with the same.
+pub const EXTENDED_CLIPBOARD: i32 = 0xc0a1_e5ce_u32.cast_signed();
 /// Tight with the cheapest compression (level 0 of 9): a local socket has more room than the processor has time.
 pub const COMPRESS_LEVEL_0: i32 = -256;
 

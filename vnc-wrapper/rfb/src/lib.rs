@@ -17,6 +17,7 @@
 //! sends it is in error), and the server's side.
 
 mod client;
+mod clipboard;
 mod decoder;
 pub mod encoding;
 mod error;
@@ -29,6 +30,7 @@ mod tight;
 mod wire;
 
 pub use client::{Client, Reader, Writer, grab};
+pub use clipboard::Clipboard;
 pub use decoder::{Cursor, Decoder, Event, Screen};
 pub use error::{Error, Result};
 pub use framebuffer::{Framebuffer, Rect};

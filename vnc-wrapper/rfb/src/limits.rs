@@ -4,8 +4,10 @@
 pub const MAX_SIDE: u16 = 16_384;
 /// Pixels of a whole picture: 64 Mi, which take 256 MiB.
 pub const MAX_PIXELS: u32 = 64 << 20;
-/// Bytes of a name, a reason or a clipboard text. A longer clipboard text is skipped, not kept.
+/// Bytes of a name, a reason or a clipboard text in Latin-1. A longer clipboard text is skipped, not kept.
 pub const MAX_TEXT: u32 = 64 << 10;
+/// Bytes of a clipboard text in UTF-8, and of the message that brings it. A longer message is skipped, not kept.
+pub const MAX_CLIPBOARD: u32 = 1 << 20;
 /// Pixels along one side of a mouse cursor.
 pub const MAX_CURSOR_SIDE: u16 = 512;
 /// Screens in one ExtendedDesktopSize message; the protocol itself has no more than a byte for it.

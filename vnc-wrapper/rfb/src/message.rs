@@ -1,5 +1,6 @@
 //! What a client says to a server.
 
+use crate::clipboard::{self, Clipboard};
 use crate::framebuffer::Rect;
 
 /// How a server is to send a pixel.
@@ -64,6 +65,8 @@ pub enum ClientMessage {
     },
     /// The client's clipboard has this text. What Latin-1 lacks becomes a question mark; the protocol has no more.
     CutText(String),
+    /// Something about the clipboard, for a server that said [`Clipboard::Can`].
+    Clipboard(Clipboard),
     /// Asks for a picture of another size, with one screen over all of it.
     SetDesktopSize {
         /// Width in pixels.
@@ -109,6 +112,12 @@ impl ClientMessage {
                 out.extend([6, 0, 0, 0]);
                 out.extend((count as u32).to_be_bytes());
                 out.extend(&latin1[..count]);
+            }
+            Self::Clipboard(message) => {
+                let (length, bytes) = clipboard::encode(message);
+                out.extend([6, 0, 0, 0]);
+                out.extend(length.to_be_bytes());
+                out.extend(bytes);
             }
             Self::SetDesktopSize { width, height, screen_id, screen_flags } => {
                 out.extend([251, 0]);

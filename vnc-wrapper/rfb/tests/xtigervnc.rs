@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use freezeframe_rfb::{Client, ClientMessage, Error, Event, Framebuffer, encoding, grab};
+use freezeframe_rfb::{Client, ClientMessage, Clipboard, Error, Event, Framebuffer, encoding, grab};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -256,4 +256,64 @@ async fn reading_may_be_dropped_and_sending_does_not_wait() {
         }
     });
     assert!(matches!(error.await.unwrap(), Error::Closed));
+}
+
+#[tokio::test]
+async fn the_clipboard_goes_both_ways_in_utf8() {
+    need("xclip", "xclip");
+    let server = Server::start("200x100");
+    let wanted = [encoding::RAW, encoding::EXTENDED_CLIPBOARD];
+    let mut client = Client::connect(server.stream().await, &wanted).await.unwrap();
+    client.send(&[ClientMessage::Clipboard(Clipboard::Can)]).await.unwrap();
+
+    // From the session: the server says that there is something, and gives it when asked.
+    let ours = "größer als €\n日本";
+    let mut copy = Command::new("sh")
+        .args(["-c", r#"printf '%s' "$1" | xclip -selection clipboard -quiet -loops 1"#, "sh", ours])
+        .env("DISPLAY", &server.display)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let text = timeout(PATIENCE, async {
+        loop {
+            match client.next_event().await.unwrap() {
+                Event::Clipboard(Clipboard::Has { text: true }) => {
+                    client.send(&[ClientMessage::Clipboard(Clipboard::Wants)]).await.unwrap();
+                }
+                Event::Clipboard(Clipboard::Text(text)) => return text,
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(text.await.expect("the session's text"), ours);
+    let _ = copy.kill();
+    let _ = copy.wait();
+
+    // Into the session: it asks when something is pasted there.
+    let theirs = "Ünïcödé ✓\nzwei";
+    client.send(&[ClientMessage::Clipboard(Clipboard::Has { text: true })]).await.unwrap();
+    let display = server.display.clone();
+    let mut paste = tokio::task::spawn_blocking(move || {
+        wait_for("the pasted text", || {
+            let output = Command::new("xclip")
+                .args(["-selection", "clipboard", "-o", "-target", "UTF8_STRING"])
+                .env("DISPLAY", &display)
+                .output()
+                .unwrap();
+            output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+        })
+    });
+    let pasted = timeout(PATIENCE, async {
+        loop {
+            tokio::select! {
+                event = client.next_event() => {
+                    if let Event::Clipboard(Clipboard::Wants) = event.unwrap() {
+                        client.send(&[ClientMessage::Clipboard(Clipboard::Text(theirs.into()))]).await.unwrap();
+                    }
+                }
+                pasted = &mut paste => return pasted.unwrap(),
+            }
+        }
+    });
+    assert_eq!(pasted.await.expect("the text in the session"), theirs);
 }
