@@ -40,6 +40,8 @@ pub enum ContainerError {
 /// When a namespace, a map or a step fails; nothing of the container is then left.
 pub fn start(root: &Path, map: &IdMap, steps: &[Step]) -> Result<u32, ContainerError> {
     use ContainerError::Namespaces;
+    // A new mount namespace holds copies of all mounts, and the kernel moves a process's working directory to the copy,
+    // but not its descriptors. The path itself may lie below directories that the inside cannot pass.
     let root = userns::open_directory(root).map_err(Namespaces)?;
     let (mut report_end, report) = io::pipe().map_err(Namespaces)?;
     let (mut mapped_end, mut mapped) = io::pipe().map_err(Namespaces)?;
@@ -85,6 +87,7 @@ const IN_NAMESPACES: u8 = 0;
 /// In the helper: enters the namespaces and forks their process 1. Returns the helper's exit status.
 fn make_namespaces(root: &OwnedFd, steps: &[Step], mut report: io::PipeWriter, mapped: &mut io::PipeReader) -> i32 {
     let made = (|| {
+        rustix::process::fchdir(root)?;
         unshare(namespaces::of_a_session())?;
         report.write_all(&[IN_NAMESPACES])?;
         if mapped.read(&mut [0u8; 1])? != 1 {
@@ -96,7 +99,7 @@ fn make_namespaces(root: &OwnedFd, steps: &[Step], mut report: io::PipeWriter, m
     match made {
         Ok(Fork::Parent(pid)) => i32::from(writeln!(report, "{PID}{pid}").is_err()),
         Ok(Fork::Child) => {
-            let problem = become_init(root, steps);
+            let problem = become_init(steps);
             let _ = writeln!(report, "{problem}");
             1
         }
@@ -107,9 +110,9 @@ fn make_namespaces(root: &OwnedFd, steps: &[Step], mut report: io::PipeWriter, m
     }
 }
 
-/// In process 1: applies the steps and becomes the session's init. Returns only why it could not.
-fn become_init(root: &OwnedFd, steps: &[Step]) -> String {
-    match prepare(root, steps) {
+/// In process 1, in the directory that is to be the root: applies the steps and becomes the session's init. Returns only why it could not.
+fn become_init(steps: &[Step]) -> String {
+    match prepare(steps) {
         Err(problem) => problem,
         Ok(()) => {
             let error = Command::new(INIT_PATH).arg0("init").env_clear().current_dir("/").exec();
@@ -118,7 +121,7 @@ fn become_init(root: &OwnedFd, steps: &[Step]) -> String {
     }
 }
 
-fn prepare(root: &OwnedFd, steps: &[Step]) -> Result<(), String> {
+fn prepare(steps: &[Step]) -> Result<(), String> {
     let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     lead_session().map_err(named("setsid"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
@@ -130,8 +133,8 @@ fn prepare(root: &OwnedFd, steps: &[Step]) -> Result<(), String> {
         devices.push((name, mounts::clone_mount(&path).map_err(|e| format!("take {}: {e}", path.display()))?));
     }
     // Mounts inherited into a new user namespace are locked; a copy of the root mount on top of itself is not.
-    let own = mounts::clone_mount_of(root).map_err(named("copy the root mount"))?;
-    mounts::attach_over(&own, root).map_err(named("attach the root mount"))?;
+    let own = mounts::clone_mount(Path::new(".")).map_err(named("copy the root mount"))?;
+    mounts::attach(&own, Path::new(".")).map_err(named("attach the root mount"))?;
     mounts::pivot_into(&own).map_err(named("pivot_root"))?;
     for step in steps {
         apply(step, &devices).map_err(|e| format!("{step:?}: {e}"))?;

@@ -6,10 +6,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
@@ -106,10 +106,16 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
     };
     let prepared = (|| {
         lead_session()?;
-        if !request.wait {
-            let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        // The outside's /dev/null is a file of a mount that the session does not have.
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let replace = |fd: BorrowedFd<'_>| Ok::<_, io::Error>(!request.wait || is_null(&rustix::fs::fstat(fd)?));
+        if replace(rustix::stdio::stdin())? {
             rustix::stdio::dup2_stdin(&null)?;
+        }
+        if replace(rustix::stdio::stdout())? {
             rustix::stdio::dup2_stdout(&null)?;
+        }
+        if replace(rustix::stdio::stderr())? {
             rustix::stdio::dup2_stderr(&null)?;
         }
         reset_signals()?;
@@ -136,6 +142,12 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
     status
 }
 
+/// Whether a descriptor is /dev/null, wherever that lies.
+pub fn is_null(stat: &rustix::fs::Stat) -> bool {
+    rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::CharacterDevice
+        && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (1, 3)
+}
+
 /// Rust's runtime ignores SIGPIPE, and the wrapper blocks signals; programs expect neither.
 fn reset_signals() -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
@@ -153,17 +165,6 @@ fn groups_of(user: &str, table: &str) -> Vec<u32> {
             members.split(',').any(|m| m == user).then(|| id.parse().ok())?
         })
         .collect()
-}
-
-/// The namespaces that make a process the session's.
-pub fn namespace_names() -> [(&'static str, CloneFlags); 5] {
-    [
-        ("user", CloneFlags::CLONE_NEWUSER),
-        ("pid", CloneFlags::CLONE_NEWPID),
-        ("net", CloneFlags::CLONE_NEWNET),
-        ("ipc", CloneFlags::CLONE_NEWIPC),
-        ("uts", CloneFlags::CLONE_NEWUTS),
-    ]
 }
 
 #[cfg(test)]

@@ -111,30 +111,12 @@ pub fn clone_mount(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
 }
 
-/// A copy of the mount whose root `directory` has open, attached nowhere yet.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn clone_mount_of(directory: &OwnedFd) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    Ok(rustix::mount::open_tree(directory, "", flags)?)
-}
-
 /// Attaches what [`clone_mount`] made.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn attach(mount: &OwnedFd, at: &Path) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
-}
-
-/// Attaches what [`clone_mount_of`] made over the directory that `over` has open.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn attach_over(mount: &OwnedFd, over: &OwnedFd) -> io::Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    Ok(rustix::mount::move_mount(mount, "", over, "", flags)?)
 }
 
 /// Makes the mounted directory `root` the root of this mount namespace, leaving the old root mounted over "."

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::io::unix::AsyncFd;
 
 /// The two sides of a [`fork`].
 pub enum Fork {
@@ -19,7 +20,13 @@ pub enum Fork {
 /// When the kernel refuses, or when this process has more than one thread: the child could then wait for ever for a lock
 /// that a thread which it does not have holds.
 pub fn fork() -> io::Result<Fork> {
-    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    let threads = match std::fs::read_dir("/proc/self/task") {
+        Ok(entries) => entries.count(),
+        // In the mounts of a session that this process has joined without being in its pid namespace. Joining a user
+        // namespace has proved that there is one thread (setns(2), EINVAL).
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 1,
+        Err(error) => return Err(error),
+    };
     if threads != 1 {
         return Err(io::Error::other(format!("fork with {threads} threads")));
     }
@@ -99,4 +106,14 @@ pub fn default_action(signal: nix::sys::signal::Signal) -> io::Result<()> {
     // SAFETY: SIG_DFL installs no handler of ours.
     unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }?;
     Ok(())
+}
+
+/// Makes `handle` wait in the runtime: it becomes readable when its process has ended (pidfd_open(2)).
+///
+/// # Errors
+/// When the runtime cannot take it.
+pub fn watch(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` has the same open descriptor for all of its life, and the `AsyncFd` owns it.
+    let watched = unsafe { AsyncFd::register_with_interest(handle, tokio::io::Interest::READABLE) };
+    watched.map_err(|error| io::Error::other(error.to_string()))
 }

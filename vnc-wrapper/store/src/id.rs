@@ -57,6 +57,13 @@ macro_rules! name_type {
             }
         }
 
+        impl std::str::FromStr for $type {
+            type Err = Error;
+            fn from_str(name: &str) -> Result<Self> {
+                Self::new(name)
+            }
+        }
+
         impl From<$type> for String {
             fn from(id: $type) -> String {
                 id.0

@@ -35,7 +35,7 @@ impl Store {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let store = Self { root: root.into() };
         make_private(&store.root)?;
-        for directory in [store.bases(), store.sessions(), store.snapshots(), store.raw()] {
+        for directory in [store.bases(), store.sessions(), store.snapshots(), store.raw(), store.root.join("logs")] {
             make_private(&directory)?;
         }
         Ok(store)
@@ -83,6 +83,11 @@ impl Store {
     /// `sessions/<id>`.
     pub fn session_dir(&self, id: &SessionId) -> PathBuf {
         self.sessions().join(id.as_str())
+    }
+
+    /// `logs/<id>.log`: what the supervisor of the last session of that name wrote down.
+    pub fn session_log(&self, id: &SessionId) -> PathBuf {
+        self.root.join("logs").join(format!("{id}.log"))
     }
 
     /// `snapshots/<id>`.

@@ -5,6 +5,7 @@
 //! bases/<name>/root/                its read-only root file system
 //! sessions/<id>/session.json        what the session is       (record: `SessionRecord`)
 //! sessions/<id>/{layer,work,…}      its writable layer, while it runs
+//! logs/<id>.log                     what the supervisor of the last session of that name wrote down
 //! snapshots/<id>/manifest.json      what the snapshot is      (record: `Manifest`)
 //! snapshots/<id>/thumbnail.png      the display just before the freeze
 //! store/raw/<id>/{images,layer}     the engine's images and the layer, as they were at the freeze
@@ -26,6 +27,7 @@ pub mod record;
 pub mod session;
 pub mod snapshot;
 pub mod sync;
+pub mod usage;
 
 pub use base::BaseRecord;
 pub use error::{Error, Result};

@@ -1,0 +1,236 @@
+//! The engine that runs CRIU (criu.org), which needs root: it reads /proc/PID/map_files of the initial user namespace.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{After, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats};
+use crate::kernel::process;
+
+/// Environment variable that tells a hook which socket to ask.
+const HOOK_VARIABLE: &str = "FREEZEFRAME_HOOK";
+/// Environment variable in which CRIU names the stage to its action script (criu(8), --action-script).
+const ACTION_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
+/// The wrapper's program, whatever became of its file: the wrapper is process 1 of its pid namespace.
+const OWN_PROGRAM: &str = "/proc/1/exe";
+/// How long a hook may take to say what it is; it does so at once.
+const HOOK_DEADLINE: Duration = Duration::from_secs(10);
+
+/// CRIU, found and probed.
+#[derive(Clone, Debug)]
+pub struct CriuEngine {
+    /// The command: the program, and what comes before its own arguments.
+    command: Vec<OsString>,
+    version: String,
+    /// Directory for the socket that CRIU's hooks ask; its path has to be short (unix(7)).
+    runtime: PathBuf,
+}
+
+/// Options that dump and restore share. What each is for:
+/// - inet connections within the session survive; its listening Unix sockets may have no peer inside;
+/// - file locks; an unlinked file with other names is linked back for the restore; unlinked files of any size are kept;
+/// - cgroups stay the outside's; no firewall is touched, since nothing outside may talk to a `none` network;
+/// - bind mounts of the outside's device nodes are found again by their paths.
+const SHARED_OPTIONS: [&str; 13] = [
+    "--tcp-established",
+    "--ext-unix-sk",
+    "--file-locks",
+    "--shell-job",
+    "--link-remap",
+    "--ghost-limit",
+    "1T",
+    "--manage-cgroups=ignore",
+    "--network-lock",
+    "skip",
+    "--external",
+    "mnt[]:ms",
+    "-v2",
+];
+
+impl CriuEngine {
+    /// The engine that runs `command`, of `version`.
+    pub fn new(command: Vec<OsString>, version: String, runtime: PathBuf) -> Self {
+        Self { command, version, runtime }
+    }
+
+    fn command(&self, verb: &str) -> Result<Command, EngineError> {
+        let Some((program, prefix)) = self.command.split_first() else {
+            return Err(EngineError::Run { program: "criu".into(), source: io::ErrorKind::NotFound.into() });
+        };
+        let mut command = Command::new(program);
+        command.args(prefix).arg(verb).args(SHARED_OPTIONS).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command)
+    }
+
+    fn cannot_run(&self, source: io::Error) -> EngineError {
+        let program = self.command.first().map_or_else(String::new, |p| p.to_string_lossy().into_owned());
+        EngineError::Run { program, source }
+    }
+
+    fn refused(&self, action: &'static str, log: &Path) -> EngineError {
+        let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        tracing::warn!("criu's log of the failed {action}:\n{text}");
+        EngineError::Refused { engine: self.describe(), action, reason: reason(&text) }
+    }
+}
+
+impl Engine for CriuEngine {
+    fn describe(&self) -> String {
+        format!("criu {}", self.version)
+    }
+
+    fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError> {
+        let socket = self.runtime.join("hook");
+        let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
+        let mut command = self.command("dump")?;
+        command.arg("--tree").arg(request.init.to_string());
+        command.arg("--images-dir").arg(request.images).args(["-o", "dump.log"]);
+        command.arg("--root").arg(request.root);
+        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, &socket);
+        if request.after == After::Run {
+            command.arg("--leave-running");
+        }
+        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
+        let mut problem = None;
+        let mut begun = Instant::now();
+        let mut so_far = DumpReport::default();
+        let served = process::open(child.id()).and_then(|child| {
+            hooks.serve(&child, |action| match action {
+                "pre-dump" => {
+                    begun = Instant::now();
+                    true
+                }
+                // Called, whatever is locked, as soon as every process has stopped.
+                "network-lock" => {
+                    so_far.freeze = begun.elapsed();
+                    true
+                }
+                "post-dump" => {
+                    so_far.pause = begun.elapsed();
+                    match while_frozen(so_far) {
+                        Ok(()) => true,
+                        Err(error) => {
+                            problem = Some(error);
+                            false
+                        }
+                    }
+                }
+                _ => true,
+            })
+        });
+        let status = child.wait().map_err(|e| self.cannot_run(e))?;
+        served.map_err(|e| self.cannot_run(e))?;
+        if let Some(error) = problem {
+            return Err(EngineError::WhileFrozen(error));
+        }
+        if !status.success() {
+            return Err(self.refused("save", &request.images.join("dump.log")));
+        }
+        match request.after {
+            // Exact, and with the time that letting go of the processes took.
+            After::Run => stats::read(request.images),
+            // What was stopped never ran again, and `while_frozen` may have taken the images away.
+            After::End => Ok(so_far),
+        }
+    }
+
+    fn restore(&self, request: &RestoreRequest<'_>) -> Result<u32, EngineError> {
+        let (log, pid_file) = (request.work.join("restore.log"), request.work.join("restore.pid"));
+        let _ = fs::remove_file(&pid_file);
+        let mut command = self.command("restore")?;
+        command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
+        command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
+        command.arg("--root").arg(request.root).arg("--restore-detached");
+        let status = command.status().map_err(|e| self.cannot_run(e))?;
+        if !status.success() {
+            return Err(self.refused("resume", &log));
+        }
+        let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
+        pid.ok_or_else(|| self.refused("resume", &log))
+    }
+}
+
+/// What in CRIU's log says why it failed: its first error, which is the cause; later ones follow from it.
+fn reason(log: &str) -> String {
+    let errors = log.lines().filter_map(|line| line.split_once("Error (").map(|(_, rest)| rest));
+    let mut texts = errors.map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim());
+    texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
+}
+
+/// Answers CRIU's action scripts, each of which is this program asking back.
+struct Hooks {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Hooks {
+    fn listen(path: &Path) -> io::Result<Self> {
+        let _ = fs::remove_file(path);
+        Ok(Self { listener: UnixListener::bind(path)?, path: path.to_owned() })
+    }
+
+    /// Calls `act` with the name of each stage until `child` has ended; its answer is the script's success.
+    fn serve(&self, child: &OwnedFd, mut act: impl FnMut(&str) -> bool) -> io::Result<()> {
+        loop {
+            let mut ready =
+                [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(child.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                other => other?,
+            };
+            let is_ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
+            if is_ready(&ready[0]) {
+                let (mut stream, _) = self.listener.accept()?;
+                stream.set_read_timeout(Some(HOOK_DEADLINE))?;
+                let mut action = [0u8; 64];
+                let length = stream.read(&mut action)?;
+                let answer = act(&String::from_utf8_lossy(&action[..length]));
+                // A hook that is gone has ended with an error, and CRIU knows.
+                let _ = stream.write_all(&[u8::from(answer)]);
+            } else if is_ready(&ready[1]) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// If this process was started by CRIU as its action script: asks the wrapper, and returns the exit status.
+pub fn run_as_hook() -> Option<i32> {
+    let socket = std::env::var_os(HOOK_VARIABLE)?;
+    let action = std::env::var(ACTION_VARIABLE).ok()?;
+    let asked = (|| {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.write_all(action.as_bytes())?;
+        let mut answer = [0u8; 1];
+        stream.read_exact(&mut answer)?;
+        Ok::<bool, io::Error>(answer[0] == 1)
+    })();
+    Some(i32::from(!matches!(asked, Ok(true))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_is_the_reason() {
+        let log = "(00.1) Warn  (criu/x.c:1): odd\n(00.2) Error (criu/sk-unix.c:850): unix: Unix socket 0x1 not found\n\
+                   (00.3) Error (criu/cr-dump.c:2098): Dumping FAILED.\n";
+        assert_eq!(reason(log), "unix: Unix socket 0x1 not found");
+        assert_eq!(reason(""), "it ended without saying why");
+    }
+}

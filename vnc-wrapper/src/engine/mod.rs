@@ -1,0 +1,104 @@
+//! What freezes, dumps and restores the process tree of a session.
+//!
+//! The rest of the wrapper knows only [`Engine`]; [`criu`] is the first one.
+
+pub mod criu;
+mod stats;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// What happens to the processes after a dump that succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// They run on.
+    Run,
+    /// They are ended without running again.
+    End,
+}
+
+/// What to dump.
+#[derive(Debug)]
+pub struct DumpRequest<'a> {
+    /// Pid of the session's init.
+    pub init: u32,
+    /// Where the images go; an existing, empty directory.
+    pub images: &'a Path,
+    /// The mount point of the session's overlay.
+    pub root: &'a Path,
+    /// What happens then.
+    pub after: After,
+}
+
+/// What to restore.
+#[derive(Debug)]
+pub struct RestoreRequest<'a> {
+    /// The images; only read.
+    pub images: &'a Path,
+    /// Where logs and pid files go.
+    pub work: &'a Path,
+    /// The mount point of an overlay with the layer of the same instant.
+    pub root: &'a Path,
+}
+
+/// How a dump went.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DumpReport {
+    /// From the first process stopped to the last one running again.
+    pub pause: Duration,
+    /// Until every process had stopped.
+    pub freeze: Duration,
+}
+
+/// What is done while every process is stopped. Its error makes the dump fail and the processes run on.
+pub type WhileFrozen<'a> = dyn FnMut(DumpReport) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+/// Freezes, dumps and restores.
+///
+/// A dump that fails leaves every process running as before. A restore that fails leaves no process behind.
+pub trait Engine: Send + Sync {
+    /// Its name and version, as manifests record it.
+    fn describe(&self) -> String;
+
+    /// Stops the session, writes its images, calls `while_frozen` once, and lets the session run or ends it.
+    ///
+    /// # Errors
+    /// When anything fails, `while_frozen` included; the session then runs on.
+    fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError>;
+
+    /// Makes the processes anew from their images and lets them run. Returns the pid of the session's init.
+    ///
+    /// # Errors
+    /// When anything fails; no process is then left.
+    fn restore(&self, request: &RestoreRequest<'_>) -> Result<u32, EngineError>;
+}
+
+/// Why an engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine's program could not be used.
+    #[error("cannot run {program}: {source}")]
+    Run {
+        /// The program.
+        program: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It refused or failed; `reason` is its own words.
+    #[error("{engine} cannot {action} the session: {reason}")]
+    Refused {
+        /// Which engine.
+        engine: String,
+        /// "save" or "resume".
+        action: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The work done while all was frozen failed.
+    #[error("{0}")]
+    WhileFrozen(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its statistics cannot be read.
+    #[error("cannot read the engine's statistics: {0}")]
+    Statistics(String),
+}

@@ -1,0 +1,95 @@
+//! From typed errors to what the user reads: what failed, why, and what to do.
+
+use freezeframe_protocol::{Failure, error_name};
+
+use crate::container::apply::ContainerError;
+use crate::engine::EngineError;
+use crate::layer::LayerError;
+use freezeframe_store as store;
+
+/// Shortens the building of a [`Failure`].
+pub fn failure(name: &str, message: impl Into<String>, hint: impl Into<String>) -> Failure {
+    Failure { name: name.to_owned(), message: message.into(), hint: hint.into() }
+}
+
+/// What every failure without a better hint says.
+const SEE_DOCTOR: &str = "run `sessionctl doctor`; it tells what this machine lacks";
+
+/// A type whose values a user can be told of.
+pub trait ToFailure {
+    /// The failure to tell.
+    fn to_failure(&self) -> Failure;
+}
+
+impl ToFailure for Failure {
+    fn to_failure(&self) -> Failure {
+        self.clone()
+    }
+}
+
+impl ToFailure for std::io::Error {
+    fn to_failure(&self) -> Failure {
+        match self.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => no_space(self.to_string()),
+            _ => failure(error_name::FAILED, self.to_string(), ""),
+        }
+    }
+}
+
+impl ToFailure for store::Error {
+    fn to_failure(&self) -> Failure {
+        let text = self.to_string();
+        match self {
+            Self::Io { source, .. } => Failure { message: text, ..source.to_failure() },
+            Self::Damaged { .. } => {
+                failure(error_name::DAMAGED, text, "restore the file from a backup, or remove its directory")
+            }
+            Self::TooNew { .. } => failure(error_name::DAMAGED, text, "use the release of Freezeframe that wrote it"),
+            Self::NotFound { .. } | Self::Ambiguous { .. } => failure(error_name::NOT_FOUND, text, ""),
+            Self::Exists { .. } => failure(error_name::EXISTS, text, "choose another name"),
+            Self::BadName { .. } => failure(error_name::INVALID_ARGUMENT, text, ""),
+        }
+    }
+}
+
+impl ToFailure for LayerError {
+    fn to_failure(&self) -> Failure {
+        match self {
+            Self::Io { source, .. } => Failure { message: self.to_string(), ..source.to_failure() },
+            Self::Cancelled => failure(error_name::CANCELLED, "the save was cancelled", ""),
+        }
+    }
+}
+
+impl ToFailure for ContainerError {
+    fn to_failure(&self) -> Failure {
+        failure(error_name::FAILED, self.to_string(), SEE_DOCTOR)
+    }
+}
+
+impl ToFailure for EngineError {
+    fn to_failure(&self) -> Failure {
+        match self {
+            Self::Run { .. } => failure(error_name::MACHINE_LACKS, self.to_string(), SEE_DOCTOR),
+            Self::WhileFrozen(source) => {
+                if let Some(error) = source.downcast_ref::<LayerError>() {
+                    return error.to_failure();
+                }
+                if let Some(error) = source.downcast_ref::<store::Error>() {
+                    return error.to_failure();
+                }
+                failure(error_name::FAILED, self.to_string(), "")
+            }
+            Self::Refused { .. } | Self::Statistics(_) => failure(
+                error_name::FAILED,
+                self.to_string(),
+                "the engine's own log is in logs/ of the data directory, in the session's file",
+            ),
+        }
+    }
+}
+
+/// The disk is full.
+pub fn no_space(text: String) -> Failure {
+    failure(error_name::NO_SPACE, text, "free some space on the disk that holds the data directory")
+}

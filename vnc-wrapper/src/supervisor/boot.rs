@@ -1,0 +1,221 @@
+//! Makes a session, new or resumed, and hands it to its control loop.
+
+use std::fs::{self, DirBuilder};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use freezeframe_protocol::{Failure, error_name};
+use freezeframe_store::manifest::Watched;
+use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
+
+use super::session::Session;
+use super::{Directories, control, exec};
+use crate::container::{self, apply, plan};
+use crate::display::Display;
+use crate::engine::{Engine, RestoreRequest};
+use crate::failure::{ToFailure, failure};
+use crate::kernel::idmap::IdMap;
+use crate::kernel::mounts::{Mount, Overlay};
+use crate::kernel::process;
+use crate::layer;
+use crate::report::{Report, resumed};
+
+/// How long the display server may take to listen.
+const DISPLAY_DEADLINE: Duration = Duration::from_secs(30);
+/// How often that is looked at; there is no event for it.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Everything that a session is made from.
+#[derive(Debug)]
+pub(super) struct Boot {
+    pub(super) store: Store,
+    pub(super) record: SessionRecord,
+    pub(super) directories: Directories,
+    pub(super) map: IdMap,
+    pub(super) privileged: bool,
+    pub(super) resume: Option<SnapshotId>,
+}
+
+/// Makes the session, reports, and serves it until it ends. Returns the exit status. One that could not be made leaves
+/// nothing behind.
+pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -> i32 {
+    tracing::info!(session = %boot.record.id, resume = ?boot.resume, "starting");
+    let directories = boot.directories.clone();
+    match make(boot, &mut report) {
+        Ok(session) => {
+            report.end(Ok(resumed(begun.elapsed())));
+            // Whoever started us reads until the pipe is closed.
+            drop(report);
+            control::serve(session)
+        }
+        Err(error) => {
+            tracing::warn!("not started: {}", error.message);
+            let _ = fs::remove_dir_all(&directories.runtime);
+            if let Err(leftover) = fs::remove_dir_all(&directories.session) {
+                tracing::error!("cannot remove {}: {leftover}", directories.session.display());
+            }
+            report.end(Err(error))
+        }
+    }
+}
+
+fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure> {
+    let base = boot.store.base(&boot.record.base).map_err(|e| e.to_failure())?;
+    check_base(&boot, &base)?;
+    let directories = &boot.directories;
+    for path in [directories.work(), directories.root()] {
+        DirBuilder::new().mode(0o700).create(&path).map_err(|e| e.to_failure())?;
+    }
+    match &boot.resume {
+        Some(snapshot) => {
+            report.progress("copying the layer", 0.1);
+            let whole = layer::copy_whole(&boot.store.layer_dir(snapshot), &directories.layer());
+            whole.map_err(|e| e.to_failure())?;
+        }
+        None => {
+            let (path, root) = (directories.layer(), boot.map.outside_uid(0).zip(boot.map.outside_gid(0)));
+            DirBuilder::new().mode(0o755).create(&path).map_err(|e| e.to_failure())?;
+            let (uid, gid) = root.unwrap_or_default();
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(|e| e.to_failure())?;
+        }
+    }
+    // Relative to the data directory, because the session can read in its /proc/mounts what is given here.
+    let data = boot.store.root();
+    std::env::set_current_dir(data).map_err(|e| e.to_failure())?;
+    let below = |path: PathBuf| path.strip_prefix(data).map(Path::to_owned).unwrap_or(path);
+    let overlay = Overlay {
+        lower: below(boot.store.base_dir(&base.name).map_err(|e| e.to_failure())?.join("root")),
+        upper: below(directories.layer()),
+        work: below(directories.work()),
+        user_attributes: !boot.privileged,
+    };
+    let mount = overlay.mount(&directories.root()).map_err(|error| {
+        failure(
+            error_name::MACHINE_LACKS,
+            format!("cannot lay the session's layer over its base: {error}"),
+            "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
+        )
+    })?;
+    match boot.resume.clone() {
+        Some(snapshot) => resume(boot, base, mount, &snapshot, report),
+        None => start(boot, base, mount, report),
+    }
+}
+
+fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
+    if base.identity != boot.record.base_identity {
+        return Err(failure(
+            error_name::FAILED,
+            format!("the base {:?} is not the one that this was saved on; it was built anew since", base.name),
+            "import or build the base that it was saved on under that name",
+        ));
+    }
+    Ok(())
+}
+
+fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Report<W>) -> Result<Session, Failure> {
+    let root = mount.path();
+    if !root.join("usr/bin/Xtigervnc").exists() {
+        return Err(failure(
+            error_name::FAILED,
+            format!("the base {:?} has no display server: /usr/bin/Xtigervnc is not in it", base.name),
+            "install the package tigervnc-standalone-server in what the base is made from, and import it again",
+        ));
+    }
+    report.progress("making the container", 0.2);
+    let init = apply::start(root, &boot.map, &plan::session()).map_err(|e| e.to_failure())?;
+    let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
+    report.progress("starting the display", 0.4);
+    let size = format!("{}x{}", boot.record.width, boot.record.height);
+    let server: Vec<String> = [
+        "/usr/bin/Xtigervnc",
+        container::DISPLAY,
+        "-geometry",
+        &size,
+        "-depth",
+        "24",
+        "-rfbport",
+        "-1",
+        "-rfbunixpath",
+        container::RFB_SOCKET,
+        "-rfbunixmode",
+        "0600",
+        "-SecurityTypes",
+        "None",
+        "-AlwaysShared",
+        "-nolisten",
+        "tcp",
+        "-desktop",
+        boot.record.id.as_str(),
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let run = |argv: Vec<String>| exec::start_detached(init, &base, argv);
+    let display_pid = run(server)?;
+    let display = Display::new(init);
+    wait_for("the display server to listen", || display.is_listening())?;
+    report.progress("starting the desktop", 0.7);
+    let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
+    run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
+    let bus = format!("/proc/{init}/root/run/user/{}/bus", container::USER_ID);
+    wait_for("the session bus to listen", || Path::new(&bus).exists())?;
+    let desktop_pid = run(base.desktop.clone())?;
+    let watched = Watched { display: display_pid, desktop: desktop_pid };
+    Session::new(boot, base, init, watched, display, guard, mount)
+}
+
+fn resume<W: Write>(
+    boot: Boot,
+    base: BaseRecord,
+    mount: Mount,
+    snapshot: &SnapshotId,
+    report: &mut Report<W>,
+) -> Result<Session, Failure> {
+    let manifest = boot.store.manifest(snapshot).map_err(|e| e.to_failure())?;
+    report.progress("restoring the processes", 0.5);
+    let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
+    let work = boot.directories.session.join("restore");
+    DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
+    let images = boot.store.images_dir(snapshot);
+    let init = engine
+        .restore(&RestoreRequest { images: &images, work: &work, root: mount.path() })
+        .map_err(|e| e.to_failure())?;
+    let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
+    let display = Display::new(init);
+    Session::new(boot, base, init, manifest.watched, display, guard, mount)
+}
+
+fn wait_for(what: &str, ready: impl Fn() -> bool) -> Result<(), Failure> {
+    let deadline = Instant::now() + DISPLAY_DEADLINE;
+    while !ready() {
+        if Instant::now() > deadline {
+            let text = format!("waited {} seconds for {what}", DISPLAY_DEADLINE.as_secs());
+            return Err(failure(error_name::FAILED, text, "try again; the machine may be overloaded"));
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// Ends a session whose making was not finished.
+#[derive(Debug)]
+pub(super) struct KillOnDrop(Option<std::os::fd::OwnedFd>);
+
+impl KillOnDrop {
+    /// The session is made: its init lives on.
+    pub(super) fn keep(mut self) -> Option<std::os::fd::OwnedFd> {
+        self.0.take()
+    }
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(init) = &self.0
+            && let Err(error) = process::kill(init)
+        {
+            tracing::error!("cannot end the half-made session: {error}");
+        }
+    }
+}

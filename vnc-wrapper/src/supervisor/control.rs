@@ -1,0 +1,239 @@
+//! What the agent calls, and the loop that a supervisor spends its life in.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use freezeframe_protocol::{
+    ERROR_PREFIX, ExecOptions, Failure, OBJECT_PATH, SaveOptions, control_socket, display_socket, error_name,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, zvariant};
+
+use super::peer::Peer;
+use super::session::{Doing, Session};
+use super::{end, exec, save};
+use crate::failure::{ToFailure, failure};
+
+/// Serves the session until it ends. Returns the exit status.
+pub(super) fn serve(session: Session) -> i32 {
+    let session = Arc::new(session);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let outcome = runtime.and_then(|runtime| {
+        let outcome = runtime.block_on(run(&session));
+        runtime.shutdown_background();
+        outcome
+    });
+    session.unmount();
+    let _ = std::fs::remove_dir_all(&session.directories.runtime);
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("the supervisor failed: {error}");
+            1
+        }
+    }
+}
+
+async fn run(session: &Arc<Session>) -> io::Result<()> {
+    let control = listen(&control_socket(&session.directories.runtime))?;
+    let viewers = listen(&display_socket(&session.directories.runtime))?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut ended = session.ended.subscribe();
+    let mut connections: Vec<Connection> = Vec::new();
+    let by_itself = end::by_itself(session);
+    tokio::pin!(by_itself);
+    let mut gone = None;
+    loop {
+        tokio::select! {
+            accepted = control.accept() => match welcome(accepted?.0, session).await {
+                Ok(connection) => {
+                    connections.retain(|c| !c.is_closed());
+                    connections.push(connection);
+                }
+                Err(error) => tracing::warn!("a control connection was refused: {error}"),
+            },
+            accepted = viewers.accept() => {
+                let viewer = accepted?.0;
+                if is_ours(&viewer)? {
+                    session.display.serve(viewer);
+                }
+            }
+            reason = &mut by_itself, if gone.is_none() => gone = Some(reason),
+            // A save that stops the session ends its processes, too, and says so itself before it is done.
+            () = session.until_idle(), if gone.is_some() => {
+                tracing::warn!("the session ended: {}", gone.unwrap_or_default());
+                break;
+            }
+            _ = terminate.recv() => {
+                tracing::warn!("told to end");
+                break;
+            }
+            _ = ended.wait_for(|ended| *ended) => break,
+        }
+    }
+    if let Err(error) = end::kill(session).await {
+        tracing::error!("cannot end the session's processes: {}", error.message);
+    }
+    for connection in connections {
+        // Sends the answers that are still on their way.
+        connection.graceful_shutdown().await;
+    }
+    Ok(())
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    // The directory is 0700 already; this is for those who move it.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Whether the peer is the user whom the session belongs to.
+fn is_ours(stream: &UnixStream) -> io::Result<bool> {
+    Ok(stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw())
+}
+
+async fn welcome(stream: UnixStream, session: &Arc<Session>) -> zbus::Result<Connection> {
+    if !is_ours(&stream)? {
+        return Err(zbus::Error::Failure("the peer is another user".into()));
+    }
+    let uid = stream.peer_cred()?.uid();
+    let object = Control { session: Arc::clone(session) };
+    let connection = zbus::connection::Builder::socket(Peer { stream, uid })
+        .server(zbus::Guid::generate())?
+        .p2p()
+        .auth_mechanism(zbus::AuthMechanism::Anonymous)
+        .serve_at(OBJECT_PATH, object)?
+        .build()
+        .await?;
+    let emitter = SignalEmitter::new(&connection, OBJECT_PATH)?.into_owned();
+    let mut progress = session.progress.subscribe();
+    tokio::spawn(async move {
+        loop {
+            let told = match progress.recv().await {
+                Ok((stage, fraction)) => Control::progress(&emitter, stage, fraction).await.is_ok(),
+                // Progress that came too fast to be told is not missed.
+                Err(RecvError::Lagged(_)) => true,
+                Err(RecvError::Closed) => false,
+            };
+            if !told {
+                break;
+            }
+        }
+    });
+    Ok(connection)
+}
+
+/// The object behind [`OBJECT_PATH`]. Only decodes, calls, and maps errors.
+struct Control {
+    session: Arc<Session>,
+}
+
+/// A failure on its way to the agent.
+#[derive(Debug)]
+struct Told(Failure);
+
+impl From<Failure> for Told {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl From<zbus::Error> for Told {
+    fn from(error: zbus::Error) -> Self {
+        Self(failure(error_name::FAILED, error.to_string(), ""))
+    }
+}
+
+impl zbus::DBusError for Told {
+    fn create_reply(&self, call: &zbus::message::Header<'_>) -> zbus::Result<zbus::Message> {
+        zbus::Message::error(call, self.name())?.build(&(&self.0.message, &self.0.hint))
+    }
+
+    fn name(&self) -> zbus::names::ErrorName<'_> {
+        let name = format!("{ERROR_PREFIX}{}", self.0.name);
+        zbus::names::ErrorName::try_from(name)
+            .unwrap_or_else(|_| zbus::names::ErrorName::from_static_str_unchecked("org.freedesktop.DBus.Error.Failed"))
+    }
+
+    fn description(&self) -> Option<&str> {
+        Some(&self.0.message)
+    }
+}
+
+fn decode<T: DeserializeOwned>(text: &str) -> Result<T, Told> {
+    let problem = |e| failure(error_name::INVALID_ARGUMENT, format!("the request cannot be read: {e}"), "");
+    Ok(serde_json::from_str(text).map_err(problem)?)
+}
+
+fn encode(value: &impl Serialize) -> Result<String, Told> {
+    let problem = |e| failure(error_name::FAILED, format!("the answer cannot be written: {e}"), "");
+    Ok(serde_json::to_string(value).map_err(problem)?)
+}
+
+#[zbus::interface(name = "io.github.freezeframe.Wrapper1")]
+impl Control {
+    async fn save(&self, options: &str) -> Result<String, Told> {
+        let options: SaveOptions = decode(options)?;
+        encode(&save::save(&self.session, options).await?)
+    }
+
+    async fn cancel_save(&self) -> bool {
+        match &*self.session.doing() {
+            Doing::Saving { cancel, frozen: false, .. } => {
+                cancel.store(true, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn check(&self) -> Result<String, Told> {
+        let windows = self.session.windows().await;
+        encode(&self.session.check(&windows)?)
+    }
+
+    async fn execute(&self, options: &str, descriptors: Vec<zvariant::OwnedFd>) -> Result<i32, Told> {
+        let options: ExecOptions = decode(options)?;
+        let descriptors = descriptors.into_iter().map(OwnedFd::from).collect();
+        Ok(exec::execute(&self.session, options, descriptors).await?)
+    }
+
+    async fn open_display(&self) -> Result<zvariant::OwnedFd, Told> {
+        let (ours, theirs) = UnixStream::pair().map_err(|e| e.to_failure())?;
+        self.session.display.serve(ours);
+        let theirs = theirs.into_std().map_err(|e| e.to_failure())?;
+        theirs.set_nonblocking(false).map_err(|e| e.to_failure())?;
+        Ok(OwnedFd::from(theirs).into())
+    }
+
+    async fn screenshot(&self) -> Result<Vec<u8>, Told> {
+        let told = |text: String| failure(error_name::FAILED, text, "");
+        let picture = self.session.display.grab().await.map_err(|e| told(e.to_string()))?;
+        Ok(picture.to_png().map_err(|e| told(e.to_string()))?)
+    }
+
+    async fn status(&self) -> Result<String, Told> {
+        encode(&self.session.status())
+    }
+
+    async fn stop(&self) -> Result<(), Told> {
+        let _exclusive = self.session.begin(Doing::Stopping)?;
+        end::stop(&self.session).await?;
+        end::clear(&self.session);
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn progress(emitter: &SignalEmitter<'_>, stage: String, fraction: f64) -> zbus::Result<()>;
+}

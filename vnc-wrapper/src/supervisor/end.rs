@@ -1,0 +1,86 @@
+//! Ending a session, and noticing that it ended.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use freezeframe_protocol::Failure;
+
+use super::Directories;
+use super::session::Session;
+use crate::container::processes;
+use crate::failure::ToFailure;
+use crate::kernel::process;
+
+/// How long programs have to end by themselves once they were asked.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Completes when the process that `handle` refers to has ended.
+pub(super) async fn ended(handle: &OwnedFd) -> io::Result<()> {
+    process::watch(handle.try_clone()?)?.readable().await.map(|_| ())
+}
+
+/// Asks every process of the session to end, waits a little, and then ends them.
+pub(super) async fn stop(session: &Session) -> Result<(), Failure> {
+    let mut handles = Vec::new();
+    for process in session.processes()?.iter().filter(|p| p.outside != session.init) {
+        if let Ok(handle) = process::open(process.outside) {
+            process::terminate(&handle).map_err(|e| e.to_failure())?;
+            handles.push(handle);
+        }
+    }
+    let all_ended = async {
+        for handle in &handles {
+            ended(handle).await?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+        tracing::info!("some programs did not end when asked");
+    }
+    kill(session).await
+}
+
+/// Ends every process of the session at once: with its init, the kernel ends all others.
+pub(super) async fn kill(session: &Session) -> Result<(), Failure> {
+    process::kill(&session.init_handle).map_err(|e| e.to_failure())?;
+    ended(&session.init_handle).await.map_err(|e| e.to_failure())
+}
+
+/// Completes when the session has come to its end by itself, with the reason.
+pub(super) async fn by_itself(session: &Session) -> &'static str {
+    let watch = async |inside: u32| match processes::find(inside).and_then(|p| process::open(p.outside)) {
+        Ok(handle) => {
+            // A handle that cannot be waited on would be noticed with the session's init.
+            if ended(&handle).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        // It has ended already.
+        Err(_) => {}
+    };
+    tokio::select! {
+        _ = ended(&session.init_handle) => "its first process ended",
+        () = watch(session.watched.display) => "its display server ended",
+        () = watch(session.watched.desktop) => "its desktop ended",
+    }
+}
+
+/// Takes away everything of a session that was stopped on purpose and whose processes have ended.
+pub(super) fn clear(session: &Session) {
+    session.unmount();
+    remove(&session.directories);
+    session.ended.send_replace(true);
+}
+
+/// Removes a session's directories. Its mounts have to be gone.
+pub(super) fn remove(directories: &Directories) {
+    for path in [&directories.runtime, &directories.session] {
+        if let Err(error) = fs::remove_dir_all(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!("cannot remove {}: {error}", path.display());
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Running programs in the session.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use freezeframe_protocol::{ExecOptions, Failure, error_name};
+use freezeframe_store::BaseRecord;
+
+use super::session::Session;
+use crate::container::{enter, environment};
+use crate::failure::{ToFailure, failure};
+use crate::preflight::Waiting;
+
+/// Our own program, whatever became of its file.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+fn request(init: u32, base: &BaseRecord, options: ExecOptions) -> enter::Request {
+    let home = if options.root { "/root" } else { "/home/user" };
+    let directory = if options.directory.is_empty() { home.to_owned() } else { options.directory };
+    enter::Request {
+        init,
+        argv: options.argv,
+        environment: environment::session(options.root, &base.environment, &options.environment),
+        directory,
+        root: options.root,
+        wait: options.wait,
+    }
+}
+
+fn command(request: &enter::Request) -> Result<Command, Failure> {
+    let text = serde_json::to_string(request)
+        .map_err(|e| failure(error_name::INVALID_ARGUMENT, format!("the command cannot be passed on: {e}"), ""))?;
+    let mut command = Command::new(OWN_PROGRAM);
+    command.arg("enter").arg(text).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Starts `argv` as the session's user, without ties to the outside. Returns its pid inside.
+pub(super) fn start_detached(init: u32, base: &BaseRecord, argv: Vec<String>) -> Result<u32, Failure> {
+    detached(&request(init, base, ExecOptions { argv, ..ExecOptions::default() }))
+}
+
+fn detached(request: &enter::Request) -> Result<u32, Failure> {
+    let output = command(request)?.output().map_err(|e| e.to_failure())?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    text.parse().map_err(|_| {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let name = if output.status.code() == Some(127) { error_name::NOT_FOUND } else { error_name::FAILED };
+        failure(name, format!("cannot run it in the session: {said}"), "")
+    })
+}
+
+/// Runs a program as `options` say; see `Wrapper1.Execute`.
+pub(super) async fn execute(
+    session: &Session,
+    options: ExecOptions,
+    descriptors: Vec<OwnedFd>,
+) -> Result<i32, Failure> {
+    if options.argv.first().is_none_or(String::is_empty) {
+        return Err(failure(
+            error_name::INVALID_ARGUMENT,
+            "no program was named",
+            "sessionctl exec SESSION -- COMMAND",
+        ));
+    }
+    let wait = options.wait;
+    let shown = options.argv.join(" ");
+    let request = request(session.init, &session.base, options);
+    let entering = session.entering.read().await;
+    if !wait {
+        let pid = tokio::task::spawn_blocking(move || detached(&request)).await.map_err(|e| lost(&e))??;
+        return Ok(pid.cast_signed());
+    }
+    let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+        let text = "a program that is waited for takes exactly three descriptors";
+        return Err(failure(error_name::INVALID_ARGUMENT, text, ""));
+    };
+    let waiting = Waiting { command: shown, descriptors: identities([&stdin, &stdout, &stderr]) };
+    session.waiting().push(waiting.clone());
+    let mut command = tokio::process::Command::from(command(&request)?);
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
+    let spawned = command.spawn();
+    // The command holds copies of the descriptors; whoever reads the other end waits for the last one to close.
+    drop(command);
+    drop(entering);
+    let status = match spawned {
+        Ok(mut child) => child.wait().await,
+        Err(error) => Err(error),
+    };
+    {
+        // Descriptors that the program's own children keep stay on the list while any process holds them.
+        let mut list = session.waiting();
+        if let Some(at) = list.iter().position(|w| *w == waiting)
+            && !still_held(&waiting)
+        {
+            list.remove(at);
+        }
+    }
+    let status = status.map_err(|e| e.to_failure())?;
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+}
+
+fn lost(error: &tokio::task::JoinError) -> Failure {
+    failure(error_name::FAILED, format!("the work was lost: {error}"), "")
+}
+
+/// Device and inode of each descriptor but /dev/null, which `enter` replaces by the session's own.
+fn identities(descriptors: [&OwnedFd; 3]) -> Vec<(u64, u64)> {
+    let stats = descriptors.into_iter().filter_map(|d| rustix::fs::fstat(d.as_fd()).ok());
+    stats.filter(|s| !enter::is_null(s)).map(|s| (s.st_dev, s.st_ino)).collect()
+}
+
+fn still_held(waiting: &Waiting) -> bool {
+    let processes = crate::container::processes::list().unwrap_or_default();
+    crate::preflight::check(&processes, &[], std::slice::from_ref(waiting)).map_or(true, |report| !report.savable)
+}

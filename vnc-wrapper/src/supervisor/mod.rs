@@ -1,0 +1,176 @@
+//! `vnc-wrapper session`: one supervisor for one running session.
+//!
+//! The supervisor is process 1 of a pid namespace, and root of mount and cgroup namespaces, of its own: when it dies, of
+//! whatever cause, the kernel ends everything that it started and takes every mount away. [`boot`] makes the session,
+//! [`session`] holds it, [`control`] is what the agent calls, [`save`], [`exec`] and [`end`] do it.
+
+mod boot;
+mod control;
+mod end;
+mod exec;
+mod peer;
+mod save;
+mod session;
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use freezeframe_protocol::{Failure, Line, control_socket, error_name, session_runtime_dir};
+use freezeframe_store::{SessionId, SnapshotId, Store, layout};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::failure::{ToFailure, failure};
+use crate::kernel::idmap::IdMap;
+use crate::kernel::process::{Fork, fork, lead_session};
+use crate::kernel::{mounts, userns};
+use crate::report::Report;
+
+/// What `vnc-wrapper session` was asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The user's data directory.
+    pub data: PathBuf,
+    /// The user's runtime directory.
+    pub runtime: PathBuf,
+    /// The session, whose record is there.
+    pub id: SessionId,
+    /// The snapshot to resume; none to start from the base.
+    pub resume: Option<SnapshotId>,
+}
+
+/// Directories of one session.
+#[derive(Clone, Debug)]
+pub struct Directories {
+    /// `sessions/<id>`.
+    pub session: PathBuf,
+    /// Its sockets.
+    pub runtime: PathBuf,
+    /// What its supervisor writes down; outlives the session.
+    pub log: PathBuf,
+}
+
+impl Directories {
+    fn new(store: &Store, runtime: &Path, id: &SessionId) -> Self {
+        Self {
+            session: store.session_dir(id),
+            runtime: session_runtime_dir(runtime, id.as_str()),
+            log: store.session_log(id),
+        }
+    }
+
+    fn layer(&self) -> PathBuf {
+        self.session.join("layer")
+    }
+
+    fn work(&self) -> PathBuf {
+        self.session.join("work")
+    }
+
+    fn root(&self) -> PathBuf {
+        self.session.join("root")
+    }
+}
+
+/// Starts the supervisor and reports until its session runs. Returns the exit status.
+pub fn run(request: &Request) -> i32 {
+    let begun = Instant::now();
+    let mut report = Report::new(io::stdout());
+    match launch(request, begun, &mut report) {
+        Ok(status) => status,
+        Err(error) => report.end(Err(error)),
+    }
+}
+
+fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -> Result<i32, Failure> {
+    let told = |error: io::Error| error.to_failure();
+    let store = Store::open(&request.data).map_err(|e| e.to_failure())?;
+    let record = store.session(&request.id).map_err(|e| e.to_failure())?;
+    let directories = Directories::new(&store, &request.runtime, &request.id);
+    layout::make_private(&directories.runtime).map_err(|e| e.to_failure())?;
+    let log =
+        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&directories.log).map_err(told)?;
+    let privileged = rustix::process::geteuid().is_root();
+    let mut map = IdMap::for_current_user()?;
+    if !privileged {
+        userns::enter_user_namespace(&map).map_err(|error| cannot_isolate(&error))?;
+        map = map.nested();
+    }
+    let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWCGROUP;
+    unshare(own).map_err(|error| cannot_isolate(&error.into()))?;
+    let (lines, to_parent) = io::pipe().map_err(told)?;
+    match fork().map_err(told)? {
+        Fork::Child => {
+            drop(lines);
+            let outcome = (|| {
+                lead_session()?;
+                mounts::make_all_private()?;
+                mounts::mount_proc()?;
+                let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+                rustix::stdio::dup2_stdin(&null)?;
+                rustix::stdio::dup2_stdout(&null)?;
+                rustix::stdio::dup2_stderr(&log)?;
+                Ok(())
+            })();
+            let mut report = Report::new(to_parent);
+            let status = match outcome {
+                Ok(()) => {
+                    let boot =
+                        boot::Boot { store, record, directories, map, privileged, resume: request.resume.clone() };
+                    boot::run(boot, begun, report)
+                }
+                Err(error) => report.end(Err(cannot_isolate(&error))),
+            };
+            std::process::exit(status)
+        }
+        Fork::Parent(_) => {
+            drop(to_parent);
+            Ok(forward(lines, report, &directories))
+        }
+    }
+}
+
+/// Passes the supervisor's lines on until it has said how it ended, or that its session runs.
+fn forward<W: Write>(lines: io::PipeReader, report: &mut Report<W>, directories: &Directories) -> i32 {
+    for line in BufReader::new(lines).lines() {
+        let Some(line) = line.ok().and_then(|text| serde_json::from_str::<Line>(&text).ok()) else { break };
+        report.line(&line);
+        match line {
+            Line::Progress { .. } => {}
+            Line::Done(_) => return 0,
+            Line::Failed(_) => return 1,
+        }
+    }
+    let message = "the session's wrapper ended before the session ran";
+    report.end(Err(failure(error_name::FAILED, message, format!("see {}", directories.log.display()))))
+}
+
+fn cannot_isolate(error: &io::Error) -> Failure {
+    failure(
+        error_name::MACHINE_LACKS,
+        format!("cannot isolate the session from this machine: {error}"),
+        "run `sessionctl doctor`; it tells what this machine lacks",
+    )
+}
+
+/// Removes what the session `id` left, whose supervisor is dead; its processes died with it.
+///
+/// # Errors
+/// When its supervisor is alive, or something cannot be removed.
+pub fn discard(data: &Path, runtime: &Path, id: &SessionId) -> Result<serde_json::Value, Failure> {
+    let store = Store::open(data).map_err(|e| e.to_failure())?;
+    let directories = Directories::new(&store, runtime, id);
+    if UnixStream::connect(control_socket(&directories.runtime)).is_ok() {
+        let text = format!("the session {id} is running");
+        return Err(failure(error_name::BUSY, text, format!("sessionctl stop {id}")));
+    }
+    if !rustix::process::geteuid().is_root() {
+        // Its files belong to ids that are ours only inside.
+        userns::enter_user_namespace(&IdMap::for_current_user()?).map_err(|error| cannot_isolate(&error))?;
+    }
+    end::remove(&directories);
+    Ok(serde_json::Value::Null)
+}

@@ -1,0 +1,255 @@
+//! Saving a session: the way of one snapshot (DESIGN.md), step by step.
+//!
+//! Until the freeze a save can be cancelled. Whatever fails, at whatever step, leaves the session running as before and
+//! nothing of the snapshot: the writer removes what it wrote, the engine lets the processes run, the display opens again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use freezeframe_protocol::{CheckReport, Failure, SaveOptions, error_name};
+use freezeframe_rfb::Framebuffer;
+use freezeframe_store::manifest::Window;
+use freezeframe_store::record::Record;
+use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
+use jiff::Timestamp;
+
+use super::end;
+use super::session::{Doing, Session, engine};
+use crate::container::processes::Process;
+use crate::engine::{After, DumpReport, DumpRequest, Engine};
+use crate::failure::{ToFailure, failure};
+use crate::fault;
+use crate::layer::{Cancelled, Capture};
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is known of the session just before the freeze.
+#[derive(Debug)]
+struct Scene {
+    windows: Vec<Window>,
+    picture: Option<Framebuffer>,
+}
+
+/// Saves the session as `options` say. Returns the manifest of the snapshot, which is then whole and durable.
+pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result<Manifest, Failure> {
+    // Before anything is touched: whether it can be done at all.
+    let engine = engine(&session.store, &session.directories, session.privileged)?;
+    let id = SnapshotId::new(&*options.snapshot).map_err(|e| e.to_failure())?;
+    let cancel = Arc::new(Cancelled::new(false));
+    let saving = Doing::Saving { snapshot: id.to_string(), cancel: Arc::clone(&cancel), frozen: false };
+    let exclusive = session.begin(saving)?;
+
+    session.tell("looking for what cannot be saved", 0.0);
+    point("preflight")?;
+    refuse(&session.check(&session.windows().await)?)?;
+
+    session.tell("copying files", 0.1);
+    point("precopy")?;
+    let writer = session.store.begin_snapshot(id).map_err(|e| e.to_failure())?;
+    let (layer, copy, stop_early) = (session.directories.layer(), writer.layer_dir(), Arc::clone(&cancel));
+    let capture = blocking(move || {
+        let mut capture = Capture::new(&layer, &copy)?;
+        capture.precopy(&stop_early)?;
+        Ok::<_, crate::layer::LayerError>(capture)
+    });
+    let capture = capture.await?;
+
+    session.tell("taking the picture", 0.3);
+    let entering = session.entering.write().await;
+    // A program that was started since the first look may be tied to the outside.
+    let windows = session.windows().await;
+    refuse(&session.check(&windows)?)?;
+    point("picture")?;
+    let picture = session.display.grab().await;
+    let picture = picture.inspect_err(|error| tracing::warn!("the snapshot will have no picture: {error}")).ok();
+    let scene = Scene { windows, picture };
+    let suspended = session.display.suspend().await.map_err(|e| failure(error_name::FAILED, e.to_string(), ""))?;
+    point("freeze")?;
+    pass_the_point_of_no_return(session, &cancel)?;
+
+    session.tell("saving the memory", 0.4);
+    let stop = options.stop;
+    let saved = {
+        let session = Arc::clone(session);
+        let work = Work { session, options, capture, writer: Some(writer), scene, manifest: None };
+        tokio::task::spawn_blocking(move || work.dump(&engine)).await
+    };
+    drop((suspended, entering));
+    let mut work = saved.map_err(|e| failure(error_name::FAILED, format!("the save was lost: {e}"), ""))??;
+    if !stop {
+        session.tell("writing the snapshot", 0.7);
+        work = blocking(move || work.commit().map(|()| work)).await?;
+    }
+    let manifest = work.manifest.ok_or_else(|| failure(error_name::FAILED, "the snapshot has no manifest", ""))?;
+    if stop {
+        end::kill(session).await?;
+        end::clear(session);
+    } else {
+        remember(session, &manifest.id);
+    }
+    drop(exclusive);
+    session.tell("saved", 1.0);
+    Ok(manifest)
+}
+
+fn point(name: &str) -> Result<(), Failure> {
+    fault::point(name).map_err(|e| e.to_failure())
+}
+
+async fn blocking<T: Send + 'static, E: ToFailure + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(|e| e.to_failure()),
+        Err(lost) => Err(failure(error_name::FAILED, format!("the save was lost: {lost}"), "")),
+    }
+}
+
+/// The text of a refusal: every blocking finding with its remedy.
+fn refuse(report: &CheckReport) -> Result<(), Failure> {
+    if report.savable {
+        return Ok(());
+    }
+    let blocking: Vec<_> = report.findings.iter().filter(|f| f.blocking).collect();
+    let named = |f: &&freezeframe_protocol::Finding| {
+        let window = if f.window.is_empty() { String::new() } else { format!(" “{}”", f.window) };
+        format!("{}{window} (process {}): {}", f.application, f.pid, f.object)
+    };
+    let message = blocking.iter().map(named).collect::<Vec<_>>().join("; ");
+    let mut remedies: Vec<&str> = blocking.iter().map(|f| f.remedy.as_str()).collect();
+    remedies.dedup();
+    Err(failure(error_name::REFUSED, format!("the session cannot be saved now: {message}"), remedies.join("; ")))
+}
+
+/// From here on `CancelSave` answers that it is too late.
+fn pass_the_point_of_no_return(session: &Session, cancel: &Cancelled) -> Result<(), Failure> {
+    let mut doing = session.doing();
+    if cancel.load(Ordering::Relaxed) {
+        return Err(failure(error_name::CANCELLED, "the save was cancelled", ""));
+    }
+    if let Doing::Saving { frozen, .. } = &mut *doing {
+        *frozen = true;
+    }
+    Ok(())
+}
+
+/// The next snapshot's parent is this one. Only the timeline's order depends on it, so a failure is told, not returned.
+fn remember(session: &Session, id: &SnapshotId) {
+    let mut record = session.record();
+    record.last_snapshot = Some(id.clone());
+    if let Err(error) = session.store.write_session(&record) {
+        tracing::error!("cannot note the session's last snapshot: {error}");
+    }
+}
+
+/// The part of a save that blocks a thread.
+#[derive(Debug)]
+struct Work {
+    session: Arc<Session>,
+    options: SaveOptions,
+    capture: Capture,
+    writer: Option<SnapshotWriter>,
+    scene: Scene,
+    manifest: Option<Manifest>,
+}
+
+impl Work {
+    /// Freezes, dumps and thaws, or ends the session when that was asked for and the snapshot is whole.
+    fn dump(mut self, engine: &impl Engine) -> Result<Self, Failure> {
+        let (images, root) = match &self.writer {
+            Some(writer) => (writer.images_dir(), self.session.directories.root()),
+            None => return Err(failure(error_name::FAILED, "the snapshot was written already", "")),
+        };
+        let after = if self.options.stop { After::End } else { After::Run };
+        let request = DumpRequest { init: self.session.init, images: &images, root: &root, after };
+        let report = engine
+            .dump(&request, &mut |so_far| {
+                fault::point("layer")?;
+                self.capture.finish()?;
+                let processes = crate::container::processes::list()?;
+                self.manifest = Some(self.describe(engine, so_far, &processes)?);
+                if after == After::End {
+                    // The session must not end before its snapshot is safe.
+                    self.commit().map_err(|e| Boxed::from(e.to_string()))?;
+                }
+                Ok(())
+            })
+            .map_err(|e| e.to_failure())?;
+        if after == After::Run
+            && let Some(manifest) = &mut self.manifest
+        {
+            (manifest.pause_ms, manifest.freeze_ms) = (milliseconds(report.pause), milliseconds(report.freeze));
+        }
+        Ok(self)
+    }
+
+    fn describe(&self, engine: &impl Engine, so_far: DumpReport, processes: &[Process]) -> Result<Manifest, Boxed> {
+        let record = self.session.record().clone();
+        Ok(Manifest {
+            format: Manifest::FORMAT,
+            id: SnapshotId::new(&*self.options.snapshot)?,
+            session: record.id,
+            lineage: record.lineage,
+            parent: record.last_snapshot.or(record.parent),
+            created: Timestamp::now(),
+            label: self.options.label.clone(),
+            base: record.base,
+            base_identity: record.base_identity,
+            width: self.scene.picture.as_ref().map_or(record.width, Framebuffer::width),
+            height: self.scene.picture.as_ref().map_or(record.height, Framebuffer::height),
+            network: record.network,
+            engine: engine.describe(),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            pause_ms: milliseconds(so_far.pause),
+            freeze_ms: milliseconds(so_far.freeze),
+            memory_bytes: 0,
+            layer_bytes: 0,
+            processes: u32::try_from(processes.len())?,
+            threads: processes.iter().map(|p| p.threads).sum(),
+            windows: self.scene.windows.clone(),
+            closed: Vec::new(),
+            watched: self.session.watched,
+        })
+    }
+
+    /// Makes the snapshot whole and visible.
+    fn commit(&mut self) -> Result<(), CommitError> {
+        fault::point("commit")?;
+        let (Some(writer), Some(mut manifest)) = (self.writer.take(), self.manifest.take()) else {
+            return Err(CommitError::Nothing);
+        };
+        manifest.memory_bytes = usage::bytes_below(&writer.images_dir())?;
+        manifest.layer_bytes = usage::bytes_below(&writer.layer_dir())?;
+        let picture = self.scene.picture.as_ref().map(Framebuffer::to_png).transpose()?;
+        writer.commit(&manifest, picture.as_deref())?;
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+}
+
+fn milliseconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Why a snapshot that was taken could not be kept.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Store(#[from] freezeframe_store::Error),
+    #[error("cannot write the snapshot: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("cannot write the snapshot's picture: {0}")]
+    Picture(#[from] freezeframe_rfb::Error),
+    #[error("there is nothing to write")]
+    Nothing,
+}
+
+impl ToFailure for CommitError {
+    fn to_failure(&self) -> Failure {
+        match self {
+            Self::Store(error) => error.to_failure(),
+            Self::Io(error) => Failure { message: self.to_string(), ..error.to_failure() },
+            Self::Picture(_) | Self::Nothing => failure(error_name::FAILED, self.to_string(), ""),
+        }
+    }
+}

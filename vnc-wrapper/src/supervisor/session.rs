@@ -1,0 +1,205 @@
+//! A running session, as its supervisor holds it.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use freezeframe_protocol::{CheckReport, Failure, Status, error_name};
+use freezeframe_store::manifest::{Watched, Window};
+use freezeframe_store::{BaseRecord, SessionRecord, Store};
+use tokio::sync::{Notify, RwLock, broadcast, watch};
+
+use super::Directories;
+use super::boot::{Boot, KillOnDrop};
+use crate::container::processes::{self, Process};
+use crate::criu::provision;
+use crate::display::{Display, windows};
+use crate::engine::Engine;
+use crate::engine::criu::CriuEngine;
+use crate::failure::{ToFailure, failure};
+use crate::kernel::mounts::Mount;
+use crate::layer::Cancelled;
+use crate::preflight::{self, Waiting};
+
+/// Progress of a save: the stage, and 0 to 1.
+pub(super) type Progress = (String, f64);
+
+/// A running session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) store: Store,
+    pub(super) record: Mutex<SessionRecord>,
+    pub(super) base: BaseRecord,
+    pub(super) directories: Directories,
+    pub(super) privileged: bool,
+    /// Pid of the session's init as we see it.
+    pub(super) init: u32,
+    pub(super) init_handle: OwnedFd,
+    pub(super) watched: Watched,
+    pub(super) display: Arc<Display>,
+    /// Held for reading while a program is put into the session, for writing while it is frozen.
+    pub(super) entering: RwLock<()>,
+    pub(super) waiting: Mutex<Vec<Waiting>>,
+    pub(super) doing: Mutex<Doing>,
+    pub(super) progress: broadcast::Sender<Progress>,
+    /// Set when the session was stopped on purpose and nothing of it is left.
+    pub(super) ended: watch::Sender<bool>,
+    idle: Notify,
+    mount: Mutex<Option<Mount>>,
+}
+
+/// The one thing that is being done with the session as a whole.
+#[derive(Debug, Default)]
+pub(super) enum Doing {
+    /// It runs.
+    #[default]
+    Nothing,
+    /// It is being saved.
+    Saving {
+        /// The snapshot's id.
+        snapshot: String,
+        /// Set to end the save before the freeze.
+        cancel: Arc<Cancelled>,
+        /// Whether it is too late for that.
+        frozen: bool,
+    },
+    /// It is being ended.
+    Stopping,
+}
+
+/// Resets [`Session::doing`] when dropped.
+pub(super) struct Exclusive<'a>(&'a Session);
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        *self.0.doing() = Doing::Nothing;
+        self.0.idle.notify_waiters();
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        boot: Boot,
+        base: BaseRecord,
+        init: u32,
+        watched: Watched,
+        display: Arc<Display>,
+        guard: KillOnDrop,
+        mount: Mount,
+    ) -> Result<Self, Failure> {
+        let gone = || failure(error_name::FAILED, "the session's first process is gone", "");
+        Ok(Self {
+            store: boot.store,
+            record: Mutex::new(boot.record),
+            base,
+            directories: boot.directories,
+            privileged: boot.privileged,
+            init,
+            init_handle: guard.keep().ok_or_else(gone)?,
+            watched,
+            display,
+            entering: RwLock::new(()),
+            waiting: Mutex::default(),
+            doing: Mutex::default(),
+            progress: broadcast::Sender::new(64),
+            ended: watch::Sender::new(false),
+            idle: Notify::new(),
+            mount: Mutex::new(Some(mount)),
+        })
+    }
+
+    /// Takes the session's overlay away; its processes have to have ended.
+    pub(super) fn unmount(&self) {
+        drop(self.mount.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    pub(super) fn doing(&self) -> std::sync::MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn record(&self) -> std::sync::MutexGuard<'_, SessionRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins `what` unless something else is being done.
+    pub(super) fn begin(&self, what: Doing) -> Result<Exclusive<'_>, Failure> {
+        let mut doing = self.doing();
+        let busy = match &*doing {
+            Doing::Nothing => None,
+            Doing::Saving { .. } => Some("it is being saved"),
+            Doing::Stopping => Some("it is being stopped"),
+        };
+        if let Some(busy) = busy {
+            return Err(failure(error_name::BUSY, format!("the session is busy: {busy}"), "try again in a moment"));
+        }
+        *doing = what;
+        Ok(Exclusive(self))
+    }
+
+    /// Completes when nothing is being done with the session as a whole.
+    pub(super) async fn until_idle(&self) {
+        loop {
+            let changed = self.idle.notified();
+            if matches!(*self.doing(), Doing::Nothing) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn tell(&self, stage: &str, fraction: f64) {
+        tracing::info!("{stage}");
+        // Nobody listening is fine.
+        let _ = self.progress.send((stage.to_owned(), fraction));
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let (state, saving) = match &*self.doing() {
+            Doing::Nothing => ("running", String::new()),
+            Doing::Saving { snapshot, .. } => ("saving", snapshot.clone()),
+            Doing::Stopping => ("stopping", String::new()),
+        };
+        Status { state: state.to_owned(), pid: std::process::id(), viewers: self.display.viewers(), saving }
+    }
+
+    /// The windows that are open; a display that does not answer has none that could be told.
+    pub(super) async fn windows(&self) -> Vec<Window> {
+        windows::list(&self.display.x_socket()).await.unwrap_or_else(|error| {
+            tracing::warn!("cannot list windows: {error}");
+            Vec::new()
+        })
+    }
+
+    pub(super) fn processes(&self) -> Result<Vec<Process>, Failure> {
+        processes::list().map_err(|e| e.to_failure())
+    }
+
+    /// Runs the pre-flight.
+    pub(super) fn check(&self, windows: &[Window]) -> Result<CheckReport, Failure> {
+        let waiting = self.waiting().clone();
+        preflight::check(&self.processes()?, windows, &waiting).map_err(|e| e.to_failure())
+    }
+}
+
+/// The engine that saves and resumes.
+///
+/// # Errors
+/// When it needs root and we are not, or it is not on this machine.
+pub(super) fn engine(
+    store: &Store,
+    directories: &Directories,
+    privileged: bool,
+) -> Result<impl Engine + use<>, Failure> {
+    if !privileged {
+        return Err(failure(
+            error_name::NEEDS_ROOT,
+            "saving and resuming need root for as long as CRIU is the engine; the session was not touched",
+            "run the session agent as root (sudo -i, then sessionctl start), and save there",
+        ));
+    }
+    let criu = provision::find(store.root()).map_err(Failure::from)?;
+    Ok(CriuEngine::new(criu.command, criu.version, directories.runtime.clone()))
+}

@@ -1,0 +1,155 @@
+//! The verbs of `vnc-wrapper`.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use freezeframe_protocol::Failure;
+use freezeframe_store::{SessionId, SnapshotId, Store};
+
+use crate::container::enter;
+use crate::criu::probe;
+use crate::failure::ToFailure;
+use crate::report::Report;
+use crate::{base, doctor, supervisor};
+
+#[derive(Debug, Parser)]
+#[command(name = "vnc-wrapper", version, about = "Runs, saves and resumes sessions on behalf of session-agent")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Args)]
+struct Places {
+    /// The user's data directory
+    #[arg(long)]
+    data: PathBuf,
+    /// The user's runtime directory
+    #[arg(long)]
+    runtime: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start or resume a session and supervise it
+    Session {
+        #[command(flatten)]
+        places: Places,
+        /// The session, whose record is there
+        #[arg(long)]
+        id: SessionId,
+        /// The snapshot to resume
+        #[arg(long)]
+        resume: Option<SnapshotId>,
+    },
+    /// Remove what a session left whose supervisor died
+    Discard {
+        #[command(flatten)]
+        places: Places,
+        /// The session
+        #[arg(long)]
+        id: SessionId,
+    },
+    /// Build, import or remove a base
+    #[command(subcommand)]
+    Base(BaseVerb),
+    /// Find out what this machine lacks
+    Doctor {
+        #[command(flatten)]
+        places: Places,
+    },
+    /// Sleep with a few sockets open, to be dumped by a probe of CRIU
+    #[command(name = probe::TARGET_VERB, hide = true)]
+    ProbeTarget,
+    /// Run a program in a session (used by the supervisor)
+    #[command(hide = true)]
+    Enter {
+        /// The request, as JSON
+        request: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BaseVerb {
+    /// Build a base from a recipe
+    Build {
+        #[command(flatten)]
+        places: Places,
+        /// The base's name
+        #[arg(long)]
+        name: String,
+        /// The recipe's file
+        #[arg(long)]
+        recipe: PathBuf,
+    },
+    /// Import a base from the tar on standard input
+    Import {
+        #[command(flatten)]
+        places: Places,
+        /// The base's name
+        #[arg(long)]
+        name: String,
+        /// Where the tar comes from, in words
+        #[arg(long, default_value = "import")]
+        origin: String,
+    },
+    /// Remove a base
+    Remove {
+        #[command(flatten)]
+        places: Places,
+        /// The base's name
+        #[arg(long)]
+        name: String,
+    },
+}
+
+/// Runs the verb of the command line. Returns the exit status.
+pub(crate) fn run() -> i32 {
+    let arguments = Arguments::parse();
+    if let Verb::Enter { request } = &arguments.verb {
+        return match serde_json::from_str(request) {
+            Ok(request) => enter::run(&request),
+            Err(_) => 2,
+        };
+    }
+    log_to_standard_error();
+    match arguments.verb {
+        Verb::Session { places: Places { data, runtime }, id, resume } => {
+            supervisor::run(&supervisor::Request { data, runtime, id, resume })
+        }
+        Verb::Discard { places, id } => report(|_| supervisor::discard(&places.data, &places.runtime, &id)),
+        Verb::Base(verb) => report(|progress| run_base(verb, progress)),
+        Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
+        Verb::ProbeTarget => i32::from(probe::target().is_err()),
+        Verb::Enter { .. } => 2,
+    }
+}
+
+fn run_base(verb: BaseVerb, progress: base::Progress<'_>) -> Result<serde_json::Value, Failure> {
+    let open = |places: &Places| Store::open(&places.data).map_err(|e| e.to_failure());
+    let cancel = base::Cancel::on_signals().map_err(|e| e.to_failure())?;
+    match verb {
+        BaseVerb::Build { places, name, recipe } => {
+            let request = base::BuildRequest { recipe, name };
+            Ok(base::build(&open(&places)?, &request, &cancel, progress)?)
+        }
+        BaseVerb::Import { places, name, origin } => {
+            let archive = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| e.to_failure())?.into();
+            let request = base::ImportRequest { name, archive, origin, desktop: Vec::new() };
+            Ok(base::import(&open(&places)?, request, &cancel, progress)?)
+        }
+        BaseVerb::Remove { places, name } => Ok(base::remove(&open(&places)?, &name, progress)?),
+    }
+}
+
+fn report(work: impl FnOnce(&mut dyn FnMut(&str, f64)) -> Result<serde_json::Value, Failure>) -> i32 {
+    let mut report = Report::new(std::io::stdout());
+    let outcome = work(&mut |stage, fraction| report.progress(stage, fraction));
+    report.end(outcome)
+}
+
+fn log_to_standard_error() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FREEZEFRAME_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
