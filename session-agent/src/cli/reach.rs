@@ -45,9 +45,25 @@ pub(super) async fn agent() -> Result<Agent> {
         unreachable(format!("cannot connect to the session bus at {address}: {e}"))
             .hint("Unset DBUS_SESSION_BUS_ADDRESS to let sessionctl find or start one.")
     })?;
-    ensure_agent(&connection, &dirs, &address).await?;
-    let manager = Manager1Proxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
-    Ok(Agent { connection, manager })
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        ensure_agent(&connection, &dirs, &address).await?;
+        let manager = Manager1Proxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
+        // One that was killed a moment ago may still have the name; the next one answers.
+        let answer = tokio::time::timeout(DEADLINE, manager.version()).await;
+        match answer.map(|a| a.map_err(Error::from)) {
+            Ok(Ok(_)) => return Ok(Agent { connection, manager }),
+            Ok(Err(error)) if error.kind == ErrorKind::Unreachable && Instant::now() < deadline => {
+                tokio::time::sleep(LOOK).await;
+            }
+            Ok(Err(error)) => return Err(unreachable(format!("the agent cannot be reached: {}", error.message))),
+            Err(_) => {
+                return Err(
+                    unreachable("the agent does not answer").hint(format!("Its log: {}", log_file(&dirs).display()))
+                );
+            }
+        }
+    }
 }
 
 async fn ensure_agent(connection: &zbus::Connection, dirs: &Directories, address: &str) -> Result<()> {
