@@ -3,6 +3,7 @@
 mod agent;
 mod servers;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +44,11 @@ impl Drop for Program {
     }
 }
 
+thread_local! {
+    /// The screen of the test that this thread runs, to show what was there when something did not come.
+    static SCREEN: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
 /// Waits until it is there, or says what was waited for.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -50,7 +56,10 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "{what} did not come");
+        if start.elapsed() > PATIENCE {
+            SCREEN.with_borrow(|screen| screen.as_deref().map(|display| keep(display, &format!("failed: {what}"))));
+            panic!("{what} did not come");
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -107,6 +116,7 @@ impl Stage {
         std::fs::create_dir(&settings).unwrap();
         std::fs::write(settings.join("settings.ini"), "[Settings]\ngtk-enable-animations=false\n").unwrap();
         let manager = Program::start(Command::new("openbox").env("DISPLAY", &display).stderr(Stdio::null()));
+        SCREEN.set(Some(display.clone()));
         Self { directory, display, bus: bus.map(str::to_owned), _programs: vec![screen, manager] }
     }
 
@@ -149,12 +159,7 @@ impl Stage {
 
     /// Everything that is seen, without the pointer.
     pub(crate) fn picture(&self) -> RgbImage {
-        let output = Command::new("import")
-            .args(["-silent", "-window", "root", "png:-"])
-            .env("DISPLAY", &self.display)
-            .output()
-            .unwrap();
-        image::load_from_memory(&output.stdout).unwrap().to_rgb8()
+        picture_of(&self.display)
     }
 
     /// Where pixels of this colour are: left, top, width, height of the smallest box around them.
@@ -168,16 +173,18 @@ impl Stage {
 
     /// Keeps a picture for people to look at, where they ask for it with `FREEZEFRAME_TEST_PICTURES`.
     pub(crate) fn keep(&self, name: &str) {
-        if let Some(directory) = std::env::var_os("FREEZEFRAME_TEST_PICTURES") {
-            self.picture().save(Path::new(&directory).join(format!("{name}.png"))).unwrap();
-        }
+        keep(&self.display, name);
     }
 }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.keep(&format!("failed{}", self.display.replace(':', "-")));
-        }
+fn keep(display: &str, name: &str) {
+    if let Some(directory) = std::env::var_os("FREEZEFRAME_TEST_PICTURES") {
+        picture_of(display).save(Path::new(&directory).join(format!("{name}.png"))).unwrap();
     }
+}
+
+fn picture_of(display: &str) -> RgbImage {
+    let output =
+        Command::new("import").args(["-silent", "-window", "root", "png:-"]).env("DISPLAY", display).output().unwrap();
+    image::load_from_memory(&output.stdout).unwrap().to_rgb8()
 }

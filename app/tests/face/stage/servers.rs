@@ -103,15 +103,16 @@ pub(crate) struct FakeServer {
 }
 
 impl FakeServer {
-    /// `answer` is sent as it is after each handshake, right or wrong.
-    pub(crate) fn start(stage: &Stage, width: u16, height: u16, answer: Vec<u8>) -> Self {
+    /// The first connection is sent the first answer after its handshake, right or wrong, the next the next, and all
+    /// later ones the last.
+    pub(crate) fn start(stage: &Stage, width: u16, height: u16, answers: Vec<Vec<u8>>) -> Self {
         let socket = stage.path("fake");
         let listener = UnixListener::bind(&socket).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&said);
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (notes, answer) = (Arc::clone(&notes), answer.clone());
+            for (number, stream) in listener.incoming().enumerate() {
+                let (notes, answer) = (Arc::clone(&notes), answers[number.min(answers.len() - 1)].clone());
                 // A client that leaves is no trouble of the server's.
                 std::thread::spawn(move || serve(stream.unwrap(), width, height, &answer, &notes));
             }
