@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{After, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats};
+use crate::fault;
 use crate::kernel::process;
 
 /// Environment variable that tells a hook which socket to ask.
@@ -35,7 +36,8 @@ pub struct CriuEngine {
 
 /// Options that dump and restore share. What each is for:
 /// - inet connections within the session survive; its listening Unix sockets may have no peer inside;
-/// - file locks; an unlinked file with other names is linked back for the restore; unlinked files of any size are kept;
+/// - file locks; an unlinked file with other names is linked back for the restore; unlinked files are kept up to the
+///   largest size that CRIU's 32-bit limit allows;
 /// - cgroups stay the outside's; no firewall is touched, since nothing outside may talk to a `none` network;
 /// - bind mounts of the outside's device nodes are found again by their paths.
 const SHARED_OPTIONS: [&str; 13] = [
@@ -45,7 +47,7 @@ const SHARED_OPTIONS: [&str; 13] = [
     "--shell-job",
     "--link-remap",
     "--ghost-limit",
-    "1T",
+    "4095M",
     "--manage-cgroups=ignore",
     "--network-lock",
     "skip",
@@ -103,27 +105,25 @@ impl Engine for CriuEngine {
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
         let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action| match action {
-                "pre-dump" => {
-                    begun = Instant::now();
-                    true
-                }
-                // Called, whatever is locked, as soon as every process has stopped.
-                "network-lock" => {
-                    so_far.freeze = begun.elapsed();
-                    true
-                }
-                "post-dump" => {
-                    so_far.pause = begun.elapsed();
-                    match while_frozen(so_far) {
-                        Ok(()) => true,
-                        Err(error) => {
-                            problem = Some(error);
-                            false
-                        }
+            hooks.serve(&child, |action| {
+                let outcome = match action {
+                    "pre-dump" => {
+                        begun = Instant::now();
+                        Ok(())
                     }
-                }
-                _ => true,
+                    // Called, whatever is locked, as soon as every process has stopped.
+                    "network-lock" => {
+                        so_far.freeze = begun.elapsed();
+                        Ok(())
+                    }
+                    "post-dump" => {
+                        so_far.pause = begun.elapsed();
+                        while_frozen(so_far)
+                    }
+                    _ => Ok(()),
+                };
+                let outcome = outcome.and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
+                outcome.map_err(|error| problem = Some(error)).is_ok()
             })
         });
         let status = child.wait().map_err(|e| self.cannot_run(e))?;
@@ -161,6 +161,8 @@ impl Engine for CriuEngine {
 /// What in CRIU's log says why it failed: its first error, which is the cause; later ones follow from it.
 fn reason(log: &str) -> String {
     let errors = log.lines().filter_map(|line| line.split_once("Error (").map(|(_, rest)| rest));
+    // Said by every run on a host that gives root no CAP_SYS_RESOURCE, and harmless.
+    let errors = errors.filter(|text| !text.contains("Can't setup RLIMIT_NOFILE"));
     let mut texts = errors.map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim());
     texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
 }
@@ -228,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_first_error_is_the_reason() {
-        let log = "(00.1) Warn  (criu/x.c:1): odd\n(00.2) Error (criu/sk-unix.c:850): unix: Unix socket 0x1 not found\n\
+        let log = "Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n\
+                   (00.1) Warn  (criu/x.c:1): odd\n(00.2) Error (criu/sk-unix.c:850): unix: Unix socket 0x1 not found\n\
                    (00.3) Error (criu/cr-dump.c:2098): Dumping FAILED.\n";
         assert_eq!(reason(log), "unix: Unix socket 0x1 not found");
         assert_eq!(reason(""), "it ended without saying why");
