@@ -1,7 +1,7 @@
 //! Which bus: the session bus of the environment, the user's bus in the runtime directory, or a private one of ours.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -65,7 +65,8 @@ impl Bus {
         let status = command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         match status {
             // With --fork it answers before the first process ends.
-            Ok(status) if status.success() => Ok(()),
+            Ok(status) if status.success() => std::fs::set_permissions(socket, Permissions::from_mode(0o600))
+                .map_err(|e| failed(format!("cannot protect {}: {e}", socket.display()))),
             Ok(status) => Err(failed(format!("there is no session bus, and dbus-daemon did not start ({status})"))
                 .hint("Try `dbus-run-session -- sessionctl …` to see why.")),
             Err(e) => Err(failed(format!("there is no session bus, and dbus-daemon cannot be started: {e}"))

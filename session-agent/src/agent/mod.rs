@@ -1,8 +1,8 @@
 //! The agent: a D-Bus service that owns the name, decides, remembers and starts wrappers.
 //!
 //! [`Agent::run_with_connection`] takes the connection and the directories, so that a whole agent runs inside a test.
-//! The D-Bus objects ([`manager`], [`session`], [`snapshot`], [`job`]) only decode, call and map errors; what is done is
-//! in [`ops`], what is remembered in [`state`]. An agent that ends, in whatever way, leaves its sessions running, and
+//! The D-Bus objects (`manager`, `session`, `snapshot`, `job`) only decode, call and map errors; what is done is
+//! in `ops`, what is remembered in `state`. An agent that ends, in whatever way, leaves its sessions running, and
 //! the next one finds them.
 
 mod control;

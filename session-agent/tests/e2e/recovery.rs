@@ -1,6 +1,7 @@
 //! Killing things: no session is lost by the agent's end, no snapshot by a wrapper's.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -148,6 +149,7 @@ fn without_a_bus_clients_start_one_private_bus() {
     };
     let clients = [spawn(), spawn()];
     let outputs = clients.map(|c| c.wait_with_output().unwrap());
+    let mode = fs::metadata(world.runtime().join("freezeframe/bus")).map(|m| m.permissions().mode() & 0o777);
     let agent = pid_of(&private, freezeframe_api::names::BUS_NAME);
     let bus = pid_of(&private, "org.freedesktop.DBus");
     // Clean up before looking at anything.
@@ -158,4 +160,5 @@ fn without_a_bus_clients_start_one_private_bus() {
         assert!(output.status.success(), "{output:?}");
     }
     assert!(agent.is_some() && bus.is_some());
+    assert_eq!(mode.unwrap(), 0o600);
 }
