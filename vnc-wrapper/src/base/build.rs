@@ -1,6 +1,7 @@
 //! A base from Debian packages, by a recipe and mmdebstrap.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
@@ -145,10 +146,11 @@ impl Work<'_> {
     }
 }
 
-/// mmdebstrap with nothing of the terminal, and with room for its work: /tmp is often in memory.
+/// mmdebstrap with nothing of the terminal, and with room for its work: /tmp is often in memory. It leads a process group
+/// of its own, because it signals its whole group when it is interrupted.
 pub(crate) fn mmdebstrap() -> Command {
     let mut command = Command::new("mmdebstrap");
-    command.env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::piped());
+    command.env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     if std::env::var_os("TMPDIR").is_none() {
         command.env("TMPDIR", "/var/tmp");
     }

@@ -4,9 +4,13 @@ use std::io;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
+
+/// How long a program may take to clean up behind itself before it is killed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether it shall be given up. Clones are of the same wish.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +19,7 @@ pub struct Cancel(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     asked: AtomicBool,
-    /// A program that has to be told, because we wait for it. Never one that was waited for already.
+    /// The process group of a program that has to be told, because we wait for it. Never one that was waited for.
     program: Mutex<Option<Pid>>,
 }
 
@@ -32,6 +36,8 @@ impl Cancel {
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if signals.wait().is_ok() {
                 waiting.ask();
+                std::thread::sleep(PATIENCE);
+                waiting.tell(Signal::SIGKILL);
             }
         })?;
         Ok(cancel)
@@ -40,9 +46,13 @@ impl Cancel {
     /// Asks for it.
     pub fn ask(&self) {
         self.0.asked.store(true, Ordering::SeqCst);
-        if let Some(program) = *self.program() {
+        self.tell(Signal::SIGTERM);
+    }
+
+    fn tell(&self, signal: Signal) {
+        if let Some(group) = *self.program() {
             // It may have ended by itself; it was not waited for, so the id is still its own.
-            let _ = kill(program, Signal::SIGTERM);
+            let _ = killpg(group, signal);
         }
     }
 
@@ -51,7 +61,8 @@ impl Cancel {
         self.0.asked.load(Ordering::SeqCst)
     }
 
-    /// Has `child` told as well, until the answer is dropped; that has to be before `child` is waited for.
+    /// Has the process group that `child` leads told as well, until the answer is dropped; that has to be before `child` is
+    /// waited for.
     pub(super) fn tells(&self, child: &Child) -> Telling<'_> {
         *self.program() = i32::try_from(child.id()).ok().map(Pid::from_raw);
         if self.asked() {
@@ -77,13 +88,13 @@ impl Drop for Telling<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::process::Command;
 
     #[test]
     fn a_program_is_told_also_when_it_came_too_late() {
         let cancel = Cancel::default();
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
         cancel.ask();
         let telling = cancel.tells(&child);
         drop(telling);

@@ -85,9 +85,9 @@ pub fn lead_session() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor from `first` on (close_range(2)).
+/// Closes every descriptor from `first` on (close_range(2)). Only for the beginning of a program, which owns none yet.
 pub fn close_from(first: u32) {
-    // SAFETY: only called between fork and exec, where no value that owns one of these descriptors is used again.
+    // SAFETY: close_range(2) takes numbers only; no value of this program owns a descriptor yet.
     unsafe { libc::close_range(first, u32::MAX, 0) };
 }
 

@@ -44,12 +44,10 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
     tracing::info!(session = %boot.record.id, resume = ?boot.resume, "starting");
     let directories = boot.directories.clone();
     match make(boot, &mut report) {
-        Ok(session) => {
+        Ok(session) => control::serve(session, move || {
             report.end(Ok(resumed(begun.elapsed())));
-            // Whoever started us reads until the pipe is closed.
-            drop(report);
-            control::serve(session)
-        }
+            // Whoever started us reads until the pipe is closed, as it now is.
+        }),
         Err(error) => {
             tracing::warn!("not started: {}", error.message);
             let _ = fs::remove_dir_all(&directories.runtime);

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use freezeframe_protocol::{
     ERROR_PREFIX, ExecOptions, Failure, OBJECT_PATH, SaveOptions, control_socket, display_socket, error_name,
@@ -23,17 +24,20 @@ use super::session::{Doing, Session};
 use super::{end, exec, save};
 use crate::failure::{ToFailure, failure};
 
-/// Serves the session until it ends. Returns the exit status.
-pub(super) fn serve(session: Session) -> i32 {
+/// Serves the session until it ends. Calls `ready` once the agent and viewers can connect. Returns the exit status.
+pub(super) fn serve(session: Session, ready: impl FnOnce()) -> i32 {
     let session = Arc::new(session);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.and_then(|runtime| {
-        let outcome = runtime.block_on(run(&session));
+        let outcome = runtime.block_on(run(&session, ready));
         runtime.shutdown_background();
         outcome
     });
-    session.unmount();
-    let _ = std::fs::remove_dir_all(&session.directories.runtime);
+    // One that was stopped on purpose has done so already, and its name may be another session's by now.
+    if !*session.ended.borrow() {
+        session.unmount();
+        let _ = std::fs::remove_dir_all(&session.directories.runtime);
+    }
     match outcome {
         Ok(()) => 0,
         Err(error) => {
@@ -43,21 +47,25 @@ pub(super) fn serve(session: Session) -> i32 {
     }
 }
 
-async fn run(session: &Arc<Session>) -> io::Result<()> {
+async fn run(session: &Arc<Session>, ready: impl FnOnce()) -> io::Result<()> {
     let control = listen(&control_socket(&session.directories.runtime))?;
     let viewers = listen(&display_socket(&session.directories.runtime))?;
+    ready();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut ended = session.ended.subscribe();
-    let mut connections: Vec<Connection> = Vec::new();
+    let mut callers: Vec<Caller> = Vec::new();
     let by_itself = end::by_itself(session);
     tokio::pin!(by_itself);
     let mut gone = None;
     loop {
         tokio::select! {
+            // In this order: what was ended on purpose has not ended by itself.
+            biased;
+            _ = ended.wait_for(|ended| *ended) => break,
             accepted = control.accept() => match welcome(accepted?.0, session).await {
-                Ok(connection) => {
-                    connections.retain(|c| !c.is_closed());
-                    connections.push(connection);
+                Ok(caller) => {
+                    callers.retain(|c| !c.connection.is_closed());
+                    callers.push(caller);
                 }
                 Err(error) => tracing::warn!("a control connection was refused: {error}"),
             },
@@ -77,15 +85,19 @@ async fn run(session: &Arc<Session>) -> io::Result<()> {
                 tracing::warn!("told to end");
                 break;
             }
-            _ = ended.wait_for(|ended| *ended) => break,
         }
     }
     if let Err(error) = end::kill(session).await {
         tracing::error!("cannot end the session's processes: {}", error.message);
     }
-    for connection in connections {
+    for Caller { connection, progress } in callers {
+        // It holds the connection, too.
+        progress.abort();
+        let _ = progress.await;
         // Sends the answers that are still on their way.
-        connection.graceful_shutdown().await;
+        if tokio::time::timeout(FAREWELL, connection.graceful_shutdown()).await.is_err() {
+            tracing::warn!("a control connection did not close in time");
+        }
     }
     Ok(())
 }
@@ -103,7 +115,16 @@ fn is_ours(stream: &UnixStream) -> io::Result<bool> {
     Ok(stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw())
 }
 
-async fn welcome(stream: UnixStream, session: &Arc<Session>) -> zbus::Result<Connection> {
+/// How long a caller may take to read its last answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A connection of the agent, and the task that tells it of progress.
+struct Caller {
+    connection: Connection,
+    progress: tokio::task::JoinHandle<()>,
+}
+
+async fn welcome(stream: UnixStream, session: &Arc<Session>) -> zbus::Result<Caller> {
     if !is_ours(&stream)? {
         return Err(zbus::Error::Failure("the peer is another user".into()));
     }
@@ -118,7 +139,7 @@ async fn welcome(stream: UnixStream, session: &Arc<Session>) -> zbus::Result<Con
         .await?;
     let emitter = SignalEmitter::new(&connection, OBJECT_PATH)?.into_owned();
     let mut progress = session.progress.subscribe();
-    tokio::spawn(async move {
+    let progress = tokio::spawn(async move {
         loop {
             let told = match progress.recv().await {
                 Ok((stage, fraction)) => Control::progress(&emitter, stage, fraction).await.is_ok(),
@@ -131,7 +152,7 @@ async fn welcome(stream: UnixStream, session: &Arc<Session>) -> zbus::Result<Con
             }
         }
     });
-    Ok(connection)
+    Ok(Caller { connection, progress })
 }
 
 /// The object behind [`OBJECT_PATH`]. Only decodes, calls, and maps errors.

@@ -25,7 +25,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
-use crate::kernel::process::{Fork, fork, lead_session};
+use crate::kernel::process::{Fork, close_from, fork, lead_session};
 use crate::kernel::{mounts, userns};
 use crate::report::Report;
 
@@ -78,6 +78,8 @@ impl Directories {
 /// Starts the supervisor and reports until its session runs. Returns the exit status.
 pub fn run(request: &Request) -> i32 {
     let begun = Instant::now();
+    // Whatever else whoever started us had open is not the session's.
+    close_from(3);
     let mut report = Report::new(io::stdout());
     match launch(request, begun, &mut report) {
         Ok(status) => status,
