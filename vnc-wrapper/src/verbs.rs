@@ -8,7 +8,7 @@ use freezeframe_protocol::Failure;
 use freezeframe_store::{SessionId, SnapshotId, Store};
 
 use crate::container::enter;
-use crate::criu::probe;
+use crate::criu::{probe, provision};
 use crate::failure::ToFailure;
 use crate::report::Report;
 use crate::{base, doctor, supervisor};
@@ -56,6 +56,11 @@ enum Verb {
     Base(BaseVerb),
     /// Find out what this machine lacks
     Doctor {
+        #[command(flatten)]
+        places: Places,
+    },
+    /// Fetch the engine, where this machine has none that works
+    Engine {
         #[command(flatten)]
         places: Places,
     },
@@ -121,6 +126,7 @@ pub(crate) fn run() -> i32 {
         Verb::Discard { places, id } => report(|_| supervisor::discard(&places.data, &places.runtime, &id)),
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
+        Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
         Verb::ProbeTarget => i32::from(probe::target().is_err()),
         Verb::Enter { .. } => 2,
     }
@@ -141,6 +147,12 @@ fn run_base(verb: BaseVerb, progress: base::Progress<'_>) -> Result<serde_json::
         }
         BaseVerb::Remove { places, name } => Ok(base::remove(&open(&places)?, &name, progress)?),
     }
+}
+
+fn fetch_engine(places: &Places, progress: base::Progress<'_>) -> Result<serde_json::Value, Failure> {
+    let store = Store::open(&places.data).map_err(|e| e.to_failure())?;
+    let criu = provision::find_or_fetch(store.root(), progress)?;
+    Ok(serde_json::json!({ "engine": format!("criu {}", criu.version), "program": criu.program }))
 }
 
 fn report(work: impl FnOnce(&mut dyn FnMut(&str, f64)) -> Result<serde_json::Value, Failure>) -> i32 {

@@ -92,10 +92,11 @@ impl IdMap {
         })
     }
 
-    /// The map of a namespace within one that has this map: every id stays itself.
+    /// The map of a namespace within one that has this map: every id stays itself. Range by range, because the kernel
+    /// takes none that crosses the ranges of the namespace around it.
     pub fn nested(&self) -> Self {
-        let whole = vec![Range { inside: 0, outside: 0, count: COUNT }];
-        Self { uids: whole.clone(), gids: whole, by_helper: false }
+        let itself = |ranges: &[Range]| ranges.iter().map(|r| Range { outside: r.inside, ..*r }).collect();
+        Self { uids: itself(&self.uids), gids: itself(&self.gids), by_helper: false }
     }
 
     /// The outside id of the user `inside`, if the map has it.
@@ -168,6 +169,8 @@ mod tests {
         assert_eq!(map.outside_gid(0), Some(1001));
         assert_eq!(map.outside_uid(1000), Some(100_999));
         assert_eq!(map.outside_gid(1000), Some(300_999));
+        let nested = map.nested();
+        assert_eq!(nested.uids, [Range { inside: 0, outside: 0, count: 1 }, Range { inside: 1, outside: 1, count: COUNT - 1 }]);
         let error = IdMap::for_user(1000, 1000, "bob", table, table).unwrap_err();
         assert_eq!(error, IdMapError::NoRange { file: "/etc/subuid", user: "bob".into() });
     }
