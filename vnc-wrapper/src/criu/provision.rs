@@ -23,6 +23,7 @@ use freezeframe_store::layout::make_private;
 use freezeframe_store::record::{self, Record};
 use freezeframe_store::sync::{sync_directory, sync_file_system};
 use freezeframe_store::{Error as StoreError, id};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::probe::{ProbeError, own_target, probe};
@@ -141,8 +142,10 @@ pub fn find_or_fetch(data: &Path, progress: Progress<'_>) -> Result<Criu> {
     make_private(&engine)?;
     let lock = engine.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&lock).at("open", &lock)?;
-    progress("waiting for another fetch of CRIU", -1.0);
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).at("lock", &lock)?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        progress("waiting for another fetch of CRIU", -1.0);
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", &lock)?;
+    }
     // Another process may have fetched it while this one waited.
     match find(data) {
         Err(CriuError::Missing | CriuError::Broken { .. }) => {}
