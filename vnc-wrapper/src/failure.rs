@@ -3,6 +3,7 @@
 use freezeframe_protocol::{Failure, error_name};
 
 use crate::container::apply::ContainerError;
+use crate::container::network::NetworkError;
 use crate::engine::EngineError;
 use crate::layer::LayerError;
 use freezeframe_store as store;
@@ -67,12 +68,21 @@ impl ToFailure for ContainerError {
     }
 }
 
+impl ToFailure for NetworkError {
+    fn to_failure(&self) -> Failure {
+        failure(error_name::MACHINE_LACKS, self.to_string(), SEE_DOCTOR)
+    }
+}
+
 impl ToFailure for EngineError {
     fn to_failure(&self) -> Failure {
         match self {
             Self::Run { .. } => failure(error_name::MACHINE_LACKS, self.to_string(), SEE_DOCTOR),
-            Self::WhileFrozen(source) => {
+            Self::InHook(source) => {
                 if let Some(error) = source.downcast_ref::<LayerError>() {
+                    return error.to_failure();
+                }
+                if let Some(error) = source.downcast_ref::<NetworkError>() {
                     return error.to_failure();
                 }
                 if let Some(error) = source.downcast_ref::<store::Error>() {

@@ -159,8 +159,16 @@ fn apply(step: &Step, devices: &[(&str, OwnedFd)]) -> io::Result<()> {
             fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
             chown(path, Some(*owner), Some(*owner))
         }
-        Step::File { path, mode, contents: Contents::Init } => {
-            OpenOptions::new().write(true).create_new(true).mode(*mode).open(path)?.write_all(INIT)
+        Step::File { path, mode, contents } => {
+            match fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(*mode).open(path)?;
+            match contents {
+                Contents::Init => file.write_all(INIT),
+                Contents::NameServer(address) => writeln!(file, "nameserver {address}"),
+            }
         }
         Step::Link { path, target } => symlink(target, path),
         Step::FileSystem { path, kind, options, read_only, executable } => {

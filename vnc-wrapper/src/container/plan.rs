@@ -1,5 +1,8 @@
 //! What the inside of a session looks like, as a list of steps. Pure: nothing here touches a system.
 
+use freezeframe_store::session::Network;
+
+use super::network::NAME_SERVER;
 use super::{HOST_NAME, INIT_PATH, INSIDE_DIR, USER_ID};
 
 /// One thing to do inside the new namespaces, in which `/` is the session's root already.
@@ -69,6 +72,8 @@ pub enum Step {
 pub enum Contents {
     /// The program of process 1.
     Init,
+    /// Which name server to ask (resolv.conf(5)).
+    NameServer(&'static str),
 }
 
 /// Devices that every program may expect (as container runtimes give them).
@@ -97,7 +102,7 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 pub const EMPTY: &str = "/run/freezeframe/empty";
 
 /// All steps, in order.
-pub fn session() -> Vec<Step> {
+pub fn session(network: Network) -> Vec<Step> {
     let mut steps = Vec::new();
     for path in ["/proc", "/sys", "/dev", "/run", "/tmp"] {
         steps.push(directory(path, 0o755, 0));
@@ -140,6 +145,10 @@ pub fn session() -> Vec<Step> {
     steps.push(Step::File { path: INIT_PATH.into(), mode: 0o755, contents: Contents::Init });
     steps.extend(READ_ONLY.map(|path| Step::ReadOnly { path }));
     steps.extend(MASKED.map(|path| Step::Mask { path }));
+    if network == Network::Outbound {
+        let contents = Contents::NameServer(NAME_SERVER);
+        steps.push(Step::File { path: "/etc/resolv.conf".into(), mode: 0o644, contents });
+    }
     steps.push(Step::HostName(HOST_NAME));
     steps.push(Step::Loopback);
     steps
@@ -160,7 +169,7 @@ mod tests {
     #[test]
     fn everything_is_made_before_something_is_made_in_it() {
         let mut made: Vec<String> = vec!["/".into()];
-        let steps = session();
+        let steps = session(Network::None);
         for step in &steps {
             let path = match step {
                 Step::Directory { path, .. } | Step::File { path, .. } | Step::Link { path, .. } => path,
@@ -178,7 +187,7 @@ mod tests {
 
     #[test]
     fn nothing_is_masked_before_its_cover_is_there() {
-        let steps = session();
+        let steps = session(Network::None);
         let at = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
         let empty = at(&|s| matches!(s, Step::Directory { path, .. } if path == EMPTY));
         let null = at(&|s| matches!(s, Step::Device { name: "null" }));

@@ -28,45 +28,53 @@ impl Process {
     }
 }
 
-/// All processes in pid namespaces below the wrapper's own, which are the session's. One that ends meanwhile is left out.
+/// All processes in the pid namespace of the session's `init` and those below it. One that ends meanwhile is left out.
 ///
 /// # Errors
-/// When /proc cannot be listed.
-pub fn list() -> io::Result<Vec<Process>> {
+/// When /proc cannot be listed, or `init` is gone.
+pub fn list(init: u32) -> io::Result<Vec<Process>> {
+    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid"));
+    let of_the_session = namespace(init)?;
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        if let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
-            all.extend(parse_status(pid, &status));
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+        // Helpers of the wrapper may have namespaces of their own beside the session's (pasta has), but none below it.
+        if let Some((process, depth)) = parse_status(pid, &status)
+            && (depth > 2 || namespace(pid).is_ok_and(|own| own == of_the_session))
+        {
+            all.push(process);
         }
     }
     all.sort_by_key(|p| p.inside);
     Ok(all)
 }
 
-/// The process that the session numbers `inside`.
+/// The process that the session of `init` numbers `inside`.
 ///
 /// # Errors
 /// When /proc cannot be listed or there is no such process.
-pub fn find(inside: u32) -> io::Result<Process> {
+pub fn find(init: u32, inside: u32) -> io::Result<Process> {
     let gone = || io::Error::new(io::ErrorKind::NotFound, format!("no process {inside} in the session"));
-    list()?.into_iter().find(|p| p.inside == inside).ok_or_else(gone)
+    list(init)?.into_iter().find(|p| p.inside == inside).ok_or_else(gone)
 }
 
-/// Reads /proc/PID/status; none for a process that is in no pid namespace below ours.
-fn parse_status(outside: u32, status: &str) -> Option<Process> {
+/// Reads /proc/PID/status, with the number of pid namespaces that the process is in, from ours on; none for a process that
+/// is in no pid namespace below ours.
+fn parse_status(outside: u32, status: &str) -> Option<(Process, usize)> {
     let field = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')).map(str::trim);
     let numbers: Vec<u32> = field("NSpid")?.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     let [_, inside, ..] = numbers[..] else { return None };
-    Some(Process {
+    let process = Process {
         outside,
         inside,
         threads: field("Threads")?.parse().ok()?,
         name: field("Name")?.to_owned(),
         tracer: field("TracerPid")?.parse().ok()?,
         state: field("State")?.chars().next()?,
-    })
+    };
+    Some((process, numbers.len()))
 }
 
 #[cfg(test)]
@@ -76,7 +84,8 @@ mod tests {
     #[test]
     fn only_processes_of_a_namespace_below_are_the_sessions() {
         let status = "Name:\txterm\nState:\tS (sleeping)\nTracerPid:\t0\nThreads:\t3\nNSpid:\t812\t14\n";
-        let process = parse_status(812, status).unwrap();
+        let (process, depth) = parse_status(812, status).unwrap();
+        assert_eq!(depth, 2);
         assert_eq!((process.inside, process.threads, process.name.as_str()), (14, 3, "xterm"));
         assert_eq!(parse_status(812, &status.replace("812\t14", "812")), None);
     }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use freezeframe_store::session::Network;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{After, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats};
+use super::{After, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats};
 use crate::fault;
 use crate::kernel::process;
 
@@ -19,6 +20,8 @@ use crate::kernel::process;
 const HOOK_VARIABLE: &str = "FREEZEFRAME_HOOK";
 /// Environment variable in which CRIU names the stage to its action script (criu(8), --action-script).
 const ACTION_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
+/// Environment variable in which CRIU gives its action script the pid of the tree's root, from some stages on.
+const INIT_VARIABLE: &str = "CRTOOLS_INIT_PID";
 /// The wrapper's program, whatever became of its file: the wrapper is process 1 of its pid namespace.
 const OWN_PROGRAM: &str = "/proc/1/exe";
 /// How long a hook may take to say what it is; it does so at once.
@@ -62,12 +65,16 @@ impl CriuEngine {
         Self { command, version, runtime }
     }
 
-    fn command(&self, verb: &str) -> Result<Command, EngineError> {
+    fn command(&self, verb: &str, network: Network, socket: &Path) -> Result<Command, EngineError> {
         let Some((program, prefix)) = self.command.split_first() else {
             return Err(EngineError::Run { program: "criu".into(), source: io::ErrorKind::NotFound.into() });
         };
         let mut command = Command::new(program);
         command.args(prefix).arg(verb).args(SHARED_OPTIONS).stdin(Stdio::null());
+        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, socket);
+        if network == Network::Outbound {
+            command.args(["--empty-ns", "net"]);
+        }
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command)
     }
@@ -92,11 +99,10 @@ impl Engine for CriuEngine {
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError> {
         let socket = self.runtime.join("hook");
         let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
-        let mut command = self.command("dump")?;
+        let mut command = self.command("dump", request.network, &socket)?;
         command.arg("--tree").arg(request.init.to_string());
         command.arg("--images-dir").arg(request.images).args(["-o", "dump.log"]);
         command.arg("--root").arg(request.root);
-        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, &socket);
         if request.after == After::Run {
             command.arg("--leave-running");
         }
@@ -105,7 +111,7 @@ impl Engine for CriuEngine {
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
         let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action| {
+            hooks.serve(&child, |action, _| {
                 let outcome = match action {
                     "pre-dump" => {
                         begun = Instant::now();
@@ -129,7 +135,7 @@ impl Engine for CriuEngine {
         let status = child.wait().map_err(|e| self.cannot_run(e))?;
         served.map_err(|e| self.cannot_run(e))?;
         if let Some(error) = problem {
-            return Err(EngineError::WhileFrozen(error));
+            return Err(EngineError::InHook(error));
         }
         if !status.success() {
             return Err(self.refused("save", &request.images.join("dump.log")));
@@ -142,19 +148,33 @@ impl Engine for CriuEngine {
         }
     }
 
-    fn restore(&self, request: &RestoreRequest<'_>) -> Result<u32, EngineError> {
+    fn restore(&self, request: &RestoreRequest<'_>, connect: &mut Connect<'_>) -> Result<u32, EngineError> {
         let (log, pid_file) = (request.work.join("restore.log"), request.work.join("restore.pid"));
-        let _ = fs::remove_file(&pid_file);
-        let mut command = self.command("restore")?;
+        let socket = self.runtime.join("hook");
+        let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
+        let mut command = self.command("restore", request.network, &socket)?;
         command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
-        let status = command.status().map_err(|e| self.cannot_run(e))?;
-        if !status.success() {
-            return Err(self.refused("resume", &log));
+        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
+        let mut problem = None;
+        let served = process::open(child.id()).and_then(|child| {
+            hooks.serve(&child, |action, init| {
+                let outcome = match action {
+                    "setup-namespaces" if request.network == Network::Outbound => connect(init),
+                    _ => Ok(()),
+                };
+                let outcome = outcome.and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
+                outcome.map_err(|error| problem = Some(error)).is_ok()
+            })
+        });
+        let status = child.wait().map_err(|e| self.cannot_run(e))?;
+        served.map_err(|e| self.cannot_run(e))?;
+        if let Some(error) = problem {
+            return Err(EngineError::InHook(error));
         }
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
-        pid.ok_or_else(|| self.refused("resume", &log))
+        pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
     }
 }
 
@@ -179,8 +199,9 @@ impl Hooks {
         Ok(Self { listener: UnixListener::bind(path)?, path: path.to_owned() })
     }
 
-    /// Calls `act` with the name of each stage until `child` has ended; its answer is the script's success.
-    fn serve(&self, child: &OwnedFd, mut act: impl FnMut(&str) -> bool) -> io::Result<()> {
+    /// Calls `act` with the name of each stage, and the session's init as far as it is known, until `child` has ended; its
+    /// answer is the script's success.
+    fn serve(&self, child: &OwnedFd, mut act: impl FnMut(&str, u32) -> bool) -> io::Result<()> {
         loop {
             let mut ready =
                 [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(child.as_fd(), PollFlags::POLLIN)];
@@ -194,7 +215,9 @@ impl Hooks {
                 stream.set_read_timeout(Some(HOOK_DEADLINE))?;
                 let mut action = [0u8; 64];
                 let length = stream.read(&mut action)?;
-                let answer = act(&String::from_utf8_lossy(&action[..length]));
+                let text = String::from_utf8_lossy(&action[..length]);
+                let (action, init) = text.split_once(' ').unwrap_or((&text, ""));
+                let answer = act(action, init.parse().unwrap_or(0));
                 // A hook that is gone has ended with an error, and CRIU knows.
                 let _ = stream.write_all(&[u8::from(answer)]);
             } else if is_ready(&ready[1]) {
@@ -214,9 +237,10 @@ impl Drop for Hooks {
 pub fn run_as_hook() -> Option<i32> {
     let socket = std::env::var_os(HOOK_VARIABLE)?;
     let action = std::env::var(ACTION_VARIABLE).ok()?;
+    let init = std::env::var(INIT_VARIABLE).unwrap_or_default();
     let asked = (|| {
         let mut stream = UnixStream::connect(socket)?;
-        stream.write_all(action.as_bytes())?;
+        stream.write_all(format!("{action} {init}").as_bytes())?;
         let mut answer = [0u8; 1];
         stream.read_exact(&mut answer)?;
         Ok::<bool, io::Error>(answer[0] == 1)

@@ -9,6 +9,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use freezeframe_store::session::Network;
+
 /// What happens to the processes after a dump that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -27,6 +29,8 @@ pub struct DumpRequest<'a> {
     pub images: &'a Path,
     /// The mount point of the session's overlay.
     pub root: &'a Path,
+    /// How the session reaches the network.
+    pub network: Network,
     /// What happens then.
     pub after: After,
 }
@@ -40,6 +44,8 @@ pub struct RestoreRequest<'a> {
     pub work: &'a Path,
     /// The mount point of an overlay with the layer of the same instant.
     pub root: &'a Path,
+    /// How the session reached the network.
+    pub network: Network,
 }
 
 /// How a dump went.
@@ -54,7 +60,14 @@ pub struct DumpReport {
 /// What is done while every process is stopped. Its error makes the dump fail and the processes run on.
 pub type WhileFrozen<'a> = dyn FnMut(DumpReport) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
 
+/// What is done in a restore of a session with a way out, once its namespaces are there and before its sockets are; gets
+/// the pid of the session's init.
+pub type Connect<'a> = dyn FnMut(u32) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+
 /// Freezes, dumps and restores.
+///
+/// A session's network namespace is saved whole when it has only the loopback; one with a way out is made anew by
+/// [`Connect`], because the device of that way belongs to a process of the outside.
 ///
 /// A dump that fails leaves every process running as before. A restore that fails leaves no process behind.
 pub trait Engine: Send + Sync {
@@ -67,11 +80,11 @@ pub trait Engine: Send + Sync {
     /// When anything fails, `while_frozen` included; the session then runs on.
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError>;
 
-    /// Makes the processes anew from their images and lets them run. Returns the pid of the session's init.
+    /// Makes the processes anew from their images, after `connect` where they had a way out, and lets them run. Returns the pid of the session's init.
     ///
     /// # Errors
     /// When anything fails; no process is then left.
-    fn restore(&self, request: &RestoreRequest<'_>) -> Result<u32, EngineError>;
+    fn restore(&self, request: &RestoreRequest<'_>, connect: &mut Connect<'_>) -> Result<u32, EngineError>;
 }
 
 /// Why an engine failed.
@@ -95,9 +108,9 @@ pub enum EngineError {
         /// What it said.
         reason: String,
     },
-    /// The work done while all was frozen failed.
+    /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
-    WhileFrozen(#[source] Box<dyn std::error::Error + Send + Sync>),
+    InHook(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Its statistics cannot be read.
     #[error("cannot read the engine's statistics: {0}")]
     Statistics(String),

@@ -170,7 +170,10 @@ mod tests {
         assert_eq!(map.outside_uid(1000), Some(100_999));
         assert_eq!(map.outside_gid(1000), Some(300_999));
         let nested = map.nested();
-        assert_eq!(nested.uids, [Range { inside: 0, outside: 0, count: 1 }, Range { inside: 1, outside: 1, count: COUNT - 1 }]);
+        assert_eq!(
+            nested.uids,
+            [Range { inside: 0, outside: 0, count: 1 }, Range { inside: 1, outside: 1, count: COUNT - 1 }]
+        );
         let error = IdMap::for_user(1000, 1000, "bob", table, table).unwrap_err();
         assert_eq!(error, IdMapError::NoRange { file: "/etc/subuid", user: "bob".into() });
     }

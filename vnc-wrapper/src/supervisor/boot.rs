@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use freezeframe_protocol::{Failure, error_name};
 use freezeframe_store::manifest::Watched;
+use freezeframe_store::session::Network;
 use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 
 use super::session::Session;
 use super::{Directories, control, exec};
-use crate::container::{self, apply, plan};
+use crate::container::{self, apply, network, plan};
 use crate::display::Display;
 use crate::engine::{Engine, RestoreRequest};
 use crate::failure::{ToFailure, failure};
@@ -123,8 +124,11 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
         ));
     }
     report.progress("making the container", 0.2);
-    let init = apply::start(root, &boot.map, &plan::session()).map_err(|e| e.to_failure())?;
+    let init = apply::start(root, &boot.map, &plan::session(boot.record.network)).map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
+    if boot.record.network == Network::Outbound {
+        network::connect(init).map_err(|e| e.to_failure())?;
+    }
     report.progress("starting the display", 0.4);
     let size = format!("{}x{}", boot.record.width, boot.record.height);
     let server: Vec<String> = [
@@ -177,9 +181,9 @@ fn resume<W: Write>(
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let images = boot.store.images_dir(snapshot);
-    let init = engine
-        .restore(&RestoreRequest { images: &images, work: &work, root: mount.path() })
-        .map_err(|e| e.to_failure())?;
+    let request = RestoreRequest { images: &images, work: &work, root: mount.path(), network: manifest.network };
+    let mut connect = |init: u32| Ok(network::connect(init)?);
+    let init = engine.restore(&request, &mut connect).map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     let display = Display::new(init);
     Session::new(boot, base, init, manifest.watched, display, guard, mount)

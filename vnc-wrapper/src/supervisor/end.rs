@@ -50,7 +50,7 @@ pub(super) async fn kill(session: &Session) -> Result<(), Failure> {
 
 /// Completes when the session has come to its end by itself, with the reason.
 pub(super) async fn by_itself(session: &Session) -> &'static str {
-    let watch = async |inside: u32| match processes::find(inside).and_then(|p| process::open(p.outside)) {
+    let watch = async |inside: u32| match processes::find(session.init, inside).and_then(|p| process::open(p.outside)) {
         Ok(handle) => {
             // A handle that cannot be waited on would be noticed with the session's init.
             if ended(&handle).await.is_err() {

@@ -92,7 +92,7 @@ pub(super) async fn execute(
         // Descriptors that the program's own children keep stay on the list while any process holds them.
         let mut list = session.waiting();
         if let Some(at) = list.iter().position(|w| *w == waiting)
-            && !still_held(&waiting)
+            && !still_held(session.init, &waiting)
         {
             list.remove(at);
         }
@@ -111,7 +111,7 @@ fn identities(descriptors: [&OwnedFd; 3]) -> Vec<(u64, u64)> {
     stats.filter(|s| !enter::is_null(s)).map(|s| (s.st_dev, s.st_ino)).collect()
 }
 
-fn still_held(waiting: &Waiting) -> bool {
-    let processes = crate::container::processes::list().unwrap_or_default();
+fn still_held(init: u32, waiting: &Waiting) -> bool {
+    let processes = crate::container::processes::list(init).unwrap_or_default();
     crate::preflight::check(&processes, &[], std::slice::from_ref(waiting)).map_or(true, |report| !report.savable)
 }

@@ -161,12 +161,13 @@ impl Work {
             None => return Err(failure(error_name::FAILED, "the snapshot was written already", "")),
         };
         let after = if self.options.stop { After::End } else { After::Run };
-        let request = DumpRequest { init: self.session.init, images: &images, root: &root, after };
+        let network = self.session.record().network;
+        let request = DumpRequest { init: self.session.init, images: &images, root: &root, network, after };
         let report = engine
             .dump(&request, &mut |so_far| {
                 fault::point("layer")?;
                 self.capture.finish()?;
-                let processes = crate::container::processes::list()?;
+                let processes = crate::container::processes::list(self.session.init)?;
                 self.manifest = Some(self.describe(engine, so_far, &processes)?);
                 if after == After::End {
                     // The session must not end before its snapshot is safe.

@@ -174,7 +174,7 @@ impl Session {
     }
 
     pub(super) fn processes(&self) -> Result<Vec<Process>, Failure> {
-        processes::list().map_err(|e| e.to_failure())
+        processes::list(self.init).map_err(|e| e.to_failure())
     }
 
     /// Runs the pre-flight.
