@@ -37,6 +37,17 @@ pub enum Error {
         /// The newest format that this release knows.
         known: u32,
     },
+    /// A secret key can be read by others.
+    #[error(
+        "{} can be read or written by others (mode {mode:03o}): if nobody has used that, run chmod 600 {}",
+        path.display(), path.display()
+    )]
+    Exposed {
+        /// The key's file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Nothing of that name is there.
     #[error("there is no {what} {name:?}")]
     NotFound {
