@@ -48,6 +48,29 @@ pub enum Error {
         /// Its permissions.
         mode: u32,
     },
+    /// Other processes use the store, or another packs the same snapshot; trying again later helps.
+    #[error("{} is in use by another process", path.display())]
+    Busy {
+        /// What is in use.
+        path: PathBuf,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The snapshot is there, but not yet packed into the store.
+    #[error("snapshot {name:?} is still being committed")]
+    Committing {
+        /// The snapshot's id.
+        name: String,
+    },
+    /// Something that the format has no place for.
+    #[error("cannot store {}: {reason}", path.display())]
+    Unsupported {
+        /// What cannot be stored.
+        path: PathBuf,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Nothing of that name is there.
     #[error("there is no {what} {name:?}")]
     NotFound {
@@ -82,6 +105,18 @@ pub enum Error {
         /// The rule that it breaks.
         rule: &'static str,
     },
+}
+
+impl Error {
+    /// What is wrong, without the file that it is wrong with.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Damaged { reason, .. } => reason.clone(),
+            Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
+            Self::TooNew { found, .. } => format!("it has format {found}, which this release does not know"),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Attaches an action and a path to a system error.

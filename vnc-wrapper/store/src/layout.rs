@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::base::BaseRecord;
 use crate::error::{Error, IoContext, Result};
 use crate::id::{SessionId, SnapshotId, check_name};
+use crate::io::Disk;
 use crate::manifest::{Manifest, Marks};
 use crate::record;
 use crate::session::SessionRecord;
@@ -16,6 +17,7 @@ use crate::session::SessionRecord;
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    disk: Disk,
 }
 
 /// A directory that should hold a record, and the record or what is wrong with it.
@@ -33,12 +35,25 @@ impl Store {
     /// # Errors
     /// When a directory cannot be made, or `root` belongs to somebody else.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        let store = Self { root: root.into() };
+        Self::open_on(root, Disk::default())
+    }
+
+    /// As [`Store::open`], with all writes going to `disk`.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_on(root: impl Into<PathBuf>, disk: Disk) -> Result<Self> {
+        let store = Self { root: root.into(), disk };
         make_private(&store.root)?;
-        for directory in [store.bases(), store.sessions(), store.snapshots(), store.raw(), store.root.join("logs")] {
+        let parts = [store.bases(), store.sessions(), store.snapshots(), store.root.join("logs")];
+        for directory in parts.into_iter().chain([store.raw(), store.packs(), store.indexes()]) {
             make_private(&directory)?;
         }
         Ok(store)
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The data directory itself.
@@ -60,6 +75,22 @@ impl Store {
 
     pub(crate) fn raw(&self) -> PathBuf {
         self.root.join("store/raw")
+    }
+
+    pub(crate) fn packs(&self) -> PathBuf {
+        self.root.join("store/packs")
+    }
+
+    pub(crate) fn indexes(&self) -> PathBuf {
+        self.root.join("store/index")
+    }
+
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.root.join("store/lock")
+    }
+
+    pub(crate) fn content_path(&self, id: &SnapshotId) -> PathBuf {
+        self.snapshot_dir(id).join("content")
     }
 
     /// `bases/<name>`.
@@ -95,12 +126,12 @@ impl Store {
         self.snapshots().join(id.as_str())
     }
 
-    /// The engine's images of a snapshot.
+    /// The engine's images of a snapshot that is being committed.
     pub fn images_dir(&self, id: &SnapshotId) -> PathBuf {
         self.raw().join(id.as_str()).join("images")
     }
 
-    /// The layer of a snapshot.
+    /// The layer of a snapshot that is being committed.
     pub fn layer_dir(&self, id: &SnapshotId) -> PathBuf {
         self.raw().join(id.as_str()).join("layer")
     }
@@ -135,7 +166,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn write_session(&self, session: &SessionRecord) -> Result<()> {
-        record::write(&self.session_dir(&session.id).join("session.json"), session)
+        record::write_on(&self.disk, &self.session_dir(&session.id).join("session.json"), session)
     }
 
     /// Makes the directory of a new session and writes its record.
@@ -187,7 +218,7 @@ impl Store {
     /// # Errors
     /// When they cannot be written.
     pub fn write_marks(&self, id: &SnapshotId, marks: &Marks) -> Result<()> {
-        record::write(&self.snapshot_dir(id).join("marks.json"), marks)
+        record::write_on(&self.disk, &self.snapshot_dir(id).join("marks.json"), marks)
     }
 
     /// All snapshots, in the order they were taken; damaged ones last.

@@ -19,22 +19,37 @@
 //! ([`record`]). Deliberately absent: D-Bus, namespaces, processes, unsafe code, and any need for root.
 
 pub mod base;
+pub mod content;
 pub mod error;
+pub mod export;
+mod handles;
+pub mod hash;
 pub mod id;
+pub mod io;
 pub mod layout;
+mod lock;
 pub mod manifest;
+pub mod pack;
 pub mod record;
 pub mod retention;
 pub mod session;
 pub mod sign;
 pub mod snapshot;
+pub mod stage;
 pub mod sync;
+mod tree;
 pub mod usage;
+mod wire;
 
 pub use base::BaseRecord;
+pub use content::{Content, TreeRef};
 pub use error::{Error, Result};
+pub use hash::{ChunkHash, ChunkSet};
 pub use id::{SessionId, SnapshotId};
 pub use layout::Store;
 pub use manifest::Manifest;
+pub use pack::{ChunkKind, ChunkReader, ChunkWriter, Written};
 pub use session::SessionRecord;
 pub use snapshot::SnapshotWriter;
+pub use stage::{PackReport, RawSource, Source, State};
+pub use tree::{ListRef, Progress, ProgressFn};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{SessionId, SnapshotId};
 use crate::record::Record;
 use crate::session::Network;
+use crate::sign::PublicKey;
 
 /// A window that was open at the freeze.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +100,7 @@ impl Manifest {
 
 impl Record for Manifest {
     const FORMAT: u32 = 1;
+    const CHECKED: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if !self.pause_ms.is_finite() || !self.freeze_ms.is_finite() {
@@ -121,8 +123,21 @@ pub struct Marks {
     /// When it was deleted; it can be taken back until the store collects.
     #[serde(default)]
     pub deleted: Option<Timestamp>,
+    /// Where it came from, when it was not taken here.
+    #[serde(default)]
+    pub imported: Option<ImportMark>,
+}
+
+/// That a snapshot came from an export, and whose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportMark {
+    /// When it was imported.
+    pub at: Timestamp,
+    /// The key that had signed it.
+    pub key: PublicKey,
 }
 
 impl Record for Marks {
     const FORMAT: u32 = 1;
+    const CHECKED: bool = true;
 }

@@ -1,22 +1,52 @@
-//! Writing and removing snapshots. A snapshot is whole or not there.
+//! The first stage of a snapshot: raw files, committed by one rename right after the session runs again.
+//!
+//! ```text
+//! store/raw/.<id>.partial/{images,layer}     written by the engine and the copy of the layer, held by a lock
+//! snapshots/.<id>.<random>.partial/…         manifest.json, thumbnail.png
+//! sync everything
+//! store/raw/<id>                             by a rename; nobody refers to it yet
+//! snapshots/<id>                             by a rename: now there is a snapshot
+//! ```
+//!
+//! A snapshot is whole or not there. What a killed writer leaves behind is held by no lock, and a collection takes it away
+//! ([`Store::gc`]). The second stage is [`crate::stage`].
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext, Result};
 use crate::id::SnapshotId;
-use crate::layout::{Store, make_private};
+use crate::layout::Store;
+use crate::lock::{Lock, Mode};
 use crate::manifest::Manifest;
-use crate::record;
-use crate::sync::{sync_directory, sync_file_system, write_atomically};
+use crate::record::{self, Record};
 
 /// A snapshot that is being written. Dropped before [`SnapshotWriter::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct SnapshotWriter {
     store: Store,
     id: SnapshotId,
+    partial: PathBuf,
+    /// On the raw directory, whatever it is called: says that it is alive.
+    _lock: Lock,
     committed: bool,
+}
+
+/// `manifest.json` as it is on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored<M> {
+    #[serde(flatten)]
+    manifest: M,
+    /// BLAKE3 of `thumbnail.png`; none when there is no thumbnail.
+    thumbnail: Option<String>,
+}
+
+impl Record for Stored<Manifest> {
+    const FORMAT: u32 = Manifest::FORMAT;
+    const CHECKED: bool = true;
 }
 
 impl SnapshotWriter {
@@ -36,42 +66,36 @@ impl SnapshotWriter {
     }
 
     fn partial_raw(&self) -> PathBuf {
-        self.store.raw().join(format!(".{}.partial", self.id))
+        self.store.partial_raw(&self.id)
     }
 
-    fn partial_snapshot(&self) -> PathBuf {
-        self.store.snapshots().join(format!(".{}.partial", self.id))
-    }
-
-    /// Makes everything durable and the snapshot visible, by one rename at the end.
+    /// Makes everything durable and the snapshot visible, by one rename at the end. It is listed from then on, in state
+    /// [`crate::State::Committing`], and can be resumed; [`Store::pack`] makes it small.
     ///
-    /// A crash before that rename leaves names that every reader passes over, and after it a whole snapshot.
+    /// A crash before that rename leaves names that every reader passes over, and after it a snapshot.
     ///
     /// # Errors
     /// When the disk fails or is full; nothing of the snapshot is then left.
     pub fn commit(mut self, manifest: &Manifest, thumbnail: Option<&[u8]>) -> Result<()> {
-        let partial = self.partial_snapshot();
-        make_private(&partial)?;
-        if let Some(png) = thumbnail {
-            write_atomically(&partial.join("thumbnail.png"), png)?;
-        }
-        record::write(&partial.join("manifest.json"), manifest)?;
+        let (store, raw) = (&self.store, self.store.raw());
+        store.write_partial_snapshot(&self.partial, manifest, thumbnail)?;
         // The engine and the copy of the layer do not sync file by file; this does it once for all of them.
-        sync_file_system(&self.store.raw())?;
-        rename(&self.partial_raw(), &self.store.raw().join(self.id.as_str()))?;
-        sync_directory(&self.store.raw())?;
-        rename(&partial, &self.store.snapshot_dir(&self.id))?;
+        store.disk().sync_file_system(&raw)?;
+        store.disk().rename(&self.partial_raw(), &raw.join(self.id.as_str()))?;
+        store.disk().sync_directory(&raw)?;
+        store.disk().rename(&self.partial, &store.snapshot_dir(&self.id))?;
         self.committed = true;
-        sync_directory(&self.store.snapshots())
+        store.disk().sync_directory(&store.snapshots())
     }
 }
 
 impl Drop for SnapshotWriter {
     fn drop(&mut self) {
         if !self.committed {
-            for path in [self.partial_snapshot(), self.partial_raw(), self.store.raw().join(self.id.as_str())] {
-                // Whatever stays has a name that readers pass over, and is taken away by `remove_leftovers`.
-                let _ = fs::remove_dir_all(path);
+            let raw = self.store.raw().join(self.id.as_str());
+            for path in [&self.partial, &self.partial_raw(), &raw] {
+                // Whatever stays has a name that readers pass over, and a collection takes it away.
+                let _ = self.store.disk().remove_tree(path);
             }
         }
     }
@@ -81,13 +105,27 @@ impl Store {
     /// Starts writing a new snapshot.
     ///
     /// # Errors
-    /// When the directories cannot be made.
+    /// [`Error::Exists`] when the id is taken; else when the directories cannot be made.
     pub fn begin_snapshot(&self, id: SnapshotId) -> Result<SnapshotWriter> {
-        if self.snapshot_dir(&id).exists() {
-            return Err(Error::Exists { what: "snapshot", name: id.to_string() });
+        let exists = || Error::Exists { what: "snapshot", name: id.to_string() };
+        if self.snapshot_dir(&id).exists() || self.raw().join(id.as_str()).exists() {
+            return Err(exists());
         }
-        let writer = SnapshotWriter { store: self.clone(), id, committed: false };
-        make_private(&writer.partial_raw())?;
+        let raw = self.partial_raw(&id);
+        let lock = loop {
+            match self.disk().create_directory(&raw) {
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                    return Err(exists());
+                }
+                other => other?,
+            }
+            // A collection that saw it without lock may have taken it away.
+            if let Some(lock) = lock_if_there(&raw, Mode::Exclusive)? {
+                break lock;
+            }
+        };
+        let partial = self.new_partial_snapshot(&id);
+        let writer = SnapshotWriter { store: self.clone(), id, partial, _lock: lock, committed: false };
         // Open to all below a directory that is open to nobody: the engine reads the images through a descriptor with the
         // ids of the session that it restores.
         let images = writer.images_dir();
@@ -95,27 +133,58 @@ impl Store {
         Ok(writer)
     }
 
-    /// Takes away what writers left behind that are not alive any more. `alive` says which snapshots are still being
-    /// written.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
-    pub fn remove_leftovers(&self, alive: impl Fn(&str) -> bool) -> Result<()> {
-        for directory in [self.snapshots(), self.raw()] {
-            for entry in fs::read_dir(&directory).at("list", &directory)? {
-                let path = entry.at("list", &directory)?.path();
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let id = name.trim_start_matches('.').trim_end_matches(".partial");
-                let whole = !name.starts_with('.') && self.snapshots().join(id).exists();
-                if !whole && !alive(id) {
-                    fs::remove_dir_all(&path).at("remove", &path)?;
-                }
-            }
+    pub(crate) fn partial_raw(&self, id: &SnapshotId) -> PathBuf {
+        self.raw().join(format!(".{id}.partial"))
+    }
+
+    pub(crate) fn new_partial_snapshot(&self, id: &SnapshotId) -> PathBuf {
+        crate::io::partial_of(&self.snapshot_dir(id))
+    }
+
+    /// Makes the directory `partial` and puts the records of a snapshot into it, durably.
+    pub(crate) fn write_partial_snapshot(
+        &self,
+        partial: &Path,
+        manifest: &Manifest,
+        thumbnail: Option<&[u8]>,
+    ) -> Result<()> {
+        self.disk().create_directory(partial)?;
+        if let Some(png) = thumbnail {
+            self.disk().write_atomically(&partial.join("thumbnail.png"), png)?;
         }
-        Ok(())
+        let thumbnail = thumbnail.map(|png| blake3::hash(png).to_hex().to_string());
+        let stored = Stored { manifest: manifest.clone(), thumbnail };
+        record::write_on(self.disk(), &partial.join("manifest.json"), &stored)
+    }
+
+    /// Checks the records of a snapshot and its thumbnail, byte by byte.
+    pub(crate) fn check_records(&self, id: &SnapshotId) -> Result<Manifest> {
+        let directory = self.snapshot_dir(id);
+        let path = directory.join("manifest.json");
+        let damaged = |path: &Path, reason: String| Error::Damaged { path: path.to_owned(), reason };
+        let manifest = self.manifest(id)?;
+        let stored: Stored<Manifest> = record::read(&path)?;
+        if manifest.id != *id {
+            return Err(damaged(&path, format!("it is the manifest of snapshot {}", manifest.id)));
+        }
+        self.marks(id)?;
+        let path = directory.join("thumbnail.png");
+        let found = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            other => Some(blake3::hash(&other.at("read", &path)?).to_hex().to_string()),
+        };
+        match (found, stored.thumbnail) {
+            (found, expected) if found == expected => Ok(manifest),
+            (None, _) => Err(damaged(&path, "it is missing".into())),
+            (Some(_), _) => Err(damaged(&path, "it is not the one that was saved".into())),
+        }
     }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).at("rename", from)
+/// Locks the directory at `path`. None when it is not there, or not any more.
+pub(crate) fn lock_if_there(path: &Path, mode: Mode) -> Result<Option<Lock>> {
+    let identity = || fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let before = identity();
+    let lock = Lock::directory(path, mode)?;
+    Ok(lock.filter(|_| before.is_some() && identity() == before))
 }

@@ -1,0 +1,78 @@
+//! Who may do what at the same time.
+//!
+//! `store/lock` is held shared by everybody who reads or writes what snapshots are made of, and exclusively by a collection.
+//! So a collection never removes what a writer counts on or a reader reads, and whatever looks unfinished while it runs was
+//! left behind by somebody who is dead. Everything else needs no lock: files are written under new names and renamed.
+//!
+//! A directory of raw images is held shared while it is read, so that the packer does not remove it meanwhile, and a
+//! snapshot's directory is held exclusively while it is packed, so that two do not do the same work. All locks are
+//! `flock(2)`'s: a killed process holds none.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::error::{Error, IoContext, Result};
+
+/// How often a lock that is waited for is tried.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// A lock, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Shared,
+    Exclusive,
+}
+
+impl Lock {
+    /// Locks the file at `path`, which is made where it is not there; waits for as long as `patience` lasts.
+    pub(crate) fn file(path: &Path, mode: Mode, patience: Duration) -> Result<Self> {
+        let open = |write: bool| {
+            let mut options = OpenOptions::new();
+            options.read(true).mode(0o600);
+            if write { options.append(true).create(true).open(path) } else { options.open(path) }
+        };
+        // A file system that has become read-only can still be read from.
+        let file = open(false).or_else(|_| open(true)).at("open", path)?;
+        Self::of(file, path, mode, patience)
+    }
+
+    /// Locks the directory at `path`. None when it is not there.
+    pub(crate) fn directory(path: &Path, mode: Mode) -> Result<Option<Self>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.at("open", path)?,
+        };
+        Self::of(file, path, mode, Duration::ZERO).map(Some)
+    }
+
+    fn of(file: File, path: &Path, mode: Mode, patience: Duration) -> Result<Self> {
+        let operation = match mode {
+            Mode::Shared => FlockOperation::NonBlockingLockShared,
+            Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        let start = Instant::now();
+        loop {
+            match flock(&file, operation) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(Errno::WOULDBLOCK) if start.elapsed() >= patience => {
+                    return Err(Error::Busy { path: path.to_owned() });
+                }
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(RETRY),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error).at("lock", path),
+            }
+        }
+    }
+}
