@@ -39,6 +39,7 @@ pub mod stage;
 pub mod sync;
 mod tree;
 pub mod usage;
+pub mod verify;
 mod wire;
 
 pub use base::BaseRecord;
@@ -52,4 +53,5 @@ pub use pack::{ChunkKind, ChunkReader, ChunkWriter, Written};
 pub use session::SessionRecord;
 pub use snapshot::SnapshotWriter;
 pub use stage::{PackReport, RawSource, Source, State};
+pub use verify::{Damage, VerifyReport};
 pub use tree::{ListRef, Progress, ProgressFn};

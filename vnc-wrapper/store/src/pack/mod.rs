@@ -33,7 +33,7 @@ pub use writer::{ChunkKind, ChunkWriter, Written};
 
 pub(crate) use catalogue::{Catalogue, Location, Pack, ids};
 pub(crate) use index::Block;
-pub(crate) use reader::{Unpacker, open as open_pack, pack_of, slice};
+pub(crate) use reader::{Unpacker, check_header, open as open_pack, pack_of, slice};
 
 #[cfg(test)]
 pub(crate) use index::parse as parse_index;

@@ -50,9 +50,7 @@ pub use list::ListRef;
 
 pub(crate) use capture::Capture;
 pub(crate) use entry::Kind;
-pub(crate) use entry::Kind;
 pub(crate) use lay::lay_out;
-pub(crate) use list::walk;
 pub(crate) use unfold::{Visit, unfold, visit};
 
 /// Directories below each other; a deeper tree is refused, for each costs an open file.
