@@ -48,7 +48,7 @@ fn main() {
         );
         let before = usage::bytes_below(&restic).unwrap();
         let start = Instant::now();
-        run("restic", &["backup".as_ref(), "--no-scan".as_ref(), dump.as_os_str()], &restic, &scratch);
+        run("restic", &["backup".as_ref(), dump.as_os_str()], &restic, &scratch);
         let time = start.elapsed();
         let grown = usage::bytes_below(&restic).unwrap() - before;
         println!(
