@@ -73,7 +73,7 @@ pub fn check(processes: &[Process], windows: &[Window], waiting: &[Waiting]) -> 
                 ),
                 Held::Device(path) => add(format!("it has the device {path} open"), "close the application"),
                 Held::IoUring => {
-                    add("it uses io_uring".to_owned(), "close the application, or switch io_uring off in it")
+                    add("it uses io_uring".to_owned(), "close the application, or switch io_uring off in it");
                 }
             }
         }

@@ -50,15 +50,13 @@ pub(super) async fn kill(session: &Session) -> Result<(), Failure> {
 
 /// Completes when the session has come to its end by itself, with the reason.
 pub(super) async fn by_itself(session: &Session) -> &'static str {
-    let watch = async |inside: u32| match processes::find(session.init, inside).and_then(|p| process::open(p.outside)) {
-        Ok(handle) => {
-            // A handle that cannot be waited on would be noticed with the session's init.
-            if ended(&handle).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+    let watch = async |inside: u32| {
+        // One that is not there has ended already. A handle that cannot be waited on is left to the session's init.
+        if let Ok(handle) = processes::find(session.init, inside).and_then(|p| process::open(p.outside))
+            && ended(&handle).await.is_err()
+        {
+            std::future::pending::<()>().await;
         }
-        // It has ended already.
-        Err(_) => {}
     };
     tokio::select! {
         _ = ended(&session.init_handle) => "its first process ended",
