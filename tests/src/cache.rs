@@ -1,0 +1,140 @@
+//! What is slow to make, made once for all stages: bases and the engine, by `make bases`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// Where `make bases` builds, without `$FREEZEFRAME_CACHE`.
+const DEFAULT: &str = "/var/cache/freezeframe";
+
+/// A directory with a data directory in it, `freezeframe/{bases,engine}`, and room for stages: the file system has to be
+/// one that a layer can be on.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// The one that `make bases` fills.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn find() -> Result<Self> {
+        let root = std::env::var_os("FREEZEFRAME_CACHE").map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from);
+        let root = root.canonicalize().with_context(|| {
+            format!("{} is missing: build the bases first (`make bases`), or set FREEZEFRAME_CACHE", root.display())
+        })?;
+        Ok(Self { root })
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.root.join("freezeframe")
+    }
+
+    /// The base of that name.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn base(&self, name: &str) -> Result<PathBuf> {
+        let path = self.data().join("bases").join(name);
+        ensure!(
+            path.join("base.json").is_file(),
+            "there is no base {name:?} in {}: build it first (`make bases`)",
+            self.data().display()
+        );
+        Ok(path)
+    }
+
+    /// The directories of the private copies of CRIU; none where the machine's own works.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn engines(&self) -> Result<Vec<PathBuf>> {
+        let path = self.data().join("engine");
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let entries = fs::read_dir(&path).with_context(|| path.display().to_string())?;
+        let entries: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+        Ok(entries.into_iter().filter(|p| p.is_dir() && is_engine(p)).collect())
+    }
+
+    /// The directory that stages are made in: on the file system of the bases, and everybody can pass through it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn stages(&self) -> Result<PathBuf> {
+        let path = self.root.join("stages");
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o711))?;
+        Ok(path)
+    }
+
+    /// The base as a tar (zstd) such as any user can import: its files belong to the ids that they have inside. Made at
+    /// the first call, and kept for as long as the base is the same one.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn archive(&self, name: &str) -> Result<PathBuf> {
+        let base = self.base(name)?;
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(base.join("base.json"))?)?;
+        let identity = record["identity"].as_str().context("the base's record has no identity")?;
+        let first: u32 = record["first_id"].as_u64().and_then(|n| n.try_into().ok()).context("no first_id")?;
+        let directory = self.root.join("archives");
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(format!("{name}-{identity}.tar.zst"));
+        if path.is_file() {
+            return Ok(path);
+        }
+        let scratch = tempfile::Builder::new().prefix(".archive.").tempdir_in(&directory)?;
+        let tree = base.join("root");
+        let mut ids = (BTreeSet::new(), BTreeSet::new());
+        collect_ids(&tree, &mut ids)?;
+        let map = |ids: &BTreeSet<u32>, file: &str| -> Result<PathBuf> {
+            let line = |id: &u32| Some(format!("+{id} id{0}:{0}\n", id.checked_sub(first)?));
+            let text: Option<String> = ids.iter().map(line).collect();
+            let path = scratch.path().join(file);
+            fs::write(&path, text.context("a file of the base belongs to an id that is not in its range")?)?;
+            Ok(path)
+        };
+        let (users, groups) = (map(&ids.0, "users")?, map(&ids.1, "groups")?);
+        let mut tar = Command::new("tar")
+            .args(["--create", "--file=-", "--one-file-system", "--sparse", "--xattrs", "--directory"])
+            .arg(&tree)
+            .arg(format!("--owner-map={}", users.display()))
+            .arg(format!("--group-map={}", groups.display()))
+            .arg(".")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start tar")?;
+        let partial = scratch.path().join("tar.zst");
+        let stream = tar.stdout.take().context("tar has no output")?;
+        zstd::stream::copy_encode(stream, File::create(&partial)?, 1).context("compressing the base")?;
+        ensure!(tar.wait()?.success(), "tar failed");
+        fs::set_permissions(&partial, fs::Permissions::from_mode(0o644))?;
+        fs::rename(&partial, &path)?;
+        Ok(path)
+    }
+}
+
+fn is_engine(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("criu-"))
+}
+
+fn collect_ids(path: &Path, ids: &mut (BTreeSet<u32>, BTreeSet<u32>)) -> Result<()> {
+    let metadata = fs::symlink_metadata(path).with_context(|| path.display().to_string())?;
+    ids.0.insert(metadata.uid());
+    ids.1.insert(metadata.gid());
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            collect_ids(&entry?.path(), ids)?;
+        }
+    }
+    Ok(())
+}
