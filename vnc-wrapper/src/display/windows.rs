@@ -59,10 +59,28 @@ pub async fn list(socket: &Path) -> Result<Vec<Window>, WindowsError> {
     answer.unwrap_or_else(|error| Err(WindowsError::Socket(io::Error::other(error))))
 }
 
-fn ask(stream: UnixStream) -> Result<Vec<Window>, WindowsError> {
+/// Whether a window manager is there: it says so by a property of the root window (EWMH, _NET_SUPPORTING_WM_CHECK).
+///
+/// # Errors
+/// When the server does not answer.
+pub fn are_managed(socket: &Path) -> Result<bool, WindowsError> {
+    let (connection, root) = connect(UnixStream::connect(socket)?)?;
+    let check = connection.intern_atom(true, b"_NET_SUPPORTING_WM_CHECK")?.reply()?.atom;
+    if check == x11rb::NONE {
+        return Ok(false);
+    }
+    Ok(connection.get_property(false, root, check, AtomEnum::WINDOW, 0, 1)?.reply()?.value_len > 0)
+}
+
+fn connect(stream: UnixStream) -> Result<(RustConnection, WindowId), WindowsError> {
     let (stream, _) = DefaultStream::from_unix_stream(stream)?;
     let connection = RustConnection::connect_to_stream_with_auth_info(stream, 0, Vec::new(), Vec::new())?;
     let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
+    Ok((connection, root))
+}
+
+fn ask(stream: UnixStream) -> Result<Vec<Window>, WindowsError> {
+    let (connection, root) = connect(stream)?;
     let atom =
         |name: &str| -> Result<u32, WindowsError> { Ok(connection.intern_atom(true, name.as_bytes())?.reply()?.atom) };
     let (clients, title, pid) = (atom("_NET_CLIENT_LIST")?, atom("_NET_WM_NAME")?, atom("_NET_WM_PID")?);

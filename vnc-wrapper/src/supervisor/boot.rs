@@ -14,7 +14,7 @@ use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 use super::session::Session;
 use super::{Directories, control, exec};
 use crate::container::{self, apply, network, plan};
-use crate::display::Display;
+use crate::display::{Display, windows};
 use crate::engine::{Engine, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
@@ -25,6 +25,8 @@ use crate::report::{Report, resumed};
 
 /// How long the display server may take to listen.
 const DISPLAY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a window manager may take to come; no longer than anybody would wait for an answer.
+const WINDOW_MANAGER_DEADLINE: Duration = Duration::from_secs(15);
 /// How often that is looked at; there is no event for it.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -165,6 +167,11 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     wait_for("the session bus to listen", || Path::new(&bus).exists())?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };
+    // Windows that come before it would stay unmanaged for ever with some. A desktop that has none runs all the same.
+    let managed = || windows::are_managed(&display.x_socket()).unwrap_or(false);
+    if wait_until(WINDOW_MANAGER_DEADLINE, managed).is_err() {
+        tracing::warn!("the desktop has no window manager");
+    }
     Session::new(boot, base, init, watched, display, guard, mount)
 }
 
@@ -190,11 +197,19 @@ fn resume<W: Write>(
 }
 
 fn wait_for(what: &str, ready: impl Fn() -> bool) -> Result<(), Failure> {
-    let deadline = Instant::now() + DISPLAY_DEADLINE;
+    wait_until(DISPLAY_DEADLINE, ready).map_err(|TimedOut| {
+        let text = format!("waited {} seconds for {what}", DISPLAY_DEADLINE.as_secs());
+        failure(error_name::FAILED, text, "try again; the machine may be overloaded")
+    })
+}
+
+struct TimedOut;
+
+fn wait_until(within: Duration, ready: impl Fn() -> bool) -> Result<(), TimedOut> {
+    let deadline = Instant::now() + within;
     while !ready() {
         if Instant::now() > deadline {
-            let text = format!("waited {} seconds for {what}", DISPLAY_DEADLINE.as_secs());
-            return Err(failure(error_name::FAILED, text, "try again; the machine may be overloaded"));
+            return Err(TimedOut);
         }
         std::thread::sleep(POLL);
     }
