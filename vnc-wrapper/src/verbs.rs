@@ -54,11 +54,6 @@ enum Verb {
     /// Build, import or remove a base
     #[command(subcommand)]
     Base(BaseVerb),
-    /// Find a CRIU that works on this machine, or fetch one
-    Engine {
-        #[command(flatten)]
-        places: Places,
-    },
     /// Find out what this machine lacks
     Doctor {
         #[command(flatten)]
@@ -130,11 +125,6 @@ pub(crate) fn run() -> i32 {
         }
         Verb::Discard { places, id } => report(|_| supervisor::discard(&places.data, &places.runtime, &id)),
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
-        Verb::Engine { places } => report(|progress| {
-            let store = Store::open(&places.data).map_err(|e| e.to_failure())?;
-            let criu = provision::find_or_fetch(store.root(), progress)?;
-            Ok(serde_json::json!({ "version": criu.version, "program": criu.program }))
-        }),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
         Verb::ProbeTarget => i32::from(probe::target().is_err()),
