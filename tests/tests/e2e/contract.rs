@@ -42,7 +42,7 @@ fn every_field_and_exit_code_is_there() {
         let started = stage.json(&["start", "--name", "one", "--base", "minimal", "--size", "1000x700"])?;
         fields(&started, &[("session", "s")])?;
         ensure!(started["session"] == "one", "{started}");
-        stage.launch("one", &["xterm", "-T", "a window of xterm"])?;
+        stage.launch("one", &["xterm", "-T", "a window of xterm", "-e", "cat"])?;
         stage.wait_for_window("one", "a window of xterm")?;
 
         let list = stage.json(&["list"])?;
