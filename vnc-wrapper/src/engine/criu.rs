@@ -6,13 +6,15 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use freezeframe_store::session::Network;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{After, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats};
+use super::{
+    After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats,
+};
 use crate::fault;
 use crate::kernel::process;
 
@@ -65,18 +67,46 @@ impl CriuEngine {
         Self { command, version, runtime }
     }
 
-    fn command(&self, verb: &str, network: Network, socket: &Path) -> Result<Command, EngineError> {
+    fn hook(&self) -> PathBuf {
+        self.runtime.join("hook")
+    }
+
+    fn command(&self, verb: &str, network: Network) -> Result<Command, EngineError> {
         let Some((program, prefix)) = self.command.split_first() else {
             return Err(EngineError::Run { program: "criu".into(), source: io::ErrorKind::NotFound.into() });
         };
         let mut command = Command::new(program);
-        command.args(prefix).arg(verb).args(SHARED_OPTIONS).stdin(Stdio::null());
-        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, socket);
+        command.args(prefix).arg(verb).args(SHARED_OPTIONS);
+        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, self.hook());
         if network == Network::Outbound {
             command.args(["--empty-ns", "net"]);
         }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command)
+    }
+
+    /// Runs CRIU and calls `act` at each stage that it tells, with the pid of the session's init as far as it is known.
+    /// The first error of `act` makes CRIU fail, and is what is returned.
+    fn run(
+        &self,
+        mut command: Command,
+        mut act: impl FnMut(&str, u32) -> Result<(), BoxedError>,
+    ) -> Result<ExitStatus, EngineError> {
+        let hooks = Hooks::listen(&self.hook()).map_err(|e| self.cannot_run(e))?;
+        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
+        let mut problem = None;
+        let served = process::open(child.id()).and_then(|child| {
+            hooks.serve(&child, |action, init| {
+                let outcome = act(action, init).and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
+                outcome.map_err(|error| problem.get_or_insert(error)).is_ok()
+            })
+        });
+        // If that failed, nobody is there any more to answer: later hooks fail, and CRIU lets go of the processes. Killed in
+        // the middle it would leave its own code in them.
+        drop(hooks);
+        let status = child.wait().map_err(|e| self.cannot_run(e))?;
+        served.map_err(|e| self.cannot_run(e))?;
+        problem.map_or(Ok(status), |error| Err(EngineError::InHook(error)))
     }
 
     fn cannot_run(&self, source: io::Error) -> EngineError {
@@ -97,46 +127,28 @@ impl Engine for CriuEngine {
     }
 
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError> {
-        let socket = self.runtime.join("hook");
-        let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
-        let mut command = self.command("dump", request.network, &socket)?;
+        let mut command = self.command("dump", request.network)?;
         command.arg("--tree").arg(request.init.to_string());
         command.arg("--images-dir").arg(request.images).args(["-o", "dump.log"]);
         command.arg("--root").arg(request.root);
         if request.after == After::Run {
             command.arg("--leave-running");
         }
-        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
-        let mut problem = None;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action, _| {
-                let outcome = match action {
-                    "pre-dump" => {
-                        begun = Instant::now();
-                        Ok(())
-                    }
-                    // Called, whatever is locked, as soon as every process has stopped.
-                    "network-lock" => {
-                        so_far.freeze = begun.elapsed();
-                        Ok(())
-                    }
-                    "post-dump" => {
-                        so_far.pause = begun.elapsed();
-                        while_frozen(so_far)
-                    }
-                    _ => Ok(()),
-                };
-                let outcome = outcome.and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
-                outcome.map_err(|error| problem = Some(error)).is_ok()
-            })
-        });
-        let status = child.wait().map_err(|e| self.cannot_run(e))?;
-        served.map_err(|e| self.cannot_run(e))?;
-        if let Some(error) = problem {
-            return Err(EngineError::InHook(error));
-        }
+        let status = self.run(command, |action, _| {
+            match action {
+                "pre-dump" => begun = Instant::now(),
+                // Called, whatever is locked, as soon as every process has stopped.
+                "network-lock" => so_far.freeze = begun.elapsed(),
+                "post-dump" => {
+                    so_far.pause = begun.elapsed();
+                    while_frozen(so_far)?;
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
         if !status.success() {
             return Err(self.refused("save", &request.images.join("dump.log")));
         }
@@ -150,29 +162,14 @@ impl Engine for CriuEngine {
 
     fn restore(&self, request: &RestoreRequest<'_>, connect: &mut Connect<'_>) -> Result<u32, EngineError> {
         let (log, pid_file) = (request.work.join("restore.log"), request.work.join("restore.pid"));
-        let socket = self.runtime.join("hook");
-        let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
-        let mut command = self.command("restore", request.network, &socket)?;
+        let mut command = self.command("restore", request.network)?;
         command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
-        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
-        let mut problem = None;
-        let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action, init| {
-                let outcome = match action {
-                    "setup-namespaces" if request.network == Network::Outbound => connect(init),
-                    _ => Ok(()),
-                };
-                let outcome = outcome.and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
-                outcome.map_err(|error| problem = Some(error)).is_ok()
-            })
-        });
-        let status = child.wait().map_err(|e| self.cannot_run(e))?;
-        served.map_err(|e| self.cannot_run(e))?;
-        if let Some(error) = problem {
-            return Err(EngineError::InHook(error));
-        }
+        let status = self.run(command, |action, init| match action {
+            "setup-namespaces" if request.network == Network::Outbound => connect(init),
+            _ => Ok(()),
+        })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
         pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
     }

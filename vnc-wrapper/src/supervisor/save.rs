@@ -16,12 +16,10 @@ use jiff::Timestamp;
 use super::end;
 use super::session::{Doing, Session, engine};
 use crate::container::processes::Process;
-use crate::engine::{After, DumpReport, DumpRequest, Engine};
+use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine};
 use crate::failure::{ToFailure, failure};
 use crate::fault;
 use crate::layer::{Cancelled, Capture};
-
-type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is known of the session just before the freeze.
 #[derive(Debug)]
@@ -171,7 +169,7 @@ impl Work {
                 self.manifest = Some(self.describe(engine, so_far, &processes)?);
                 if after == After::End {
                     // The session must not end before its snapshot is safe.
-                    self.commit().map_err(|e| Boxed::from(e.to_string()))?;
+                    self.commit().map_err(|e| BoxedError::from(e.to_string()))?;
                 }
                 Ok(())
             })
@@ -184,7 +182,12 @@ impl Work {
         Ok(self)
     }
 
-    fn describe(&self, engine: &impl Engine, so_far: DumpReport, processes: &[Process]) -> Result<Manifest, Boxed> {
+    fn describe(
+        &self,
+        engine: &impl Engine,
+        so_far: DumpReport,
+        processes: &[Process],
+    ) -> Result<Manifest, BoxedError> {
         let record = self.session.record().clone();
         Ok(Manifest {
             format: Manifest::FORMAT,
