@@ -97,7 +97,9 @@ impl CriuEngine {
         let mut problem = None;
         let served = process::open(child.id()).and_then(|child| {
             hooks.serve(&child, |action, init| {
-                let outcome = act(action, init).and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
+                // Before what is done at this stage, part of which cannot be taken back.
+                let told = fault::point(&format!("engine-{action}"));
+                let outcome = told.map_err(Into::into).and_then(|()| act(action, init));
                 outcome.map_err(|error| problem.get_or_insert(error)).is_ok()
             })
         });
@@ -131,9 +133,11 @@ impl Engine for CriuEngine {
         command.arg("--tree").arg(request.init.to_string());
         command.arg("--images-dir").arg(request.images).args(["-o", "dump.log"]);
         command.arg("--root").arg(request.root);
-        if request.after == After::Run {
-            command.arg("--leave-running");
-        }
+        // Also when they are to end: told that, CRIU does not put back what it took (what was typed into terminals, flags
+        // of their descriptors) when the dump fails.
+        command.arg("--leave-running");
+        let init = process::open(request.init).map_err(|e| self.cannot_run(e))?;
+        let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
         let status = self.run(command, |action, _| {
@@ -144,12 +148,18 @@ impl Engine for CriuEngine {
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
                     while_frozen(so_far)?;
+                    if request.after == After::End {
+                        // The processes of its namespace die with it.
+                        process::kill(&init)?;
+                        ended = true;
+                    }
                 }
                 _ => {}
             }
             Ok(())
         })?;
-        if !status.success() {
+        // CRIU fails when it lets go of processes that are dead.
+        if !status.success() && !ended {
             return Err(self.refused("save", &request.images.join("dump.log")));
         }
         match request.after {
