@@ -1,8 +1,8 @@
 //! The session's display, as the outside meets it.
 //!
-//! Viewers never hold a connection to the display server: each talks to a [`Relay`](relay) of the wrapper, which connects to the
+//! Viewers never hold a connection to the display server: each talks to a relay of the wrapper, which connects to the
 //! server for it. So the wrapper can be off the server's socket at a freeze, whatever viewers do. [`Display::suspend`]
-//! ends the relays' server side; while suspended, viewers that come wait, and are served by [`Display::resume`].
+//! ends the relays' server side; while suspended, viewers that come wait, and are served once the [`Suspended`] display is dropped.
 
 mod relay;
 pub mod windows;
