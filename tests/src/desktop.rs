@@ -59,12 +59,16 @@ impl Stage {
     /// # Errors
     /// When the session cannot be asked.
     pub fn place(&self, session: &str, window: &Window, to: Geometry) -> Result<()> {
-        let Geometry { x, y, width, height } = to;
-        let [x, y, width, height] = [x, y, width, height].map(|n| n.to_string());
+        let [x, y, width, height] = [to.x, to.y, to.width, to.height].map(|n| n.to_string());
         let id = window.id.as_str();
-        self.inside(session, &["xdotool", "windowsize", "--sync", id, &width, &height])?;
-        self.inside(session, &["xdotool", "windowmove", "--sync", id, &x, &y])?;
-        Ok(())
+        self.inside(session, &["xdotool", "windowsize", id, &width, &height, "windowmove", id, &x, &y])?;
+        // Terminals have whole characters only, and frames push windows aside.
+        let close = |a: u16, b: u16| a.abs_diff(b) < 60;
+        eventually(APPEARS, &format!("the window {:?} is where it was put", window.title), || {
+            let now = self.geometry(session, window)?;
+            let there = close(now.x, to.x) && close(now.y, to.y);
+            Ok((there && close(now.width, to.width) && close(now.height, to.height)).then_some(()))
+        })
     }
 
     /// Where a window is now.

@@ -48,8 +48,20 @@ fn play(share: u32, stage: impl FnOnce() -> Result<Stage>, test: impl FnOnce(&St
     let _share = Share::take(share);
     let stage = stage().unwrap_or_else(|error| panic!("no stage: {error:#}"));
     if let Err(error) = test(&stage) {
-        panic!("{error:#}\n{}", stage.logs());
+        panic!("{error:#}\n{}{}", stage.logs(), pictures(&stage));
     }
+}
+
+/// Keeps what the sessions of a failed test show, and tells where.
+fn pictures(stage: &Stage) -> String {
+    let test = std::thread::current().name().unwrap_or("test").replace("::", ".");
+    let list = stage.json(&["list"]).unwrap_or_default();
+    let sessions = list.as_array().into_iter().flatten().filter_map(|row| row["session"].as_str());
+    let kept = sessions.filter_map(|session| {
+        let file = format!("{}/{test}.{session}.png", env!("CARGO_TARGET_TMPDIR"));
+        stage.json(&["screenshot", session, &file]).ok().map(|_| format!("what {session} shows: {file}\n"))
+    });
+    kept.collect()
 }
 
 /// Plays a test with the base `minimal`.
