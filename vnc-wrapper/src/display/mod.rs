@@ -8,16 +8,18 @@ mod relay;
 pub mod windows;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use freezeframe_rfb::Framebuffer;
+use freezeframe_store::manifest::Window;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use crate::container::inside::Socket;
 use crate::container::{RFB_SOCKET, X_SOCKET};
+use windows::WindowsError;
 
 /// How long the display server may take to send one picture.
 const GRAB_DEADLINE: Duration = Duration::from_secs(5);
@@ -53,22 +55,26 @@ impl Display {
         Arc::new(Self { init, open: watch::Sender::new(true), viewers: AtomicU32::new(0) })
     }
 
-    /// A path inside the session, as the wrapper reaches it.
-    fn inside(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{path}", self.init))
-    }
-
-    /// The X server's socket.
-    pub fn x_socket(&self) -> PathBuf {
-        self.inside(X_SOCKET)
-    }
-
     /// Connects to the display server.
     ///
     /// # Errors
     /// When it is not listening.
     pub async fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(self.inside(RFB_SOCKET)).await
+        UnixStream::connect(Socket::find(self.init, RFB_SOCKET)?.path()).await
+    }
+
+    /// The windows that are open.
+    ///
+    /// # Errors
+    /// When the X server does not answer.
+    pub async fn windows(&self) -> Result<Vec<Window>, WindowsError> {
+        let socket = Socket::find(self.init, X_SOCKET)?;
+        windows::list(&socket.path()).await
+    }
+
+    /// Whether there is a window manager yet.
+    pub fn has_window_manager(&self) -> bool {
+        Socket::find(self.init, X_SOCKET).is_ok_and(|socket| windows::are_managed(&socket.path()).unwrap_or(false))
     }
 
     /// Viewers connected now.

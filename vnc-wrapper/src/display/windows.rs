@@ -44,7 +44,7 @@ impl From<x11rb::errors::ConnectionError> for WindowsError {
 ///
 /// # Errors
 /// When the server does not answer in time.
-pub async fn list(socket: &Path) -> Result<Vec<Window>, WindowsError> {
+pub(super) async fn list(socket: &Path) -> Result<Vec<Window>, WindowsError> {
     let stream = UnixStream::connect(socket)?;
     let watched = stream.try_clone()?;
     let mut asking = tokio::task::spawn_blocking(move || ask(stream));
@@ -63,7 +63,7 @@ pub async fn list(socket: &Path) -> Result<Vec<Window>, WindowsError> {
 ///
 /// # Errors
 /// When the server does not answer.
-pub fn are_managed(socket: &Path) -> Result<bool, WindowsError> {
+pub(super) fn are_managed(socket: &Path) -> Result<bool, WindowsError> {
     let (connection, root) = connect(UnixStream::connect(socket)?)?;
     let check = connection.intern_atom(true, b"_NET_SUPPORTING_WM_CHECK")?.reply()?.atom;
     if check == x11rb::NONE {

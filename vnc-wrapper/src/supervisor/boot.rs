@@ -13,8 +13,9 @@ use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 
 use super::session::Session;
 use super::{Directories, control, exec};
+use crate::container::inside::has_socket;
 use crate::container::{self, apply, network, plan};
-use crate::display::{Display, windows};
+use crate::display::Display;
 use crate::engine::{Engine, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
@@ -163,13 +164,12 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     report.progress("starting the desktop", 0.7);
     let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
     run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
-    let bus = format!("/proc/{init}/root/run/user/{}/bus", container::USER_ID);
-    wait_for("the session bus to listen", || Path::new(&bus).exists())?;
+    let bus = format!("/run/user/{}/bus", container::USER_ID);
+    wait_for("the session bus to listen", || has_socket(init, &bus))?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };
     // Windows that come before it would stay unmanaged for ever with some. A desktop that has none runs all the same.
-    let managed = || windows::are_managed(&display.x_socket()).unwrap_or(false);
-    if wait_until(WINDOW_MANAGER_DEADLINE, managed).is_err() {
+    if wait_until(WINDOW_MANAGER_DEADLINE, || display.has_window_manager()).is_err() {
         tracing::warn!("the desktop has no window manager");
     }
     Session::new(boot, base, init, watched, display, guard, mount)

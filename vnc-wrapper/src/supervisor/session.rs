@@ -12,7 +12,7 @@ use super::Directories;
 use super::boot::{Boot, KillOnDrop};
 use crate::container::processes::{self, Process};
 use crate::criu::provision;
-use crate::display::{Display, windows};
+use crate::display::Display;
 use crate::engine::Engine;
 use crate::engine::criu::CriuEngine;
 use crate::failure::{ToFailure, failure};
@@ -167,7 +167,7 @@ impl Session {
 
     /// The windows that are open; a display that does not answer has none that could be told.
     pub(super) async fn windows(&self) -> Vec<Window> {
-        windows::list(&self.display.x_socket()).await.unwrap_or_else(|error| {
+        self.display.windows().await.unwrap_or_else(|error| {
             tracing::warn!("cannot list windows: {error}");
             Vec::new()
         })
