@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -64,14 +64,13 @@ impl Cache {
         Ok(entries.into_iter().filter(|p| p.is_dir() && is_engine(p)).collect())
     }
 
-    /// The directory that stages are made in: on the file system of the bases, and everybody can pass through it.
+    /// The directory that stages are made in: on the file system of the bases.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn stages(&self) -> Result<PathBuf> {
         let path = self.root.join("stages");
         fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o711))?;
         Ok(path)
     }
 
@@ -117,7 +116,6 @@ impl Cache {
         let stream = tar.stdout.take().context("tar has no output")?;
         zstd::stream::copy_encode(stream, File::create(&partial)?, 1).context("compressing the base")?;
         ensure!(tar.wait()?.success(), "tar failed");
-        fs::set_permissions(&partial, fs::Permissions::from_mode(0o644))?;
         fs::rename(&partial, &path)?;
         Ok(path)
     }

@@ -70,10 +70,15 @@ impl Outcome {
 /// # Errors
 /// When it cannot be started or does not end in time.
 pub fn finish(command: &mut Command, limit: Duration) -> Result<Outcome> {
+    finish_with(command, Stdio::null(), limit)
+}
+
+/// The same with something to read.
+pub(crate) fn finish_with(command: &mut Command, stdin: Stdio, limit: Duration) -> Result<Outcome> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let shown = words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let began = Instant::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
     let read = |stream: Option<Box<dyn Read + Send>>| {
         thread::spawn(move || {

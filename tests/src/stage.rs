@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::cache::Cache;
 use crate::clean;
-use crate::outcome::{Outcome, finish};
+use crate::outcome::{Outcome, finish, finish_with};
 use crate::picture::Picture;
 use crate::processes::{self, Process};
 use crate::programs::Programs;
@@ -30,6 +30,9 @@ use crate::wait::wait_until;
 const LIMIT: Duration = Duration::from_secs(180);
 /// How long a bus may take to listen.
 const BUS_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where users' stages are: everybody can pass through it, and it is on a disk.
+const STAGES_OF_USERS: &str = "/var/tmp";
 
 /// The three rules of session.conf; without `eavesdrop` zbus hangs.
 const BUS_CONFIG: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -69,7 +72,7 @@ impl Stage {
     pub fn new(bases: &[&str]) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "these tests need root: the engine does");
         let cache = Cache::find()?;
-        let stage = Self::make(&cache, Programs::find()?, None)?;
+        let stage = Self::make(&cache.stages()?, Programs::find()?, None)?;
         let data = stage.data();
         for name in ["bases", "engine"] {
             stage.directory_of_ours(&data.join(name))?;
@@ -91,7 +94,7 @@ impl Stage {
     pub fn of_user(user: User) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "these tests need root, which makes a normal user for them");
         let programs = Programs::find()?;
-        let mut stage = Self::make(&Cache::find()?, programs.clone(), Some(user))?;
+        let mut stage = Self::make(Path::new(STAGES_OF_USERS), programs.clone(), Some(user))?;
         // The build directory may be one that the user cannot enter.
         let copies = stage.path("programs");
         DirBuilder::new().mode(0o755).create(&copies)?;
@@ -107,9 +110,8 @@ impl Stage {
         Ok(stage)
     }
 
-    fn make(cache: &Cache, programs: Programs, user: Option<User>) -> Result<Self> {
-        let stages = cache.stages()?;
-        let directory = tempfile::Builder::new().prefix("stage.").tempdir_in(&stages)?;
+    fn make(stages: &Path, programs: Programs, user: Option<User>) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("stage.").tempdir_in(stages)?;
         // Short, for the sake of the sockets in it (unix(7)).
         let runtime = tempfile::Builder::new().prefix("ff.").tempdir_in("/tmp")?;
         let canary = format!("canary-{}", directory.path().file_name().unwrap_or_default().to_string_lossy());
@@ -213,6 +215,19 @@ impl Stage {
         // In front, where no `--` hides it.
         command.arg("--json").args(arguments);
         finish(&mut command, LIMIT)
+    }
+
+    /// Imports the base of that name from the cache, by standard input: the stage's user may not see the cache.
+    ///
+    /// # Errors
+    /// When it is not imported.
+    pub fn import(&self, base: &str) -> Result<Value> {
+        let archive = File::open(Cache::find()?.archive(base)?)?;
+        let mut command = self.command(self.programs.sessionctl.as_os_str());
+        command.args(["--json", "base", "import", base, "-"]);
+        let outcome = finish_with(&mut command, archive.into(), LIMIT)?;
+        outcome.done()?;
+        outcome.json()
     }
 
     /// Runs `sessionctl` for people to read.

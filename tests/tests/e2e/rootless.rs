@@ -1,7 +1,7 @@
 //! A normal user: everything but saving works, and saving says at once that it needs root.
 
 use anyhow::{Result, ensure};
-use freezeframe_tests::{Cache, Stage, User};
+use freezeframe_tests::{Stage, User};
 
 use crate::{PLACES, play};
 
@@ -12,8 +12,7 @@ fn stage() -> Result<Stage> {
 #[test]
 fn a_normal_user_has_everything_but_saves() {
     play(PLACES, stage, |stage| {
-        let archive = Cache::find()?.archive("minimal")?;
-        let imported = stage.json(&["base", "import", "minimal", &archive.to_string_lossy()])?;
+        let imported = stage.import("minimal")?;
         ensure!(imported["base"] == "minimal", "{imported}");
         let session = stage.start(&["--name", "desk", "--size", "900x600"])?;
         ensure!(stage.state(&session)?.as_deref() == Some("running"), "{:?}", stage.state(&session));
