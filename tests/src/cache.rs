@@ -1,12 +1,16 @@
 //! What is slow to make, made once for all stages: bases and the engine, by `make bases`.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::programs::Programs;
 
 /// Where `make bases` builds, without `$FREEZEFRAME_CACHE`.
 const DEFAULT: &str = "/var/cache/freezeframe";
@@ -29,6 +33,38 @@ impl Cache {
             format!("{} is missing: build the bases first (`make bases`), or set FREEZEFRAME_CACHE", root.display())
         })?;
         Ok(Self { root })
+    }
+
+    /// The same, with the named bases and the engine, which are made as `make bases` makes them where they are missing.
+    /// Tells what it does.
+    ///
+    /// # Errors
+    /// When something cannot be made.
+    pub fn fill(programs: &Programs, bases: &[&str], mut tell: impl FnMut(&str)) -> Result<Self> {
+        let root = std::env::var_os("FREEZEFRAME_CACHE").map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from);
+        let runtime = root.join("run");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&runtime)
+            .with_context(|| runtime.display().to_string())?;
+        let cache = Self::find()?;
+        let data = cache.data();
+        let mut run = |verb: &[&str], rest: &[&OsStr]| -> Result<()> {
+            let mut command = Command::new(&programs.vnc_wrapper);
+            command.args(verb).arg("--data").arg(&data).arg("--runtime").arg(&runtime).args(rest);
+            report(&mut command, &mut tell).with_context(|| verb.join(" "))
+        };
+        for name in bases {
+            if cache.base(name).is_ok() {
+                continue;
+            }
+            let recipe = programs.recipe(name)?;
+            run(&["base", "build"], &["--name".as_ref(), name.as_ref(), "--recipe".as_ref(), recipe.as_ref()])?;
+            fs::copy(&recipe, cache.root.join(format!("{name}.recipe")))?;
+        }
+        run(&["engine"], &[])?;
+        Ok(cache)
     }
 
     /// The data directory.
@@ -119,6 +155,23 @@ impl Cache {
         fs::rename(&partial, &path)?;
         Ok(path)
     }
+}
+
+/// Runs a verb of the wrapper, which reports in lines of JSON, and tells its stages.
+fn report(command: &mut Command, tell: &mut impl FnMut(&str)) -> Result<()> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start vnc-wrapper")?;
+    let (mut last, mut failed) = (String::new(), None);
+    for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line?).unwrap_or_default();
+        if let Some(stage) = line["progress"]["stage"].as_str().filter(|stage| *stage != last) {
+            tell(stage);
+            last = stage.to_owned();
+        }
+        failed = line["failed"]["message"].as_str().map(str::to_owned).or(failed);
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "{}", failed.unwrap_or_else(|| status.to_string()));
+    Ok(())
 }
 
 fn is_engine(path: &Path) -> bool {

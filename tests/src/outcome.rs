@@ -104,7 +104,8 @@ pub(crate) fn finish_with(command: &mut Command, stdin: Stdio, limit: Duration) 
         thread::sleep(Duration::from_millis(2));
     };
     let took = began.elapsed();
-    let code = status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0));
+    let code =
+        status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0));
     let join = |thread: thread::JoinHandle<Vec<u8>>| thread.join().unwrap_or_default();
     let stderr = String::from_utf8_lossy(&join(stderr)).into_owned();
     Ok(Outcome { command: shown, code, stdout: join(stdout), stderr, took })

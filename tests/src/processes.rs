@@ -50,11 +50,8 @@ pub fn inside(supervisor: i32) -> BTreeMap<i32, Process> {
     let Some(depth) = all.iter().find(|p| p.pid == supervisor).map(|p| p.pids.len()) else { return BTreeMap::new() };
     let mut family = BTreeSet::from([supervisor]);
     loop {
-        let children: Vec<i32> = all
-            .iter()
-            .filter(|p| family.contains(&p.parent) && !family.contains(&p.pid))
-            .map(|p| p.pid)
-            .collect();
+        let children: Vec<i32> =
+            all.iter().filter(|p| family.contains(&p.parent) && !family.contains(&p.pid)).map(|p| p.pid).collect();
         if children.is_empty() {
             break;
         }

@@ -41,6 +41,16 @@ impl Programs {
         Ok(found)
     }
 
+    /// The recipe of a base, in the checkout that the programs were built in.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn recipe(&self, base: &str) -> Result<PathBuf> {
+        let name = format!("data/bases/{base}.toml");
+        let found = self.directory.ancestors().map(|a| a.join(&name)).find(|p| p.is_file());
+        found.with_context(|| format!("there is no {name} above {}", self.directory.display()))
+    }
+
     /// Compares with the files that cargo itself noted as what each program was made from.
     fn ensure_fresh(&self) -> Result<()> {
         for name in ["session-agent", "sessionctl", "vnc-wrapper"] {

@@ -72,7 +72,10 @@ impl Viewer {
 
     fn next_update(&mut self) -> Result<()> {
         let client = &mut self.client;
-        let wait = async { while !matches!(client.next_event().await?, Event::Updated { .. }) {} Ok(()) };
+        let wait = async {
+            while !matches!(client.next_event().await?, Event::Updated { .. }) {}
+            Ok(())
+        };
         self.runtime.block_on(async { tokio::time::timeout(ANSWER, wait).await }).context("no update came")?
     }
 

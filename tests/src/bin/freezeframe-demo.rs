@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn say(name: &str, text: &str) -> Result<()> {
-    writeln!(stdout(), "  {name:<13}{text}").context("standard output")
+    writeln!(stdout(), "  {name:<14}{text}").context("standard output")
 }
 
 struct Demo {
@@ -106,7 +106,8 @@ impl Demo {
 
     fn wait_for_window(&self, title: &str) -> Result<String> {
         eventually(LIMIT, &format!("a window {title:?}"), || {
-            let found = self.inside(&["sh", "-c", "xdotool search --onlyvisible --name \"$1\" | tail -n 1", "sh", title])?;
+            let found =
+                self.inside(&["sh", "-c", "xdotool search --onlyvisible --name \"$1\" | tail -n 1", "sh", title])?;
             Ok(Some(found.trim().to_owned()).filter(|id| !id.is_empty()))
         })
     }
@@ -118,8 +119,7 @@ impl Demo {
         let editor = self.wait_for_window("Mousepad$")?;
         self.inside(&["xdotool", "windowsize", &editor, "560", "420", "windowmove", &editor, "670", "120"])?;
         // The last one, so that the editor, which has not the focus then, shows no blinking cursor.
-        let terminal =
-            ["xfce4-terminal", "--title=Terminal", "--geometry=66x20+40+120", "-x", "bash", "-c", WELCOME];
+        let terminal = ["xfce4-terminal", "--title=Terminal", "--geometry=66x20+40+120", "-x", "bash", "-c", WELCOME];
         self.json(&[&["exec", &self.session, "--"], &terminal[..]].concat())?;
         self.wait_for_window("^Terminal")?;
         say("applications", "an editor and a terminal, with text in them")

@@ -47,7 +47,8 @@ fn every_field_and_exit_code_is_there() {
 
         let list = stage.json(&["list"])?;
         let row = &list[0];
-        let kinds = [("session", "s"), ("state", "s"), ("base", "s"), ("size", "s"), ("started", "s"), ("parent", "s?")];
+        let kinds =
+            [("session", "s"), ("state", "s"), ("base", "s"), ("size", "s"), ("started", "s"), ("parent", "s?")];
         fields(row, &kinds)?;
         ensure!(row["state"] == "running" && row["base"] == "minimal" && row["size"] == "1000x700", "{row}");
         ensure!(row["parent"].is_null(), "{row}");
@@ -101,7 +102,8 @@ fn every_field_and_exit_code_is_there() {
         stage.ctl(&["show", "ffffffffffff"])?.refused(3, "NotFound")?;
         stage.ctl(&["save", "nobody"])?.refused(3, "NotFound")?;
         stage.ctl(&["start", "--base", "nothing"])?.refused(3, "NotFound")?;
-        for verb in [&["gc"][..], &["verify"], &["verify", &id], &["export", &id, "/dev/null"], &["import", "/dev/null"]]
+        for verb in
+            [&["gc"][..], &["verify"], &["verify", &id], &["export", &id, "/dev/null"], &["import", "/dev/null"]]
         {
             stage.ctl(verb)?.refused(1, "NotAvailable")?;
         }

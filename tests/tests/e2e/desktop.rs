@@ -151,7 +151,10 @@ fn a_desktop_comes_back_as_it_was_saved() {
         ensure!(stopped > until_saved, "no time was spent stopped");
         let other = stage.inside(&session, &["python3", "-c", "import time; print(time.monotonic())"])?;
         let other: f64 = other.trim().parse()?;
-        ensure!(other >= time_now && other - time <= (until_saved + resuming.elapsed()).as_secs_f64(), "{other} {time}");
+        ensure!(
+            other >= time_now && other - time <= (until_saved + resuming.elapsed()).as_secs_f64(),
+            "{other} {time}"
+        );
         eventually(SOON, "the clock ticks on", || Ok((clock(stage, &session)?.0 > ticks_now).then_some(())))?;
 
         // The page counts on from where it was.

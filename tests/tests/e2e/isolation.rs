@@ -104,7 +104,10 @@ fn reaches_nothing(stage: &Stage, session: &str) -> Result<()> {
         ("a file system of the outside", "mkdir -p /tmp/m && mount -t ext4 /dev/vda /tmp/m"),
         ("debugfs", "mkdir -p /tmp/d && mount -t debugfs none /tmp/d"),
         ("unmasking", "umount /proc/kcore"),
-        ("a kernel module", "python3 -c \"import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(313,0,b'',0)==0 or 1)\""),
+        (
+            "a kernel module",
+            "python3 -c \"import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(313,0,b'',0)==0 or 1)\"",
+        ),
         ("the clock", "date -s '2001-01-01'"),
         ("a cgroup of the outside", "ls /sys/fs/cgroup/* >/dev/null 2>&1"),
         ("the init of the outside", "test \"$(readlink /proc/1/exe)\" != /run/freezeframe/init"),
@@ -160,7 +163,8 @@ fn what_is_the_users_is_out_of_reach_for_others() {
     small(|stage| {
         let session = stage.start(&["--name", "desk"])?;
         stage.save(&session)?;
-        let mode = |path: &std::path::Path| -> Result<u32> { Ok(std::fs::metadata(path)?.permissions().mode() & 0o777) };
+        let mode =
+            |path: &std::path::Path| -> Result<u32> { Ok(std::fs::metadata(path)?.permissions().mode() & 0o777) };
         let socket = stage.display_socket(&session);
         ensure!(mode(&socket)? == 0o600, "{:o}", mode(&socket)?);
         ensure!(mode(&socket.with_file_name("control"))? == 0o600, "the control socket");

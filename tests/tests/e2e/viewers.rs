@@ -13,7 +13,8 @@ const NOT_WAITING: Duration = Duration::from_secs(10);
 fn viewers_cannot_make_a_save_fail_or_wait() {
     alone(|stage| {
         let session = stage.start(&["--name", "desk", "--size", "1000x700"])?;
-        stage.launch(&session, &["xterm", "-T", "clock", "-e", "sh", "-c", "while :; do date +%N; sleep 0.02; done"])?;
+        stage
+            .launch(&session, &["xterm", "-T", "clock", "-e", "sh", "-c", "while :; do date +%N; sleep 0.02; done"])?;
         stage.wait_for_window(&session, "^clock$")?;
         let socket = stage.display_socket(&session);
         let idle = stage.viewer(&session)?;
