@@ -26,7 +26,9 @@ pub fn snapshot(spec: &str, candidates: &[Candidate], now: &Zoned) -> Result<Str
             .filter(|c| !c.deleted)
             .filter_map(|c| Some((c.created?, &c.id)))
             // By the millisecond, as times are shown: what a snapshot says of itself finds it.
-            .filter(|(created, _)| created.as_millisecond() <= limit.as_millisecond() && from.is_none_or(|f| *created >= f))
+            .filter(|(created, _)| {
+                created.as_millisecond() <= limit.as_millisecond() && from.is_none_or(|f| *created >= f)
+            })
             .max()
             .map(|(_, id)| id.clone())
     };

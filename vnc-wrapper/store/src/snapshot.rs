@@ -1,8 +1,10 @@
 //! Writing and removing snapshots. A snapshot is whole or not there.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, IoContext, Result};
 use crate::id::SnapshotId;
@@ -17,6 +19,8 @@ pub struct SnapshotWriter {
     store: Store,
     id: SnapshotId,
     committed: bool,
+    /// The locked directory of the raw dump: while it is locked, somebody is writing.
+    _lock: File,
 }
 
 impl SnapshotWriter {
@@ -86,8 +90,11 @@ impl Store {
         if self.snapshot_dir(&id).exists() {
             return Err(Error::Exists { what: "snapshot", name: id.to_string() });
         }
-        let writer = SnapshotWriter { store: self.clone(), id, committed: false };
-        make_private(&writer.partial_raw())?;
+        let raw = self.raw().join(format!(".{id}.partial"));
+        make_private(&raw)?;
+        let lock = File::open(&raw).at("open", &raw)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).at("lock", &raw)?;
+        let writer = SnapshotWriter { store: self.clone(), id, committed: false, _lock: lock };
         // Open to all below a directory that is open to nobody: the engine reads the images through a descriptor with the
         // ids of the session that it restores.
         let images = writer.images_dir();
@@ -95,19 +102,19 @@ impl Store {
         Ok(writer)
     }
 
-    /// Takes away what writers left behind that are not alive any more. `alive` says which snapshots are still being
-    /// written.
+    /// Takes away what writers left behind that are not alive any more.
     ///
     /// # Errors
     /// When something cannot be removed.
-    pub fn remove_leftovers(&self, alive: impl Fn(&str) -> bool) -> Result<()> {
+    pub fn remove_leftovers(&self) -> Result<()> {
+        // The raw dumps last: their locks tell who is alive.
         for directory in [self.snapshots(), self.raw()] {
             for entry in fs::read_dir(&directory).at("list", &directory)? {
                 let path = entry.at("list", &directory)?.path();
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let id = name.trim_start_matches('.').trim_end_matches(".partial");
                 let whole = !name.starts_with('.') && self.snapshots().join(id).exists();
-                if !whole && !alive(id) {
+                if !whole && !self.is_being_written(id) {
                     fs::remove_dir_all(&path).at("remove", &path)?;
                 }
             }
@@ -116,6 +123,39 @@ impl Store {
     }
 }
 
+impl Store {
+    fn is_being_written(&self, id: &str) -> bool {
+        let raw = [format!(".{id}.partial"), id.to_owned()].map(|name| self.raw().join(name));
+        let locked = |directory: File| flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err();
+        raw.iter().any(|path| File::open(path).is_ok_and(locked))
+    }
+}
+
 fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).at("rename", from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_go_when_their_writer_is_gone_and_not_before() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Store::open(place.path()).unwrap();
+        let entries = || fs::read_dir(store.raw()).unwrap().count();
+        let writer = store.begin_snapshot(SnapshotId::random()).unwrap();
+        store.remove_leftovers().unwrap();
+        assert!(writer.images_dir().is_dir(), "a live writer's dump was taken away");
+        // As a killed process would: without its clean-up, but with its descriptors closed.
+        let mut writer = writer;
+        writer.committed = true;
+        drop(writer);
+        assert_eq!(entries(), 1);
+        store.remove_leftovers().unwrap();
+        assert_eq!(entries(), 0);
+        let dropped = store.begin_snapshot(SnapshotId::random()).unwrap();
+        drop(dropped);
+        assert_eq!(entries(), 0);
+    }
 }
