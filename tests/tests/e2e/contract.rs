@@ -155,3 +155,23 @@ fn an_agent_that_cannot_be_reached_is_exit_code_5() {
         outcome.refused(5, "Unreachable").map(drop)
     });
 }
+
+#[test]
+fn doctor_tells_of_each_check_and_its_exit_code_sums_them_up() {
+    small(|stage| {
+        let outcome = stage.ctl(&["doctor"])?;
+        let report = outcome.json()?;
+        let checks = report["checks"].as_array().context("checks")?;
+        for check in checks {
+            let kinds = [("name", "s"), ("ok", "b"), ("needed_for", "s"), ("found", "s"), ("remedy", "s")];
+            fields(check, &kinds)?;
+            ensure!(check["ok"] == true || check["found"].as_str().is_some_and(|f| !f.is_empty()), "{check}");
+        }
+        let all = checks.iter().all(|check| check["ok"] == true);
+        ensure!(report["ok"] == all && outcome.code == i32::from(!all), "{}", outcome.tell());
+        for name in ["criu", "id-ranges", "disk-space", "file-system"] {
+            ensure!(checks.iter().any(|check| check["name"] == name && check["ok"] == true), "{name}: {report}");
+        }
+        Ok(())
+    });
+}

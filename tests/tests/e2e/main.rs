@@ -9,6 +9,7 @@ mod faults;
 mod generations;
 mod isolation;
 mod kills;
+mod network;
 mod refusals;
 mod rootless;
 mod several;

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use freezeframe_tests::{Stage, User};
 
+use crate::viewers::opens_a_client;
 use crate::{PLACES, play};
 
 fn stage() -> Result<Stage> {
@@ -28,6 +29,7 @@ fn a_normal_user_has_everything_but_saves() {
         ensure!(stage.file_inside(&session, "/tmp/typed")? == "typed\n", "the terminal takes no input");
         let picture = stage.screenshot(&session)?;
         ensure!(picture.size() == (900, 600) && picture.colours() > 10, "{:?} {}", picture.size(), picture.colours());
+        opens_a_client(stage, &session)?;
 
         let before = stage.pids(&session)?;
         let stored = stage.stored()?;
