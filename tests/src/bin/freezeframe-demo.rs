@@ -202,8 +202,21 @@ impl Demo {
 
 fn run() -> Result<()> {
     let programs = Programs::find()?;
-    let mut demo = Demo { programs, session: String::new() };
     writeln!(stdout(), "Freezeframe: a desktop saved, stopped and resumed\n")?;
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "saving and resuming need root for as long as CRIU is the engine: run this as root"
+    );
+    let mut demo = Demo { programs, session: String::new() };
+    let outcome = show(&mut demo);
+    if outcome.is_err() && !demo.session.is_empty() {
+        // The first failure is the one to tell; this session is of no use to anybody.
+        let _ = demo.outcome(&["stop", &demo.session]);
+    }
+    outcome
+}
+
+fn show(demo: &mut Demo) -> Result<()> {
     let pictures = demo.programs.directory.join("demo");
     std::fs::create_dir_all(&pictures).with_context(|| pictures.display().to_string())?;
     let (before_file, after_file) = (pictures.join("before.png"), pictures.join("after.png"));
@@ -226,7 +239,7 @@ fn run() -> Result<()> {
     ensure!(rest == 0, "the screen is not what it was: {rest} pixels differ");
     let socket = display_socket(&demo.session)?;
     demo.is_alive(&socket)?;
-    look_at_it(&demo, &id, &socket)
+    look_at_it(demo, &id, &socket)
 }
 
 /// Where the wrapper serves the display: in the runtime directory, found as the agent finds it.

@@ -83,8 +83,11 @@ fn a_session_whose_desktop_ends_is_gone() {
     });
 }
 
-/// Moments of a save at which something is killed, told by what is in `store/raw` besides what was there before.
-const MOMENTS: [(&str, fn(&Path) -> bool); 3] = [
+/// Tells by a new entry of `store/raw` how far a save is.
+type Moment = fn(&Path) -> bool;
+
+/// Moments of a save at which something is killed.
+const MOMENTS: [(&str, Moment); 3] = [
     ("it has begun", |_| true),
     ("memory is written", |new| {
         let images = std::fs::read_dir(new.join("images")).into_iter().flatten().flatten();
@@ -94,11 +97,7 @@ const MOMENTS: [(&str, fn(&Path) -> bool); 3] = [
 ];
 
 /// Saves, and calls `kill` at the moment; answers the snapshot's id if the save has told one.
-fn save_and_kill(
-    stage: &Stage,
-    moment: fn(&Path) -> bool,
-    kill: impl FnOnce() -> Result<()>,
-) -> Result<Option<String>> {
+fn save_and_kill(stage: &Stage, moment: Moment, kill: impl FnOnce() -> Result<()>) -> Result<Option<String>> {
     let raw = stage.data().join("store/raw");
     let entries = || -> Vec<PathBuf> {
         std::fs::read_dir(&raw).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
