@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -24,7 +24,7 @@ use crate::processes::{self, Process};
 use crate::programs::Programs;
 use crate::user::User;
 use crate::viewer::Viewer;
-use crate::wait::wait_until;
+use crate::wait::{eventually, wait_until};
 
 /// Nothing that `sessionctl` does in a test takes longer.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -387,6 +387,22 @@ impl Stage {
     /// When it has no supervisor.
     pub fn pids(&self, session: &str) -> Result<BTreeMap<i32, (String, String)>> {
         Ok(self.processes(session)?.into_iter().map(|(pid, p)| (pid, (p.name, p.command))).collect())
+    }
+
+    /// The same as soon as the desktop has started whatever it starts: no process came or went for a second, and none is
+    /// of the window manager's autostart, which comes and goes.
+    ///
+    /// # Errors
+    /// When that does not come to an end.
+    pub fn settled_pids(&self, session: &str) -> Result<BTreeMap<i32, (String, String)>> {
+        let mut last = (self.pids(session)?, Instant::now());
+        eventually(LIMIT, &format!("processes of {session} neither come nor go"), || {
+            let now = self.pids(session)?;
+            if now != last.0 || now.values().any(|(name, _)| name.starts_with("openbox-")) {
+                last = (now, Instant::now());
+            }
+            Ok((last.1.elapsed() > Duration::from_secs(1)).then(|| last.0.clone()))
+        })
     }
 
     /// Kills a process and waits until it is gone.

@@ -118,7 +118,7 @@ fn a_desktop_comes_back_as_it_was_saved() {
         let (count, typed) = page(stage, &session)?;
         ensure!(typed == "saved", "{typed}");
         let (ticks, time, clock_pid) = clock(stage, &session)?;
-        let pids = settled_pids(stage, &session)?;
+        let pids = stage.settled_pids(&session)?;
         let id = stage.save(&session)?;
         let until_saved = began.elapsed();
         let (count_after, _) = page(stage, &session)?;
@@ -180,13 +180,4 @@ fn a_desktop_comes_back_as_it_was_saved() {
         ensure!(second["parent"] == *id, "{second}");
         Ok(())
     });
-}
-
-/// The processes that are there twice in a row: helpers of a desktop come and go.
-fn settled_pids(stage: &Stage, session: &str) -> Result<std::collections::BTreeMap<i32, (String, String)>> {
-    let first = stage.pids(session)?;
-    eventually(SOON, "no process comes or goes", || {
-        let (one, two) = (stage.pids(session)?, stage.pids(session)?);
-        Ok((one == two && one.len() >= first.len().min(5)).then_some(two))
-    })
 }

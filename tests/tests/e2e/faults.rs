@@ -53,6 +53,10 @@ fn fails_everywhere(stop: bool) {
         stage.wait_for_window(&session, "^counter$")?;
         types(stage, &session, "before")?;
         stage.put(&session, "/home/user/file", "as it was")?;
+        eventually(Duration::from_secs(60), "the window manager's autostart has ended", || {
+            let now = lasting(stage, &session)?;
+            Ok(now.values().all(|name| !name.starts_with("openbox-")).then_some(()))
+        })?;
         let pids = lasting(stage, &session)?;
         let stored = stage.stored()?;
         for point in POINTS {

@@ -69,7 +69,7 @@ fn looks_around(stage: &Stage, session: &str) -> Result<()> {
 
 /// The session's processes as it sees them are those that we see in it, and no more.
 fn sees_its_own_processes(stage: &Stage, session: &str) -> Result<()> {
-    let ours: Vec<i32> = stage.pids(session)?.into_keys().collect();
+    let ours: Vec<i32> = stage.settled_pids(session)?.into_keys().collect();
     let said = stage.inside(session, &["sh", "-c", "echo $$; exec ps -eo pid="])?;
     let theirs: Vec<i32> = said.lines().filter_map(|l| l.trim().parse().ok()).collect();
     let strangers: Vec<&i32> = theirs[1..].iter().filter(|p| !ours.contains(p) && **p != theirs[0]).collect();

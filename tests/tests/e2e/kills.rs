@@ -13,8 +13,8 @@ fn after_a_kill_of_everything_an_earlier_snapshot_is_resumed() {
     small(|stage| {
         let session = stage.start(&["--name", "desk"])?;
         stage.put(&session, "/home/user/file", "saved")?;
+        let pids = stage.settled_pids(&session)?;
         let id = stage.save(&session)?;
-        let pids = stage.pids(&session)?;
         stage.put(&session, "/home/user/file", "lost")?;
         let agent = stage.agents().pop().context("an agent")?;
         stage.kill(&agent)?;
@@ -34,7 +34,7 @@ fn after_a_kill_of_the_agent_the_next_one_finds_the_session() {
     small(|stage| {
         let session = stage.start(&["--name", "desk"])?;
         stage.put(&session, "/home/user/file", "kept")?;
-        let before = stage.pids(&session)?;
+        let before = stage.settled_pids(&session)?;
         let agent = stage.agents().pop().context("an agent")?;
         stage.kill(&agent)?;
         ensure!(stage.agents().is_empty(), "{:?}", stage.agents());
@@ -164,8 +164,8 @@ fn a_wrapper_killed_in_the_middle_of_a_save_loses_no_snapshot() {
 fn an_agent_killed_in_the_middle_of_a_save_loses_neither_snapshot_nor_session() {
     small(|stage| {
         let session = stage.start(&["--name", "desk"])?;
+        let before = stage.settled_pids(&session)?;
         let first = stage.save(&session)?;
-        let before = stage.pids(&session)?;
         for (name, moment) in MOMENTS {
             let agent = stage.agents().pop().context("an agent")?;
             let told = save_and_kill(stage, moment, || stage.kill(&agent)).context(name)?;

@@ -7,6 +7,7 @@ mod contract;
 mod desktop;
 mod faults;
 mod generations;
+mod instant;
 mod isolation;
 mod kills;
 mod network;

@@ -31,7 +31,7 @@ fn a_normal_user_has_everything_but_saves() {
         ensure!(picture.size() == (900, 600) && picture.colours() > 10, "{:?} {}", picture.size(), picture.colours());
         opens_a_client(stage, &session)?;
 
-        let before = stage.pids(&session)?;
+        let before = stage.settled_pids(&session)?;
         let stored = stage.stored()?;
         for save in [&["save", "desk"][..], &["save", "desk", "--stop"], &["stop", "desk", "--save"]] {
             let error = stage.ctl(save)?.refused(1, "NeedsRoot")?;

@@ -15,8 +15,8 @@ fn three_desktops_do_not_disturb_each_other() {
         let window = stage.wait_for_window(&original, "editor|VIM")?;
         stage.click_on(&original, &window)?.type_text("icommon")?;
         stage.put(&original, "/home/user/shared", "common")?;
+        let saved = stage.settled_pids(&original)?;
         let id = stage.save(&original)?;
-        let saved = stage.pids(&original)?;
         let (one, two) = std::thread::scope(|scope| -> Result<_> {
             let resume = || stage.word(&["resume", &id, "--alongside"], "session");
             let (one, two) = (scope.spawn(resume), scope.spawn(resume));
