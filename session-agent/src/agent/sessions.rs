@@ -226,7 +226,7 @@ impl Agent {
         }
         match Control::connect(&socket).await {
             Ok((control, status)) => {
-                info!(session = id.as_str(), pid = status.pid, state = status.state, "found running");
+                info!(session = id.as_str(), state = status.state, "found running");
                 self.attach(id, serial, control.clone()).await;
                 let phase = match status.state.as_str() {
                     "saving" => Phase::Saving,

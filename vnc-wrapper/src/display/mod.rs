@@ -69,7 +69,8 @@ impl Display {
     /// When the X server does not answer.
     pub async fn windows(&self) -> Result<Vec<Window>, WindowsError> {
         let socket = Socket::find(self.init, X_SOCKET)?;
-        windows::list(&socket.path()).await
+        let asked = tokio::task::spawn_blocking(move || windows::list(&socket.path())).await;
+        asked.unwrap_or_else(|error| Err(io::Error::other(error).into()))
     }
 
     /// Whether there is a window manager yet.
@@ -87,7 +88,7 @@ impl Display {
     /// # Errors
     /// When the display does not answer.
     pub async fn grab(&self) -> Result<Framebuffer, DisplayError> {
-        self.until_open().await;
+        let _visit = self.visit().await;
         let grab = async { Ok(freezeframe_rfb::grab(self.connect().await?).await?) };
         tokio::time::timeout(GRAB_DEADLINE, grab).await.unwrap_or(Err(DisplayError::TimedOut(GRAB_DEADLINE)))
     }
@@ -96,18 +97,25 @@ impl Display {
     pub fn serve(self: &Arc<Self>, viewer: UnixStream) {
         let display = Arc::clone(self);
         tokio::spawn(async move {
-            display.until_open().await;
-            display.viewers.fetch_add(1, Ordering::Relaxed);
+            let _visit = display.visit().await;
             if let Err(error) = relay::run(&display, viewer).await {
                 tracing::debug!("a viewer's connection ended: {error}");
             }
-            display.viewers.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    async fn until_open(&self) {
-        // The sender lives as long as `self`, so this cannot fail.
-        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    /// Waits until the display is open and counts as one who uses it, until the answer is dropped.
+    async fn visit(&self) -> Visit<'_> {
+        loop {
+            // Counted first: whoever suspends the display looks at the count after it has closed it.
+            let visit = Visit::new(&self.viewers);
+            if *self.open.borrow() {
+                return visit;
+            }
+            drop(visit);
+            // The sender lives as long as `self`, so this cannot fail.
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+        }
     }
 
     /// Completes when the display is suspended.
@@ -143,6 +151,22 @@ impl Display {
     }
 }
 
+/// One connection to the display server, or the wish for one.
+struct Visit<'a>(&'a AtomicU32);
+
+impl<'a> Visit<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A display that is off its server's socket. Dropping it serves viewers again.
 #[derive(Debug)]
 pub struct Suspended {
@@ -158,8 +182,9 @@ impl Drop for Suspended {
 /// `SO_ACCEPTCON` in the flags column of /proc/net/unix.
 const LISTENING: &str = "00010000";
 
-fn rfb_sockets(table: &str) -> impl Iterator<Item = &str> {
-    table.lines().filter(|line| line.ends_with(RFB_SOCKET)).filter_map(|line| line.split_whitespace().nth(3))
+fn rfb_sockets(table: &str) -> impl Iterator<Item = &str> + use<'_> {
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    columns.filter(|columns| columns.get(7) == Some(&RFB_SOCKET)).filter_map(|columns| columns.get(3).copied())
 }
 
 /// Server ends of connections to the RFB socket in a /proc/net/unix.

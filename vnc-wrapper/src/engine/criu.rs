@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use freezeframe_store::session::Network;
+use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
@@ -26,6 +27,11 @@ const ACTION_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
 const INIT_VARIABLE: &str = "CRTOOLS_INIT_PID";
 /// The wrapper's program, whatever became of its file: the wrapper is process 1 of its pid namespace.
 const OWN_PROGRAM: &str = "/proc/1/exe";
+/// CRIU is given up when it has neither called a hook nor written anything for so long. Its own limit for stopping
+/// processes is 10 seconds (criu(8), --timeout).
+const QUIET: Duration = Duration::from_secs(120);
+/// How often its progress is looked at, in milliseconds.
+const LOOK: u16 = 5000;
 /// How long a hook may take to say what it is; it does so at once.
 const HOOK_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -86,17 +92,18 @@ impl CriuEngine {
     }
 
     /// Runs CRIU and calls `act` at each stage that it tells, with the pid of the session's init as far as it is known.
-    /// The first error of `act` makes CRIU fail, and is what is returned.
+    /// The first error of `act` makes CRIU fail, and is what is returned. `writes` is where its progress can be seen.
     fn run(
         &self,
         mut command: Command,
+        writes: &Path,
         mut act: impl FnMut(&str, u32) -> Result<(), BoxedError>,
     ) -> Result<ExitStatus, EngineError> {
         let hooks = Hooks::listen(&self.hook()).map_err(|e| self.cannot_run(e))?;
         let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
         let mut problem = None;
         let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action, init| {
+            hooks.serve(&child, writes, |action, init| {
                 // Before what is done at this stage, part of which cannot be taken back.
                 let told = fault::point(&format!("engine-{action}"));
                 let outcome = told.map_err(Into::into).and_then(|()| act(action, init));
@@ -106,9 +113,20 @@ impl CriuEngine {
         // If that failed, nobody is there any more to answer: later hooks fail, and CRIU lets go of the processes. Killed in
         // the middle it would leave its own code in them.
         drop(hooks);
+        if matches!(&served, Ok(Served::Hung)) {
+            // It holds the processes, and nothing else will make it let go of them.
+            child.kill().map_err(|e| self.cannot_run(e))?;
+        }
         let status = child.wait().map_err(|e| self.cannot_run(e))?;
+        if let Ok(Served::Hung) = served {
+            return Err(EngineError::Hung { engine: self.describe(), quiet: QUIET });
+        }
         served.map_err(|e| self.cannot_run(e))?;
-        problem.map_or(Ok(status), |error| Err(EngineError::InHook(error)))
+        match problem.map(|error: BoxedError| error.downcast::<EngineError>()) {
+            None => Ok(status),
+            Some(Ok(own)) => Err(*own),
+            Some(Err(error)) => Err(EngineError::InHook(error)),
+        }
     }
 
     fn cannot_run(&self, source: io::Error) -> EngineError {
@@ -136,17 +154,21 @@ impl Engine for CriuEngine {
         // Also when they are to end: told that, CRIU does not put back what it took (what was typed into terminals, flags
         // of their descriptors) when the dump fails.
         command.arg("--leave-running");
+        let log = request.images.join("dump.log");
         let init = process::open(request.init).map_err(|e| self.cannot_run(e))?;
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let status = self.run(command, |action, _| {
+        let status = self.run(command, request.images, |action, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
                 "network-lock" => so_far.freeze = begun.elapsed(),
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
+                    if drops_events(&log) {
+                        return Err(EngineError::EventsQueued.into());
+                    }
                     while_frozen(so_far)?;
                     if request.after == After::End {
                         // The processes of its namespace die with it.
@@ -160,7 +182,7 @@ impl Engine for CriuEngine {
         })?;
         // CRIU fails when it lets go of processes that are dead.
         if !status.success() && !ended {
-            return Err(self.refused("save", &request.images.join("dump.log")));
+            return Err(self.refused("save", &log));
         }
         match request.after {
             // Exact, and with the time that letting go of the processes took.
@@ -176,7 +198,7 @@ impl Engine for CriuEngine {
         command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
-        let status = self.run(command, |action, init| match action {
+        let status = self.run(command, request.work, |action, init| match action {
             "setup-namespaces" if request.network == Network::Outbound => connect(init),
             _ => Ok(()),
         })?;
@@ -194,6 +216,19 @@ fn reason(log: &str) -> String {
     texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
 }
 
+/// Whether CRIU's log says that it left out inotify events (criu/fsnotify.c).
+fn drops_events(log: &Path) -> bool {
+    fs::read(log).is_ok_and(|text| String::from_utf8_lossy(&text).contains("inotify events will be dropped"))
+}
+
+/// How the serving of hooks came to its end.
+enum Served {
+    /// CRIU has ended.
+    Ended,
+    /// It has not, and has shown no sign of life for [`QUIET`].
+    Hung,
+}
+
 /// Answers CRIU's action scripts, each of which is this program asking back.
 struct Hooks {
     listener: UnixListener,
@@ -208,14 +243,25 @@ impl Hooks {
 
     /// Calls `act` with the name of each stage, and the session's init as far as it is known, until `child` has ended; its
     /// answer is the script's success.
-    fn serve(&self, child: &OwnedFd, mut act: impl FnMut(&str, u32) -> bool) -> io::Result<()> {
+    fn serve(&self, child: &OwnedFd, writes: &Path, mut act: impl FnMut(&str, u32) -> bool) -> io::Result<Served> {
+        let mut seen = (usage::bytes_below(writes).unwrap_or(0), Instant::now());
         loop {
             let mut ready =
                 [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(child.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::NONE) {
+            match poll(&mut ready, PollTimeout::from(LOOK)) {
                 Err(nix::errno::Errno::EINTR) => continue,
+                Ok(0) => {
+                    let written = usage::bytes_below(writes).unwrap_or(0);
+                    if written != seen.0 {
+                        seen = (written, Instant::now());
+                    } else if seen.1.elapsed() > QUIET {
+                        return Ok(Served::Hung);
+                    }
+                    continue;
+                }
                 other => other?,
             };
+            seen.1 = Instant::now();
             let is_ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
             if is_ready(&ready[0]) {
                 let (mut stream, _) = self.listener.accept()?;
@@ -227,8 +273,9 @@ impl Hooks {
                 let answer = act(action, init.parse().unwrap_or(0));
                 // A hook that is gone has ended with an error, and CRIU knows.
                 let _ = stream.write_all(&[u8::from(answer)]);
+                seen.1 = Instant::now();
             } else if is_ready(&ready[1]) {
-                return Ok(());
+                return Ok(Served::Ended);
             }
         }
     }

@@ -114,6 +114,17 @@ pub enum EngineError {
     /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
     InHook(#[source] BoxedError),
+    /// Programs had inotify events waiting that the engine would have dropped.
+    #[error("programs in the session have file events waiting that would be lost")]
+    EventsQueued,
+    /// It made no progress and was ended.
+    #[error("{engine} did nothing for {} seconds and was ended", .quiet.as_secs())]
+    Hung {
+        /// Which engine.
+        engine: String,
+        /// For how long.
+        quiet: Duration,
+    },
     /// Its statistics cannot be read.
     #[error("cannot read the engine's statistics: {0}")]
     Statistics(String),

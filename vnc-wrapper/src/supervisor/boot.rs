@@ -1,6 +1,6 @@
 //! Makes a session, new or resumed, and hands it to its control loop.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use freezeframe_store::manifest::Watched;
 use freezeframe_store::session::Network;
 use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 
+use super::control::Sockets;
 use super::session::Session;
 use super::{Directories, control, exec};
 use crate::container::inside::has_socket;
@@ -34,6 +35,10 @@ const POLL: Duration = Duration::from_millis(5);
 /// Everything that a session is made from.
 #[derive(Debug)]
 pub(super) struct Boot {
+    /// Held for the supervisor's life.
+    pub(super) lock: File,
+    /// First outside id of the user's sessions.
+    pub(super) first_id: u32,
     pub(super) store: Store,
     pub(super) record: SessionRecord,
     pub(super) directories: Directories,
@@ -48,7 +53,11 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
     tracing::info!(session = %boot.record.id, resume = ?boot.resume, "starting");
     let directories = boot.directories.clone();
     match make(boot, &mut report) {
-        Ok(session) => control::serve(session, move || {
+        Ok((session, sockets)) => control::serve(session, sockets, move || {
+            // From here on the session is nobody's child.
+            if let Err(error) = process::end_with_parent(false) {
+                tracing::error!("the session will end with whoever started it: {error}");
+            }
             report.end(Ok(resumed(begun.elapsed())));
             // Whoever started us reads until the pipe is closed, as it now is.
         }),
@@ -63,7 +72,8 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
     }
 }
 
-fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure> {
+fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Sockets), Failure> {
+    let sockets = Sockets::listen(&boot.directories.runtime).map_err(|e| e.to_failure())?;
     let base = boot.store.base(&boot.record.base).map_err(|e| e.to_failure())?;
     check_base(&boot, &base)?;
     let directories = &boot.directories;
@@ -73,8 +83,15 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure
     match &boot.resume {
         Some(snapshot) => {
             report.progress("copying the layer", 0.1);
-            let whole = layer::copy_whole(&boot.store.layer_dir(snapshot), &directories.layer());
-            whole.map_err(|e| e.to_failure())?;
+            let saved = boot.store.layer_dir(snapshot);
+            let (upper, index) = (saved.join(layer::UPPER), saved.join(layer::INDEX));
+            let copy = directories.session.join("resumed");
+            layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
+            // Within one file system, so that hard links between the two stay.
+            let place = |name: &str, to: PathBuf| fs::rename(copy.join(name), to);
+            place(layer::UPPER, directories.layer()).map_err(|e| e.to_failure())?;
+            place(layer::INDEX, directories.index()).map_err(|e| e.to_failure())?;
+            fs::remove_dir(&copy).map_err(|e| e.to_failure())?;
         }
         None => {
             let (path, root) = (directories.layer(), boot.map.outside_uid(0).zip(boot.map.outside_gid(0)));
@@ -100,10 +117,11 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure
             "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
         )
     })?;
-    match boot.resume.clone() {
-        Some(snapshot) => resume(boot, base, mount, &snapshot, report),
-        None => start(boot, base, mount, report),
-    }
+    let session = match boot.resume.clone() {
+        Some(snapshot) => resume(boot, base, mount, &snapshot, report)?,
+        None => start(boot, base, mount, report)?,
+    };
+    Ok((session, sockets))
 }
 
 fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
@@ -112,6 +130,16 @@ fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
             error_name::FAILED,
             format!("the base {:?} is not the one that this was saved on; it was built anew since", base.name),
             "import or build the base that it was saved on under that name",
+        ));
+    }
+    if base.first_id != boot.first_id {
+        return Err(failure(
+            error_name::FAILED,
+            format!("the files of the base {:?} belong to other ids than sessions have now", base.name),
+            format!(
+                "take back the change to /etc/subuid, or build the base anew: sessionctl base remove {}",
+                base.name
+            ),
         ));
     }
     Ok(())
@@ -230,7 +258,7 @@ impl KillOnDrop {
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(init) = &self.0
-            && let Err(error) = process::kill(init)
+            && let Err(error) = process::kill(init).and_then(|()| process::wait_until_ended(init))
         {
             tracing::error!("cannot end the half-made session: {error}");
         }

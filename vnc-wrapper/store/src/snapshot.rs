@@ -64,9 +64,15 @@ impl SnapshotWriter {
         sync_file_system(&self.store.raw())?;
         rename(&self.partial_raw(), &self.store.raw().join(self.id.as_str()))?;
         sync_directory(&self.store.raw())?;
-        rename(&partial, &self.store.snapshot_dir(&self.id))?;
+        let place = self.store.snapshot_dir(&self.id);
+        rename(&partial, &place)?;
+        if let Err(error) = sync_directory(&self.store.snapshots()) {
+            // What is reported as failed must not be seen either.
+            rename(&place, &partial)?;
+            return Err(error);
+        }
         self.committed = true;
-        sync_directory(&self.store.snapshots())
+        Ok(())
     }
 }
 
