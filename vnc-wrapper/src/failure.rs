@@ -57,6 +57,7 @@ impl ToFailure for LayerError {
     fn to_failure(&self) -> Failure {
         match self {
             Self::Io { source, .. } => Failure { message: self.to_string(), ..source.to_failure() },
+            Self::TooDeep(_) => failure(error_name::FAILED, self.to_string(), "move the innermost directories up"),
             Self::Cancelled => failure(error_name::CANCELLED, "the save was cancelled", ""),
         }
     }
@@ -90,7 +91,11 @@ impl ToFailure for EngineError {
                 }
                 failure(error_name::FAILED, self.to_string(), "")
             }
-            Self::Refused { .. } | Self::Statistics(_) => failure(
+            Self::EventsQueued => {
+                let hint = "wait until whatever changes many files in the session is done, then save again";
+                failure(error_name::REFUSED, self.to_string(), hint)
+            }
+            Self::Refused { .. } | Self::Hung { .. } | Self::Statistics(_) => failure(
                 error_name::FAILED,
                 self.to_string(),
                 "the engine's own log is in logs/ of the data directory, in the session's file",

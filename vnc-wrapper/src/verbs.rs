@@ -10,6 +10,7 @@ use freezeframe_store::{SessionId, SnapshotId, Store};
 use crate::container::enter;
 use crate::criu::{probe, provision};
 use crate::failure::ToFailure;
+use crate::kernel::process::close_from;
 use crate::report::Report;
 use crate::{base, doctor, supervisor};
 
@@ -127,7 +128,11 @@ pub(crate) fn run() -> i32 {
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
-        Verb::ProbeTarget => i32::from(probe::target().is_err()),
+        Verb::ProbeTarget => {
+            // What a wrapper holds for its callers may be of the outside, where CRIU cannot look it up.
+            close_from(3);
+            i32::from(probe::target().is_err())
+        }
         Verb::Enter { .. } => 2,
     }
 }

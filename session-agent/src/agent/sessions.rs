@@ -135,6 +135,7 @@ impl Agent {
                 info!(session = id.as_str(), "ended");
             } else {
                 warn!(session = id.as_str(), "its wrapper is gone");
+                agent.remove_leftovers().await;
             }
         });
     }
@@ -190,7 +191,18 @@ impl Agent {
             let serial = self.add_session(record, Phase::Crashed).await?;
             self.reconnect(&id, serial).await;
         }
+        self.remove_leftovers().await;
         Ok(())
+    }
+
+    /// Takes away what a wrapper that died in the middle of a save left in the store.
+    async fn remove_leftovers(&self) {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.clear_leftovers()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(%error, "cannot take away what an unfinished save left"),
+            Err(error) => warn!(%error, "the store's clean-up was lost"),
+        }
     }
 
     /// Looks again at sessions without wrapper: one may have been in the middle of its start.
@@ -214,7 +226,7 @@ impl Agent {
         }
         match Control::connect(&socket).await {
             Ok((control, status)) => {
-                info!(session = id.as_str(), pid = status.pid, state = status.state, "found running");
+                info!(session = id.as_str(), state = status.state, "found running");
                 self.attach(id, serial, control.clone()).await;
                 let phase = match status.state.as_str() {
                     "saving" => Phase::Saving,

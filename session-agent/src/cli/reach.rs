@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) connection: zbus::Connection,
+    /// Address of the bus that it was reached on.
+    pub(super) bus: String,
     pub(super) manager: Manager1Proxy<'static>,
 }
 
@@ -52,7 +54,7 @@ pub(super) async fn agent() -> Result<Agent> {
         // One that was killed a moment ago may still have the name; the next one answers.
         let answer = tokio::time::timeout(DEADLINE, manager.version()).await;
         match answer.map(|a| a.map_err(Error::from)) {
-            Ok(Ok(_)) => return Ok(Agent { connection, manager }),
+            Ok(Ok(_)) => return Ok(Agent { connection, bus: address, manager }),
             Ok(Err(error)) if error.kind == ErrorKind::Unreachable && Instant::now() < deadline => {
                 tokio::time::sleep(LOOK).await;
             }

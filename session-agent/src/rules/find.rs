@@ -25,7 +25,10 @@ pub fn snapshot(spec: &str, candidates: &[Candidate], now: &Zoned) -> Result<Str
             .iter()
             .filter(|c| !c.deleted)
             .filter_map(|c| Some((c.created?, &c.id)))
-            .filter(|(created, _)| *created <= limit && from.is_none_or(|f| *created >= f))
+            // By the millisecond, as times are shown: what a snapshot says of itself finds it.
+            .filter(|(created, _)| {
+                created.as_millisecond() <= limit.as_millisecond() && from.is_none_or(|f| *created >= f)
+            })
             .max()
             .map(|(_, id)| id.clone())
     };

@@ -323,7 +323,7 @@ impl Wrapper {
     async fn status(&self) -> String {
         let saving = self.0.saving.load(std::sync::atomic::Ordering::SeqCst);
         let state = if saving { "saving" } else { "running" };
-        let status = Status { state: state.into(), pid: std::process::id(), ..Status::default() };
+        let status = Status { state: state.into(), ..Status::default() };
         serde_json::to_string(&status).unwrap()
     }
 

@@ -159,8 +159,6 @@ pub struct ExecOptions {
 pub struct Status {
     /// `running`, `saving` or `stopping`.
     pub state: String,
-    /// The supervisor's pid, as the agent sees it.
-    pub pid: u32,
     /// Viewers connected now.
     pub viewers: u32,
     /// Snapshot being written now; empty for none.

@@ -7,6 +7,7 @@ use freezeframe_protocol::{Failure, error_name};
 use freezeframe_store::Error as StoreError;
 
 use super::archive::ArchiveError;
+use crate::failure::ToFailure;
 use crate::kernel::idmap::IdMapError;
 
 /// Why a base was not made, found or removed.
@@ -101,15 +102,14 @@ impl Error {
     /// The stable name for callers.
     fn name(&self) -> &'static str {
         match self {
-            Self::Store(error) => store_name(error),
-            Self::IdMap(_) | Self::NoProgram { .. } => error_name::MACHINE_LACKS,
+            Self::Store(_) => error_name::EXISTS,
+            Self::NoProgram { .. } => error_name::MACHINE_LACKS,
             Self::BadRecipe { .. } | Self::NoDesktop { .. } => error_name::INVALID_ARGUMENT,
             Self::Archive { source, .. } => source.name(),
             Self::Packages { reason } | Self::Unpack { reason } if full_disk(reason) => error_name::NO_SPACE,
-            Self::Start { .. } | Self::Packages { .. } | Self::Unpack { .. } => error_name::FAILED,
             Self::Busy { .. } | Self::InUse { .. } => error_name::BUSY,
             Self::Cancelled => error_name::CANCELLED,
-            Self::Uncleaned { first, .. } => first.name(),
+            _ => error_name::FAILED,
         }
     }
 
@@ -129,8 +129,7 @@ impl Error {
             Self::Archive { source, .. } => source.hint().into(),
             Self::Busy { .. } => "wait until it has finished".into(),
             Self::InUse { .. } => "delete what needs it first, or keep the base".into(),
-            Self::NoDesktop { .. } => "say which command starts the desktop".into(),
-            Self::Uncleaned { first, .. } => first.hint(),
+            Self::NoDesktop { .. } => "install one of them in it (a terminal will do: package xterm), then import it again".into(),
             _ => String::new(),
         }
     }
@@ -138,21 +137,13 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        if let Error::IdMap(inner) = error {
-            return inner.into();
+        let message = error.to_string();
+        match error {
+            Error::IdMap(inner) => inner.into(),
+            Error::Uncleaned { first, .. } => Failure { message, ..(*first).into() },
+            Error::Store(inner) if !matches!(inner, StoreError::Exists { .. }) => inner.to_failure(),
+            error => Failure { name: error.name().into(), hint: error.hint(), message },
         }
-        Failure { name: error.name().into(), hint: error.hint(), message: error.to_string() }
-    }
-}
-
-fn store_name(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => error_name::NO_SPACE,
-        StoreError::Io { .. } => error_name::FAILED,
-        StoreError::Damaged { .. } | StoreError::TooNew { .. } => error_name::DAMAGED,
-        StoreError::NotFound { .. } => error_name::NOT_FOUND,
-        StoreError::Exists { .. } => error_name::EXISTS,
-        StoreError::Ambiguous { .. } | StoreError::BadName { .. } => error_name::INVALID_ARGUMENT,
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn new_record(
         created: jiff::Timestamp::now(),
         origin,
         identity: random_hex(),
-        first_id: map.uids.last().map_or(0, |range| range.outside),
+        first_id: map.first_id(),
         bytes: summary.bytes,
         desktop,
         environment,

@@ -139,8 +139,6 @@ fn prepare(steps: &[Step]) -> Result<(), String> {
     for step in steps {
         apply(step, &devices).map_err(|e| format!("{step:?}: {e}"))?;
     }
-    // The kernel lets a procfs be mounted only while another one is in full view, hence not before.
-    mounts::leave_old_root().map_err(named("leave the old root"))?;
     close_on_exec_from(3);
     let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(named("open /dev/null"))?;
     rustix::stdio::dup2_stdin(&null).map_err(|e| format!("stdin: {e}"))?;
@@ -205,6 +203,7 @@ fn apply(step: &Step, devices: &[(&str, OwnedFd)]) -> io::Result<()> {
             let cover = Path::new(if metadata.is_dir() { EMPTY } else { "/dev/null" });
             mounts::attach(&mounts::clone_mount(cover)?, path)
         }),
+        Step::LeaveOutside => mounts::leave_old_root(),
         Step::HostName(name) => Ok(nix::unistd::sethostname(name)?),
         Step::Loopback => loopback::bring_up(),
     }

@@ -7,6 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -35,6 +36,8 @@ pub struct Request {
     pub wait: bool,
 }
 
+/// Longest /etc/group that is read, in bytes.
+const MAX_GROUPS: u64 = 1 << 20;
 /// Exit status for "the program could not be run", as shells have it.
 const CANNOT_RUN: i32 = 126;
 /// Exit status for "there is no such program", as shells have it.
@@ -53,6 +56,8 @@ pub fn run(request: &Request) -> i32 {
 }
 
 fn enter(request: &Request) -> io::Result<i32> {
+    // Before the program runs, this process is one of the outside inside: nobody there may trace it or look into it.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     let init = process::open(request.init)?;
     let mut which = namespaces::of_a_session().bits();
     // A resumed session has a time namespace of its own, so that its monotonic clock goes on where it stopped.
@@ -121,7 +126,7 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
         reset_signals()?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         if !request.root {
-            let table = fs::read_to_string("/etc/group").unwrap_or_default();
+            let table = small_file("/etc/group").unwrap_or_default();
             let groups: Vec<Gid> = groups_of("user", &table).into_iter().map(Gid::from_raw).collect();
             nix::unistd::setgroups(&groups)?;
             userns::set_ids(Uid::from_raw(USER_ID), Gid::from_raw(USER_ID))?;
@@ -153,6 +158,17 @@ fn reset_signals() -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     process::default_action(Signal::SIGPIPE)?;
     Ok(())
+}
+
+/// A file of the session's root, who may have put anything there: a FIFO, a device, a link to one.
+fn small_file(path: &str) -> io::Result<String> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let mut text = String::new();
+    if file.metadata()?.is_file() {
+        file.take(MAX_GROUPS).read_to_string(&mut text)?;
+    }
+    Ok(text)
 }
 
 /// Groups whose member list in `table` (group(5)) names `user`.

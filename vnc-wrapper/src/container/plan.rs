@@ -61,6 +61,8 @@ pub enum Step {
         /// What.
         path: &'static str,
     },
+    /// Take away the outside's mounts, which are under the session's own until then.
+    LeaveOutside,
     /// Name the host.
     HostName(&'static str),
     /// Bring the loopback interface up.
@@ -103,12 +105,18 @@ pub const EMPTY: &str = "/run/freezeframe/empty";
 
 /// All steps, in order.
 pub fn session(network: Network) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for path in ["/proc", "/sys", "/dev", "/run", "/tmp"] {
+    let mut steps = vec![
+        directory("/proc", 0o755, 0),
+        directory("/sys", 0o755, 0),
+        // These two first: the kernel mounts them only while others are in full view.
+        file_system("/proc", "proc", "", false, false),
+        file_system("/sys", "sysfs", "", true, false),
+        // Before anything else of the base is touched: until then a link of the base with enough `..` leads outside.
+        Step::LeaveOutside,
+    ];
+    for path in ["/dev", "/run", "/tmp"] {
         steps.push(directory(path, 0o755, 0));
     }
-    steps.push(file_system("/proc", "proc", "", false, false));
-    steps.push(file_system("/sys", "sysfs", "", true, false));
     steps.push(file_system("/dev", "tmpfs", "mode=755", false, false));
     steps.push(file_system("/run", "tmpfs", "mode=755", false, true));
     steps.push(file_system("/tmp", "tmpfs", "mode=1777", false, true));
@@ -183,6 +191,14 @@ mod tests {
             assert!(made.iter().any(|m| m == parent), "{path} before {parent}");
             made.push(path.clone());
         }
+    }
+
+    #[test]
+    fn the_outside_is_left_before_the_base_is_written_to() {
+        let steps = session(Network::Outbound);
+        let left = steps.iter().position(|s| *s == Step::LeaveOutside).unwrap();
+        let written = |s: &Step| matches!(s, Step::File { .. } | Step::Link { .. } | Step::Device { .. });
+        assert!(steps.iter().position(written).unwrap() > left);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Process {
     pub outside: u32,
     /// Its pid as the session sees it.
     pub inside: u32,
+    /// The pid of its parent as the wrapper sees it.
+    pub parent: u32,
     /// Its threads.
     pub threads: u32,
     /// Name of its program (the first 15 bytes; proc_pid_comm(5)).
@@ -25,6 +27,15 @@ impl Process {
     /// `file` of this process in /proc.
     pub fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.outside))
+    }
+}
+
+impl Process {
+    /// Memory that it holds alone or with others (proc_pid_statm(5)); 0 once it has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        let text = fs::read_to_string(self.proc("statm")).unwrap_or_default();
+        let pages: u64 = text.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+        pages * rustix::param::page_size() as u64
     }
 }
 
@@ -69,6 +80,7 @@ fn parse_status(outside: u32, status: &str) -> Option<(Process, usize)> {
     let process = Process {
         outside,
         inside,
+        parent: field("PPid")?.parse().ok()?,
         threads: field("Threads")?.parse().ok()?,
         name: field("Name")?.to_owned(),
         tracer: field("TracerPid")?.parse().ok()?,
@@ -83,7 +95,7 @@ mod tests {
 
     #[test]
     fn only_processes_of_a_namespace_below_are_the_sessions() {
-        let status = "Name:\txterm\nState:\tS (sleeping)\nTracerPid:\t0\nThreads:\t3\nNSpid:\t812\t14\n";
+        let status = "Name:\txterm\nState:\tS (sleeping)\nTracerPid:\t0\nPPid:\t7\nThreads:\t3\nNSpid:\t812\t14\n";
         let (process, depth) = parse_status(812, status).unwrap();
         assert_eq!(depth, 2);
         assert_eq!((process.inside, process.threads, process.name.as_str()), (14, 3, "xterm"));

@@ -77,8 +77,10 @@ pub fn probe(criu: &[OsString], target: &mut Command, images: &Path) -> Result<(
 
 /// The command whose process is [`target`].
 pub fn own_target() -> Command {
-    // After the fork, this is the child's own program: the same as ours, also when its file has been replaced.
-    let mut command = Command::new("/proc/self/exe");
+    // By its path, because in a mount namespace of our own /proc/self/exe leads to a mount that CRIU cannot look up.
+    // Where the file is gone it still is the same program.
+    let own = std::env::current_exe().ok().filter(|path| path.is_file());
+    let mut command = Command::new(own.unwrap_or_else(|| "/proc/self/exe".into()));
     command.arg(TARGET_VERB);
     command
 }

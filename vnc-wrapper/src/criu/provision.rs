@@ -30,6 +30,7 @@ use super::probe::{ProbeError, own_target, probe};
 use crate::base::build::{STALE_MIRROR, mmdebstrap, start_error};
 use crate::base::mmdebstrap::{extract_arguments, says_stale};
 use crate::base::{self, Progress};
+use crate::failure::ToFailure;
 
 /// The release of Debian whose CRIU works on the kernels that there are, and what CRIU needs beside it.
 const SUITE: &str = "forky";
@@ -98,8 +99,7 @@ impl From<CriuError> for Failure {
                 return Failure { message, ..inner };
             }
             CriuError::Store(inner) => {
-                let inner = Failure::from(base::Error::from(inner));
-                return Failure { message, ..inner };
+                return inner.to_failure();
             }
         };
         Failure { name: name.into(), message, hint }

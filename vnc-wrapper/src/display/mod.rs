@@ -1,23 +1,25 @@
 //! The session's display, as the outside meets it.
 //!
-//! Viewers never hold a connection to the display server: each talks to a [`Relay`](relay) of the wrapper, which connects to the
+//! Viewers never hold a connection to the display server: each talks to a relay of the wrapper, which connects to the
 //! server for it. So the wrapper can be off the server's socket at a freeze, whatever viewers do. [`Display::suspend`]
-//! ends the relays' server side; while suspended, viewers that come wait, and are served by [`Display::resume`].
+//! ends the relays' server side; while suspended, viewers that come wait, and are served once the [`Suspended`] display is dropped.
 
 mod relay;
 pub mod windows;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use freezeframe_rfb::Framebuffer;
+use freezeframe_store::manifest::Window;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use crate::container::inside::Socket;
 use crate::container::{RFB_SOCKET, X_SOCKET};
+use windows::WindowsError;
 
 /// How long the display server may take to send one picture.
 const GRAB_DEADLINE: Duration = Duration::from_secs(5);
@@ -53,22 +55,27 @@ impl Display {
         Arc::new(Self { init, open: watch::Sender::new(true), viewers: AtomicU32::new(0) })
     }
 
-    /// A path inside the session, as the wrapper reaches it.
-    fn inside(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{path}", self.init))
-    }
-
-    /// The X server's socket.
-    pub fn x_socket(&self) -> PathBuf {
-        self.inside(X_SOCKET)
-    }
-
     /// Connects to the display server.
     ///
     /// # Errors
     /// When it is not listening.
     pub async fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(self.inside(RFB_SOCKET)).await
+        UnixStream::connect(Socket::find(self.init, RFB_SOCKET)?.path()).await
+    }
+
+    /// The windows that are open.
+    ///
+    /// # Errors
+    /// When the X server does not answer.
+    pub async fn windows(&self) -> Result<Vec<Window>, WindowsError> {
+        let socket = Socket::find(self.init, X_SOCKET)?;
+        let asked = tokio::task::spawn_blocking(move || windows::list(&socket.path())).await;
+        asked.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    }
+
+    /// Whether there is a window manager yet.
+    pub fn has_window_manager(&self) -> bool {
+        Socket::find(self.init, X_SOCKET).is_ok_and(|socket| windows::are_managed(&socket.path()).unwrap_or(false))
     }
 
     /// Viewers connected now.
@@ -81,7 +88,7 @@ impl Display {
     /// # Errors
     /// When the display does not answer.
     pub async fn grab(&self) -> Result<Framebuffer, DisplayError> {
-        self.until_open().await;
+        let _visit = self.visit().await;
         let grab = async { Ok(freezeframe_rfb::grab(self.connect().await?).await?) };
         tokio::time::timeout(GRAB_DEADLINE, grab).await.unwrap_or(Err(DisplayError::TimedOut(GRAB_DEADLINE)))
     }
@@ -90,18 +97,25 @@ impl Display {
     pub fn serve(self: &Arc<Self>, viewer: UnixStream) {
         let display = Arc::clone(self);
         tokio::spawn(async move {
-            display.until_open().await;
-            display.viewers.fetch_add(1, Ordering::Relaxed);
+            let _visit = display.visit().await;
             if let Err(error) = relay::run(&display, viewer).await {
                 tracing::debug!("a viewer's connection ended: {error}");
             }
-            display.viewers.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    async fn until_open(&self) {
-        // The sender lives as long as `self`, so this cannot fail.
-        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    /// Waits until the display is open and counts as one who uses it, until the answer is dropped.
+    async fn visit(&self) -> Visit<'_> {
+        loop {
+            // Counted first: whoever suspends the display looks at the count after it has closed it.
+            let visit = Visit::new(&self.viewers);
+            if *self.open.borrow() {
+                return visit;
+            }
+            drop(visit);
+            // The sender lives as long as `self`, so this cannot fail.
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+        }
     }
 
     /// Completes when the display is suspended.
@@ -137,6 +151,22 @@ impl Display {
     }
 }
 
+/// One connection to the display server, or the wish for one.
+struct Visit<'a>(&'a AtomicU32);
+
+impl<'a> Visit<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A display that is off its server's socket. Dropping it serves viewers again.
 #[derive(Debug)]
 pub struct Suspended {
@@ -152,8 +182,9 @@ impl Drop for Suspended {
 /// `SO_ACCEPTCON` in the flags column of /proc/net/unix.
 const LISTENING: &str = "00010000";
 
-fn rfb_sockets(table: &str) -> impl Iterator<Item = &str> {
-    table.lines().filter(|line| line.ends_with(RFB_SOCKET)).filter_map(|line| line.split_whitespace().nth(3))
+fn rfb_sockets(table: &str) -> impl Iterator<Item = &str> + use<'_> {
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    columns.filter(|columns| columns.get(7) == Some(&RFB_SOCKET)).filter_map(|columns| columns.get(3).copied())
 }
 
 /// Server ends of connections to the RFB socket in a /proc/net/unix.

@@ -4,9 +4,11 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use freezeframe_store::manifest::Window;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{AtomEnum, ConnectionExt, Window as WindowId};
 use x11rb::rust_connection::{DefaultStream, RustConnection};
@@ -44,25 +46,59 @@ impl From<x11rb::errors::ConnectionError> for WindowsError {
 ///
 /// # Errors
 /// When the server does not answer in time.
-pub async fn list(socket: &Path) -> Result<Vec<Window>, WindowsError> {
-    let stream = UnixStream::connect(socket)?;
+pub(super) fn list(socket: &Path) -> Result<Vec<Window>, WindowsError> {
+    ask(socket, managed)
+}
+
+/// Whether a window manager is there: it says so by a property of the root window (EWMH, _NET_SUPPORTING_WM_CHECK).
+///
+/// # Errors
+/// When the server does not answer in time.
+pub(super) fn are_managed(socket: &Path) -> Result<bool, WindowsError> {
+    ask(socket, |stream| {
+        let (connection, root) = connect(stream)?;
+        let check = connection.intern_atom(true, b"_NET_SUPPORTING_WM_CHECK")?.reply()?.atom;
+        if check == x11rb::NONE {
+            return Ok(false);
+        }
+        Ok(connection.get_property(false, root, check, AtomEnum::WINDOW, 0, 1)?.reply()?.value_len > 0)
+    })
+}
+
+/// Asks the server, which the session may have stopped or replaced, and gives up after [`DEADLINE`].
+fn ask<T: Send + 'static>(
+    socket: &Path,
+    question: impl FnOnce(UnixStream) -> Result<T, WindowsError> + Send + 'static,
+) -> Result<T, WindowsError> {
+    // Not to wait for a place in the server's queue: connecting fails at once while that is full.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let unconnected = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(io::Error::from)?;
+    let address = SocketAddrUnix::new(socket).map_err(io::Error::from)?;
+    rustix::net::connect(&unconnected, &address).map_err(io::Error::from)?;
+    let stream = UnixStream::from(unconnected);
     let watched = stream.try_clone()?;
-    let mut asking = tokio::task::spawn_blocking(move || ask(stream));
-    let answer = match tokio::time::timeout(DEADLINE, &mut asking).await {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(question(stream)));
+    let gone = |_| WindowsError::Socket(io::ErrorKind::TimedOut.into());
+    match told.recv_timeout(DEADLINE) {
         Ok(answer) => answer,
         Err(_) => {
             // Ends the wait for a reply that the other thread is in.
             let _ = watched.shutdown(Shutdown::Both);
-            asking.await
+            told.recv().unwrap_or_else(|error| Err(gone(error)))
         }
-    };
-    answer.unwrap_or_else(|error| Err(WindowsError::Socket(io::Error::other(error))))
+    }
 }
 
-fn ask(stream: UnixStream) -> Result<Vec<Window>, WindowsError> {
+fn connect(stream: UnixStream) -> Result<(RustConnection, WindowId), WindowsError> {
     let (stream, _) = DefaultStream::from_unix_stream(stream)?;
     let connection = RustConnection::connect_to_stream_with_auth_info(stream, 0, Vec::new(), Vec::new())?;
     let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
+    Ok((connection, root))
+}
+
+fn managed(stream: UnixStream) -> Result<Vec<Window>, WindowsError> {
+    let (connection, root) = connect(stream)?;
     let atom =
         |name: &str| -> Result<u32, WindowsError> { Ok(connection.intern_atom(true, name.as_bytes())?.reply()?.atom) };
     let (clients, title, pid) = (atom("_NET_CLIENT_LIST")?, atom("_NET_WM_NAME")?, atom("_NET_WM_PID")?);

@@ -9,10 +9,14 @@ use super::{Who, good, lacking, needed_for};
 use crate::criu::provision::{self, Criu, CriuError};
 
 pub(super) fn check(who: &Who, data: &Path, runtime: &Path) -> Vec<CheckItem> {
+    // Without root there is nothing to do with a CRIU.
+    if !who.is_root() {
+        return vec![rights(who)];
+    }
     let fetch = fetch_command(data, runtime);
     let candidates = provision::candidates(data);
     let mut items = vec![rights(who), there(&candidates, &fetch)];
-    if who.is_root() && !candidates.is_empty() {
+    if !candidates.is_empty() {
         let probed = provision::find(data);
         let used = probed.as_ref().ok().or(candidates.first());
         items.extend(used.map(|criu| self_check(&criu.version, &run_self_check(criu))));
@@ -33,7 +37,7 @@ fn rights(who: &Who) -> CheckItem {
         return good(NAME, "sessions of root can be saved");
     }
     let found = format!("{} is not root: sessions run, but the engine cannot save or resume them", who.name);
-    lacking(NAME, needed_for::SAVE, found, "sudo -i, and start the session there")
+    lacking(NAME, needed_for::SAVE, found, "sudo sessionctl start")
 }
 
 fn there(candidates: &[Criu], fetch: &str) -> CheckItem {

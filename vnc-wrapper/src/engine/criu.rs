@@ -6,13 +6,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use freezeframe_store::session::Network;
+use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{After, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats};
+use super::{
+    After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats,
+};
 use crate::fault;
 use crate::kernel::process;
 
@@ -24,6 +27,11 @@ const ACTION_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
 const INIT_VARIABLE: &str = "CRTOOLS_INIT_PID";
 /// The wrapper's program, whatever became of its file: the wrapper is process 1 of its pid namespace.
 const OWN_PROGRAM: &str = "/proc/1/exe";
+/// CRIU is given up when it has neither called a hook nor written anything for so long. Its own limit for stopping
+/// processes is 10 seconds (criu(8), --timeout).
+const QUIET: Duration = Duration::from_secs(120);
+/// How often its progress is looked at, in milliseconds.
+const LOOK: u16 = 5000;
 /// How long a hook may take to say what it is; it does so at once.
 const HOOK_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -65,18 +73,60 @@ impl CriuEngine {
         Self { command, version, runtime }
     }
 
-    fn command(&self, verb: &str, network: Network, socket: &Path) -> Result<Command, EngineError> {
+    fn hook(&self) -> PathBuf {
+        self.runtime.join("hook")
+    }
+
+    fn command(&self, verb: &str, network: Network) -> Result<Command, EngineError> {
         let Some((program, prefix)) = self.command.split_first() else {
             return Err(EngineError::Run { program: "criu".into(), source: io::ErrorKind::NotFound.into() });
         };
         let mut command = Command::new(program);
-        command.args(prefix).arg(verb).args(SHARED_OPTIONS).stdin(Stdio::null());
-        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, socket);
+        command.args(prefix).arg(verb).args(SHARED_OPTIONS);
+        command.args(["--action-script", OWN_PROGRAM]).env(HOOK_VARIABLE, self.hook());
         if network == Network::Outbound {
             command.args(["--empty-ns", "net"]);
         }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command)
+    }
+
+    /// Runs CRIU and calls `act` at each stage that it tells, with the pid of the session's init as far as it is known.
+    /// The first error of `act` makes CRIU fail, and is what is returned. `writes` is where its progress can be seen.
+    fn run(
+        &self,
+        mut command: Command,
+        writes: &Path,
+        mut act: impl FnMut(&str, u32) -> Result<(), BoxedError>,
+    ) -> Result<ExitStatus, EngineError> {
+        let hooks = Hooks::listen(&self.hook()).map_err(|e| self.cannot_run(e))?;
+        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
+        let mut problem = None;
+        let served = process::open(child.id()).and_then(|child| {
+            hooks.serve(&child, writes, |action, init| {
+                // Before what is done at this stage, part of which cannot be taken back.
+                let told = fault::point(&format!("engine-{action}"));
+                let outcome = told.map_err(Into::into).and_then(|()| act(action, init));
+                outcome.map_err(|error| problem.get_or_insert(error)).is_ok()
+            })
+        });
+        // If that failed, nobody is there any more to answer: later hooks fail, and CRIU lets go of the processes. Killed in
+        // the middle it would leave its own code in them.
+        drop(hooks);
+        if matches!(&served, Ok(Served::Hung)) {
+            // It holds the processes, and nothing else will make it let go of them.
+            child.kill().map_err(|e| self.cannot_run(e))?;
+        }
+        let status = child.wait().map_err(|e| self.cannot_run(e))?;
+        if let Ok(Served::Hung) = served {
+            return Err(EngineError::Hung { engine: self.describe(), quiet: QUIET });
+        }
+        served.map_err(|e| self.cannot_run(e))?;
+        match problem.map(|error: BoxedError| error.downcast::<EngineError>()) {
+            None => Ok(status),
+            Some(Ok(own)) => Err(*own),
+            Some(Err(error)) => Err(EngineError::InHook(error)),
+        }
     }
 
     fn cannot_run(&self, source: io::Error) -> EngineError {
@@ -97,48 +147,42 @@ impl Engine for CriuEngine {
     }
 
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError> {
-        let socket = self.runtime.join("hook");
-        let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
-        let mut command = self.command("dump", request.network, &socket)?;
+        let mut command = self.command("dump", request.network)?;
         command.arg("--tree").arg(request.init.to_string());
         command.arg("--images-dir").arg(request.images).args(["-o", "dump.log"]);
         command.arg("--root").arg(request.root);
-        if request.after == After::Run {
-            command.arg("--leave-running");
-        }
-        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
-        let mut problem = None;
+        // Also when they are to end: told that, CRIU does not put back what it took (what was typed into terminals, flags
+        // of their descriptors) when the dump fails.
+        command.arg("--leave-running");
+        let log = request.images.join("dump.log");
+        let init = process::open(request.init).map_err(|e| self.cannot_run(e))?;
+        let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action, _| {
-                let outcome = match action {
-                    "pre-dump" => {
-                        begun = Instant::now();
-                        Ok(())
+        let status = self.run(command, request.images, |action, _| {
+            match action {
+                "pre-dump" => begun = Instant::now(),
+                // Called, whatever is locked, as soon as every process has stopped.
+                "network-lock" => so_far.freeze = begun.elapsed(),
+                "post-dump" => {
+                    so_far.pause = begun.elapsed();
+                    if drops_events(&log) {
+                        return Err(EngineError::EventsQueued.into());
                     }
-                    // Called, whatever is locked, as soon as every process has stopped.
-                    "network-lock" => {
-                        so_far.freeze = begun.elapsed();
-                        Ok(())
+                    while_frozen(so_far)?;
+                    if request.after == After::End {
+                        // The processes of its namespace die with it.
+                        process::kill(&init)?;
+                        ended = true;
                     }
-                    "post-dump" => {
-                        so_far.pause = begun.elapsed();
-                        while_frozen(so_far)
-                    }
-                    _ => Ok(()),
-                };
-                let outcome = outcome.and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
-                outcome.map_err(|error| problem = Some(error)).is_ok()
-            })
-        });
-        let status = child.wait().map_err(|e| self.cannot_run(e))?;
-        served.map_err(|e| self.cannot_run(e))?;
-        if let Some(error) = problem {
-            return Err(EngineError::InHook(error));
-        }
-        if !status.success() {
-            return Err(self.refused("save", &request.images.join("dump.log")));
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        // CRIU fails when it lets go of processes that are dead.
+        if !status.success() && !ended {
+            return Err(self.refused("save", &log));
         }
         match request.after {
             // Exact, and with the time that letting go of the processes took.
@@ -150,29 +194,14 @@ impl Engine for CriuEngine {
 
     fn restore(&self, request: &RestoreRequest<'_>, connect: &mut Connect<'_>) -> Result<u32, EngineError> {
         let (log, pid_file) = (request.work.join("restore.log"), request.work.join("restore.pid"));
-        let socket = self.runtime.join("hook");
-        let hooks = Hooks::listen(&socket).map_err(|e| self.cannot_run(e))?;
-        let mut command = self.command("restore", request.network, &socket)?;
+        let mut command = self.command("restore", request.network)?;
         command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
-        let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
-        let mut problem = None;
-        let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, |action, init| {
-                let outcome = match action {
-                    "setup-namespaces" if request.network == Network::Outbound => connect(init),
-                    _ => Ok(()),
-                };
-                let outcome = outcome.and_then(|()| Ok(fault::point(&format!("engine-{action}"))?));
-                outcome.map_err(|error| problem = Some(error)).is_ok()
-            })
-        });
-        let status = child.wait().map_err(|e| self.cannot_run(e))?;
-        served.map_err(|e| self.cannot_run(e))?;
-        if let Some(error) = problem {
-            return Err(EngineError::InHook(error));
-        }
+        let status = self.run(command, request.work, |action, init| match action {
+            "setup-namespaces" if request.network == Network::Outbound => connect(init),
+            _ => Ok(()),
+        })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
         pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
     }
@@ -185,6 +214,19 @@ fn reason(log: &str) -> String {
     let errors = errors.filter(|text| !text.contains("Can't setup RLIMIT_NOFILE"));
     let mut texts = errors.map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim());
     texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
+}
+
+/// Whether CRIU's log says that it left out inotify events (criu/fsnotify.c).
+fn drops_events(log: &Path) -> bool {
+    fs::read(log).is_ok_and(|text| String::from_utf8_lossy(&text).contains("inotify events will be dropped"))
+}
+
+/// How the serving of hooks came to its end.
+enum Served {
+    /// CRIU has ended.
+    Ended,
+    /// It has not, and has shown no sign of life for [`QUIET`].
+    Hung,
 }
 
 /// Answers CRIU's action scripts, each of which is this program asking back.
@@ -201,14 +243,25 @@ impl Hooks {
 
     /// Calls `act` with the name of each stage, and the session's init as far as it is known, until `child` has ended; its
     /// answer is the script's success.
-    fn serve(&self, child: &OwnedFd, mut act: impl FnMut(&str, u32) -> bool) -> io::Result<()> {
+    fn serve(&self, child: &OwnedFd, writes: &Path, mut act: impl FnMut(&str, u32) -> bool) -> io::Result<Served> {
+        let mut seen = (usage::bytes_below(writes).unwrap_or(0), Instant::now());
         loop {
             let mut ready =
                 [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(child.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::NONE) {
+            match poll(&mut ready, PollTimeout::from(LOOK)) {
                 Err(nix::errno::Errno::EINTR) => continue,
+                Ok(0) => {
+                    let written = usage::bytes_below(writes).unwrap_or(0);
+                    if written != seen.0 {
+                        seen = (written, Instant::now());
+                    } else if seen.1.elapsed() > QUIET {
+                        return Ok(Served::Hung);
+                    }
+                    continue;
+                }
                 other => other?,
             };
+            seen.1 = Instant::now();
             let is_ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
             if is_ready(&ready[0]) {
                 let (mut stream, _) = self.listener.accept()?;
@@ -220,8 +273,9 @@ impl Hooks {
                 let answer = act(action, init.parse().unwrap_or(0));
                 // A hook that is gone has ended with an error, and CRIU knows.
                 let _ = stream.write_all(&[u8::from(answer)]);
+                seen.1 = Instant::now();
             } else if is_ready(&ready[1]) {
-                return Ok(());
+                return Ok(Served::Ended);
             }
         }
     }

@@ -57,12 +57,15 @@ pub struct DumpReport {
     pub freeze: Duration,
 }
 
+/// An error of whoever the engine calls back.
+pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
 /// What is done while every process is stopped. Its error makes the dump fail and the processes run on.
-pub type WhileFrozen<'a> = dyn FnMut(DumpReport) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+pub type WhileFrozen<'a> = dyn FnMut(DumpReport) -> Result<(), BoxedError> + 'a;
 
 /// What is done in a restore of a session with a way out, once its namespaces are there and before its sockets are; gets
 /// the pid of the session's init.
-pub type Connect<'a> = dyn FnMut(u32) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+pub type Connect<'a> = dyn FnMut(u32) -> Result<(), BoxedError> + 'a;
 
 /// Freezes, dumps and restores.
 ///
@@ -110,7 +113,18 @@ pub enum EngineError {
     },
     /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
-    InHook(#[source] Box<dyn std::error::Error + Send + Sync>),
+    InHook(#[source] BoxedError),
+    /// Programs had inotify events waiting that the engine would have dropped.
+    #[error("programs in the session have file events waiting that would be lost")]
+    EventsQueued,
+    /// It made no progress and was ended.
+    #[error("{engine} did nothing for {} seconds and was ended", .quiet.as_secs())]
+    Hung {
+        /// Which engine.
+        engine: String,
+        /// For how long.
+        quiet: Duration,
+    },
     /// Its statistics cannot be read.
     #[error("cannot read the engine's statistics: {0}")]
     Statistics(String),

@@ -99,6 +99,11 @@ impl IdMap {
         Self { uids: itself(&self.uids), gids: itself(&self.gids), by_helper: false }
     }
 
+    /// First id of the range that makes up most of the map: what a base's files belong to depends on it.
+    pub fn first_id(&self) -> u32 {
+        self.uids.last().map_or(0, |range| range.outside)
+    }
+
     /// The outside id of the user `inside`, if the map has it.
     pub fn outside_uid(&self, inside: u32) -> Option<u32> {
         outside(&self.uids, inside)

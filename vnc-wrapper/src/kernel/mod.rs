@@ -6,6 +6,7 @@
 
 pub mod file_range;
 pub mod idmap;
+pub mod keyring;
 pub mod loopback;
 pub mod mounts;
 pub mod namespaces;

@@ -1,7 +1,9 @@
 //! Forking, ending and watching processes.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
@@ -61,6 +63,20 @@ pub fn kill(pidfd: &OwnedFd) -> io::Result<()> {
     send(pidfd, Signal::KILL)
 }
 
+/// Waits until the process has ended.
+///
+/// # Errors
+/// When it cannot be waited for.
+pub fn wait_until_ended(pidfd: &OwnedFd) -> io::Result<()> {
+    let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut ended, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return Ok(other.map(|_| ())?),
+        }
+    }
+}
+
 /// Sends SIGTERM; a process that is gone already is no error.
 ///
 /// # Errors
@@ -83,6 +99,14 @@ fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
 pub fn lead_session() -> io::Result<()> {
     rustix::process::setsid()?;
     Ok(())
+}
+
+/// Whether this process is killed when its parent ends (prctl(2), PR_SET_PDEATHSIG).
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn end_with_parent(yes: bool) -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(yes.then_some(Signal::KILL))?)
 }
 
 /// Closes every descriptor from `first` on (close_range(2)). Only for the beginning of a program, which owns none yet.

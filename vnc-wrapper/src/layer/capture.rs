@@ -21,6 +21,9 @@ pub type Cancelled = AtomicBool;
 /// a clock that moves once a tick, of 10 ms at most (`ktime_get_coarse_real_ts64`).
 const CLOCK_TICK: Duration = Duration::from_millis(20);
 
+/// Directories nested deeper are refused: each level takes two descriptors and a piece of the stack while it is walked.
+const MAX_DEPTH: u32 = 256;
+
 /// What tells whether an entry is still what was copied. The ctime cannot be set by programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
@@ -36,23 +39,42 @@ impl Stamp {
     }
 }
 
+/// One directory that a capture copies, and the name that its copy has.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The directory.
+    pub source: &'a Path,
+    /// Its copy's name in the target.
+    pub name: &'static str,
+    /// Whether only what is in it counts: of the directory itself nothing is copied, nor of directories in it.
+    pub only_files: bool,
+}
+
 /// A copy of a layer in the making.
 #[derive(Debug)]
 pub struct Capture {
-    source: OwnedFd,
+    parts: Vec<(OwnedFd, &'static str, bool)>,
     target: OwnedFd,
     stamps: HashMap<PathBuf, Stamp>,
     /// Stamps with a ctime from here on say nothing.
     unsure_from: (i64, u64),
 }
 
-/// Copies the layer `source`, which nothing changes, to the new directory `target`.
+/// Copies `parts`, which nothing changes, into the new directory `target`.
 ///
 /// # Errors
 /// The first entry that could not be copied.
-pub fn copy_whole(source: &Path, target: &Path) -> Result<(), LayerError> {
-    let mut capture = Capture::new(source, target)?;
+pub fn copy_whole(parts: &[Part<'_>], target: &Path) -> Result<(), LayerError> {
+    let mut capture = Capture::new(parts, target)?;
     capture.pass(Pass::Only)
+}
+
+/// How a directory is walked.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
+    pass: Pass<'a>,
+    only_files: bool,
+    depth: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -66,17 +88,24 @@ enum Pass<'a> {
 }
 
 impl Capture {
-    /// Opens the layer and makes the directory for its copy.
+    /// Opens the parts and makes the directory for their copies. A hard link between two parts stays one.
     ///
     /// # Errors
     /// When either cannot be done.
-    pub fn new(source: &Path, target: &Path) -> Result<Self, LayerError> {
+    pub fn new(parts: &[Part<'_>], target: &Path) -> Result<Self, LayerError> {
         std::fs::create_dir(target).map_err(at("make the copy", target))?;
         let open = |path: &Path| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|e| at("open", path)(e.into()))
         };
-        Ok(Self { source: open(source)?, target: open(target)?, stamps: HashMap::new(), unsure_from: (0, 0) })
+        let target = open(target)?;
+        let mut opened = Vec::new();
+        for part in parts {
+            let name = CString::new(part.name).map_err(|e| at("name", part.source)(e.into()))?;
+            entry::make_directory(target.as_fd(), &name).map_err(at("make the copy of", part.source))?;
+            opened.push((open(part.source)?, part.name, part.only_files));
+        }
+        Ok(Self { parts: opened, target, stamps: HashMap::new(), unsure_from: (0, 0) })
     }
 
     /// Copies what is there now, while the session runs.
@@ -98,13 +127,23 @@ impl Capture {
     }
 
     fn pass(&mut self, pass: Pass<'_>) -> Result<(), LayerError> {
-        let root = Path::new("");
-        let source = self.source.try_clone().map_err(at("open", root))?;
-        let target = self.target.try_clone().map_err(at("open", root))?;
         let mut links = HashMap::new();
-        self.directory(&source, &target, root, pass, &mut links)?;
-        let stat = entry::stat(source.as_fd(), c".").map_err(at("read", root))?;
-        entry::copy_metadata(source.as_fd(), target.as_fd(), c".", &stat).map_err(at("copy", root))
+        for (source, name, only_files) in std::mem::take(&mut self.parts) {
+            let path = Path::new(name);
+            let name_in_target = CString::new(name).map_err(|e| at("name", path)(e.into()))?;
+            let target = entry::open_directory(self.target.as_fd(), &name_in_target).map_err(at("open", path))?;
+            let copied = self.directory(&source, &target, path, Walk { pass, only_files, depth: 0 }, &mut links);
+            let copied = copied.and_then(|()| {
+                if only_files {
+                    return Ok(());
+                }
+                let stat = entry::stat(source.as_fd(), c".").map_err(at("read", path))?;
+                entry::copy_metadata(source.as_fd(), target.as_fd(), c".", &stat).map_err(at("copy", path))
+            });
+            self.parts.push((source, name, only_files));
+            copied?;
+        }
+        Ok(())
     }
 
     fn directory(
@@ -112,24 +151,28 @@ impl Capture {
         source: &OwnedFd,
         target: &OwnedFd,
         path: &Path,
-        pass: Pass<'_>,
+        walk: Walk<'_>,
         links: &mut HashMap<u64, PathBuf>,
     ) -> Result<(), LayerError> {
+        if walk.depth > MAX_DEPTH {
+            return Err(LayerError::TooDeep(path.to_owned()));
+        }
         let names = names(source.as_fd()).map_err(at("list", path))?;
-        if matches!(pass, Pass::Second) {
+        if matches!(walk.pass, Pass::Second) {
             self.remove_vanished(target, path, &names)?;
         }
         for name in names {
             let path = path.join(OsStr::from_bytes(name.to_bytes()));
-            if let Pass::First(cancelled) = pass
+            if let Pass::First(cancelled) = walk.pass
                 && cancelled.load(Ordering::Relaxed)
             {
                 return Err(LayerError::Cancelled);
             }
-            match self.entry(source.as_fd(), target.as_fd(), &name, &path, pass, links) {
-                Err(LayerError::Io { source, .. }) if matches!(pass, Pass::First(_)) && is_change(&source) => {
-                    // Whatever it has become is copied by the second pass, onto nothing.
-                    self.stamps.remove(&path);
+            match self.entry(source.as_fd(), target.as_fd(), &name, &path, walk, links) {
+                Err(LayerError::Io { source, .. }) if matches!(walk.pass, Pass::First(_)) && is_change(&source) => {
+                    // Whatever it has become is copied by the second pass, onto nothing; what was below it, too.
+                    self.stamps.retain(|stamped, _| !stamped.starts_with(&path));
+                    links.retain(|_, first| !first.starts_with(&path));
                     remove(target.as_fd(), &name).map_err(at("remove the copy of", &path))?;
                 }
                 other => other?,
@@ -144,12 +187,16 @@ impl Capture {
         target: BorrowedFd<'_>,
         name: &CStr,
         path: &Path,
-        pass: Pass<'_>,
+        walk: Walk<'_>,
         links: &mut HashMap<u64, PathBuf>,
     ) -> Result<(), LayerError> {
+        let pass = walk.pass;
         let mut stat = entry::stat(source, name).map_err(at("read", path))?;
         let known = self.stamps.get(path).copied();
         if entry::kind(&stat) == FileType::Directory {
+            if walk.only_files {
+                return Ok(());
+            }
             if known.is_none_or(|stamp| FileType::from_raw_mode(stamp.mode) != FileType::Directory) {
                 remove(target, name).map_err(at("remove the copy of", path))?;
                 entry::make_directory(target, name).map_err(at("copy", path))?;
@@ -157,7 +204,7 @@ impl Capture {
             self.stamps.insert(path.to_owned(), Stamp::of(&stat));
             let below = entry::open_directory(source, name).map_err(at("open", path))?;
             let copy = entry::open_directory(target, name).map_err(at("open the copy of", path))?;
-            self.directory(&below, &copy, path, pass, links)?;
+            self.directory(&below, &copy, path, Walk { depth: walk.depth + 1, ..walk }, links)?;
             return entry::copy_metadata(source, target, name, &stat).map_err(at("copy", path));
         }
         if stat.st_nlink > 1 {
@@ -169,15 +216,19 @@ impl Capture {
             }
             links.insert(stat.st_ino, path.to_owned());
         }
-        if matches!(pass, Pass::Second) && known == Some(Stamp::of(&stat)) && Stamp::of(&stat).ctime < self.unsure_from
-        {
+        let unchanged = known == Some(Stamp::of(&stat)) && Stamp::of(&stat).ctime < self.unsure_from;
+        if matches!(pass, Pass::Second) && unchanged && entry::stat(target, name).is_ok() {
             return Ok(());
         }
         if matches!(pass, Pass::First(_)) && entry::kind(&stat) == FileType::RegularFile {
             let file = entry::open_file(source, name).map_err(at("open", path))?;
             file_range::write_back(&file).map_err(at("write back", path))?;
             // Only a stamp taken after the write-back, and before the copy, tells of later changes.
-            stat = entry::stat(source, name).map_err(at("read", path))?;
+            let again = entry::stat(source, name).map_err(at("read", path))?;
+            if entry::kind(&again) != entry::kind(&stat) {
+                return Err(at("copy", path)(io::Error::from_raw_os_error(libc::ESTALE)));
+            }
+            stat = again;
         }
         if !matches!(pass, Pass::Only) {
             remove(target, name).map_err(at("remove the copy of", path))?;
@@ -202,7 +253,17 @@ impl Capture {
 fn is_change(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ESTALE | libc::EEXIST)
+        Some(
+            libc::ENOENT
+                | libc::ENOTDIR
+                | libc::ELOOP
+                | libc::EISDIR
+                | libc::ENXIO
+                | libc::ESTALE
+                | libc::EEXIST
+                | libc::ENODATA
+                | libc::ESPIPE
+        )
     )
 }
 

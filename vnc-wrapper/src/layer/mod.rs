@@ -4,16 +4,34 @@
 //! copies only what changed since, while every process is frozen. So files and memory are of one instant and the freeze is
 //! short. [`copy_whole`] makes the fresh layer of a resumed session.
 //!
+//! A layer is two directories: the overlay's upper one, and the index in its work directory, by which the overlay knows
+//! the other names of a file of the base that has several and was changed by one. Entries of the index are hard links to
+//! files of the upper directory, so both are copied together.
+//!
 //! The session can change the layer while it is read, on purpose too: every step goes through an open directory and
 //! follows no symbolic link, so that nothing outside the layer is ever read into a snapshot.
 
 mod capture;
 mod entry;
 
-pub use capture::{Cancelled, Capture, copy_whole};
+pub use capture::{Cancelled, Capture, Part, copy_whole};
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Name of the upper directory in a copied layer.
+pub const UPPER: &str = "upper";
+/// Name of the overlay's index in a copied layer.
+pub const INDEX: &str = "index";
+
+/// The two parts of a layer.
+pub fn parts<'a>(upper: &'a Path, index: &'a Path) -> [Part<'a>; 2] {
+    [
+        Part { source: upper, name: UPPER, only_files: false },
+        // The index's own attributes, and its entries for directories, tell of this mount; the next one makes its own.
+        Part { source: index, name: INDEX, only_files: true },
+    ]
+}
 
 /// Why a layer could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +46,9 @@ pub enum LayerError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Directories are nested too deep.
+    #[error("{} of the session's layer is nested too deep", .0.display())]
+    TooDeep(PathBuf),
     /// The user cancelled.
     #[error("cancelled")]
     Cancelled,

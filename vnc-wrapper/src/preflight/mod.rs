@@ -2,6 +2,7 @@
 //!
 //! Each finding names the application, its window, the object and a remedy. Nothing in the session is touched.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -16,6 +17,8 @@ use crate::container::processes::Process;
 pub struct Waiting {
     /// The command, for people.
     pub command: String,
+    /// The process outside that is its parent; 0 before it was started.
+    pub parent: u32,
     /// Device and inode of the descriptors of the outside that it was given.
     pub descriptors: Vec<(u64, u64)>,
 }
@@ -35,6 +38,7 @@ const PTY_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 pub fn check(processes: &[Process], windows: &[Window], waiting: &[Waiting]) -> io::Result<CheckReport> {
     let mut report = CheckReport::default();
     let Some(init) = processes.first() else { return Ok(report) };
+    let known: HashSet<u32> = processes.iter().map(|p| p.outside).collect();
     for process in processes {
         let mut add = |object: String, remedy: &str| {
             let window = windows.iter().find(|w| w.pid == process.inside);
@@ -47,6 +51,12 @@ pub fn check(processes: &[Process], windows: &[Window], waiting: &[Waiting]) -> 
                 remedy: remedy.to_owned(),
             });
         };
+        let mut tied = Vec::new();
+        // The engine saves what descends from init. Its own parent is the wrapper; another's is not a stranger's.
+        if process.outside != init.outside && !known.contains(&process.parent) {
+            let by = waiting.iter().find(|w| w.parent == process.parent);
+            tied.push(Held::Outside(by.map_or_else(|| process.name.clone(), |w| w.command.clone())));
+        }
         if process.tracer != 0 {
             let tracer = processes.iter().find(|p| p.outside == process.tracer);
             let by = tracer.map_or_else(|| "a debugger".to_owned(), |t| format!("{} ({})", t.name, t.inside));
@@ -65,7 +75,10 @@ pub fn check(processes: &[Process], windows: &[Window], waiting: &[Waiting]) -> 
                 break;
             }
         }
-        for object in descriptors(process, waiting)? {
+        tied.extend(descriptors(process, waiting)?);
+        tied.sort();
+        tied.dedup();
+        for object in tied {
             match object {
                 Held::Outside(command) => add(
                     format!("it is tied to the outside by `sessionctl exec --wait` ({command})"),
@@ -73,7 +86,7 @@ pub fn check(processes: &[Process], windows: &[Window], waiting: &[Waiting]) -> 
                 ),
                 Held::Device(path) => add(format!("it has the device {path} open"), "close the application"),
                 Held::IoUring => {
-                    add("it uses io_uring".to_owned(), "close the application, or switch io_uring off in it")
+                    add("it uses io_uring".to_owned(), "close the application, or switch io_uring off in it");
                 }
             }
         }
@@ -109,8 +122,6 @@ fn descriptors(process: &Process, waiting: &[Waiting]) -> io::Result<Vec<Held>> 
             held.push(Held::Device(target));
         }
     }
-    held.sort();
-    held.dedup();
     Ok(held)
 }
 

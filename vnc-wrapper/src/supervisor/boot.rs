@@ -1,6 +1,6 @@
 //! Makes a session, new or resumed, and hands it to its control loop.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,10 @@ use freezeframe_store::manifest::Watched;
 use freezeframe_store::session::Network;
 use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 
+use super::control::Sockets;
 use super::session::Session;
 use super::{Directories, control, exec};
+use crate::container::inside::has_socket;
 use crate::container::{self, apply, network, plan};
 use crate::display::Display;
 use crate::engine::{Engine, RestoreRequest};
@@ -25,12 +27,18 @@ use crate::report::{Report, resumed};
 
 /// How long the display server may take to listen.
 const DISPLAY_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a window manager may take to come; no longer than anybody would wait for an answer.
+const WINDOW_MANAGER_DEADLINE: Duration = Duration::from_secs(15);
 /// How often that is looked at; there is no event for it.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Everything that a session is made from.
 #[derive(Debug)]
 pub(super) struct Boot {
+    /// Held for the supervisor's life.
+    pub(super) lock: File,
+    /// First outside id of the user's sessions.
+    pub(super) first_id: u32,
     pub(super) store: Store,
     pub(super) record: SessionRecord,
     pub(super) directories: Directories,
@@ -45,7 +53,11 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
     tracing::info!(session = %boot.record.id, resume = ?boot.resume, "starting");
     let directories = boot.directories.clone();
     match make(boot, &mut report) {
-        Ok(session) => control::serve(session, move || {
+        Ok((session, sockets)) => control::serve(session, sockets, move || {
+            // From here on the session is nobody's child.
+            if let Err(error) = process::end_with_parent(false) {
+                tracing::error!("the session will end with whoever started it: {error}");
+            }
             report.end(Ok(resumed(begun.elapsed())));
             // Whoever started us reads until the pipe is closed, as it now is.
         }),
@@ -60,7 +72,8 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
     }
 }
 
-fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure> {
+fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Sockets), Failure> {
+    let sockets = Sockets::listen(&boot.directories.runtime).map_err(|e| e.to_failure())?;
     let base = boot.store.base(&boot.record.base).map_err(|e| e.to_failure())?;
     check_base(&boot, &base)?;
     let directories = &boot.directories;
@@ -70,8 +83,15 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure
     match &boot.resume {
         Some(snapshot) => {
             report.progress("copying the layer", 0.1);
-            let whole = layer::copy_whole(&boot.store.layer_dir(snapshot), &directories.layer());
-            whole.map_err(|e| e.to_failure())?;
+            let saved = boot.store.layer_dir(snapshot);
+            let (upper, index) = (saved.join(layer::UPPER), saved.join(layer::INDEX));
+            let copy = directories.session.join("resumed");
+            layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
+            // Within one file system, so that hard links between the two stay.
+            let place = |name: &str, to: PathBuf| fs::rename(copy.join(name), to);
+            place(layer::UPPER, directories.layer()).map_err(|e| e.to_failure())?;
+            place(layer::INDEX, directories.index()).map_err(|e| e.to_failure())?;
+            fs::remove_dir(&copy).map_err(|e| e.to_failure())?;
         }
         None => {
             let (path, root) = (directories.layer(), boot.map.outside_uid(0).zip(boot.map.outside_gid(0)));
@@ -97,10 +117,11 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<Session, Failure
             "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
         )
     })?;
-    match boot.resume.clone() {
-        Some(snapshot) => resume(boot, base, mount, &snapshot, report),
-        None => start(boot, base, mount, report),
-    }
+    let session = match boot.resume.clone() {
+        Some(snapshot) => resume(boot, base, mount, &snapshot, report)?,
+        None => start(boot, base, mount, report)?,
+    };
+    Ok((session, sockets))
 }
 
 fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
@@ -109,6 +130,16 @@ fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
             error_name::FAILED,
             format!("the base {:?} is not the one that this was saved on; it was built anew since", base.name),
             "import or build the base that it was saved on under that name",
+        ));
+    }
+    if base.first_id != boot.first_id {
+        return Err(failure(
+            error_name::FAILED,
+            format!("the files of the base {:?} belong to other ids than sessions have now", base.name),
+            format!(
+                "take back the change to /etc/subuid, or build the base anew: sessionctl base remove {}",
+                base.name
+            ),
         ));
     }
     Ok(())
@@ -161,10 +192,14 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     report.progress("starting the desktop", 0.7);
     let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
     run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
-    let bus = format!("/proc/{init}/root/run/user/{}/bus", container::USER_ID);
-    wait_for("the session bus to listen", || Path::new(&bus).exists())?;
+    let bus = format!("/run/user/{}/bus", container::USER_ID);
+    wait_for("the session bus to listen", || has_socket(init, &bus))?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };
+    // Windows that come before it would stay unmanaged for ever with some. A desktop that has none runs all the same.
+    if wait_until(WINDOW_MANAGER_DEADLINE, || display.has_window_manager()).is_err() {
+        tracing::warn!("the desktop has no window manager");
+    }
     Session::new(boot, base, init, watched, display, guard, mount)
 }
 
@@ -190,11 +225,19 @@ fn resume<W: Write>(
 }
 
 fn wait_for(what: &str, ready: impl Fn() -> bool) -> Result<(), Failure> {
-    let deadline = Instant::now() + DISPLAY_DEADLINE;
+    wait_until(DISPLAY_DEADLINE, ready).map_err(|TimedOut| {
+        let text = format!("waited {} seconds for {what}", DISPLAY_DEADLINE.as_secs());
+        failure(error_name::FAILED, text, "try again; the machine may be overloaded")
+    })
+}
+
+struct TimedOut;
+
+fn wait_until(within: Duration, ready: impl Fn() -> bool) -> Result<(), TimedOut> {
+    let deadline = Instant::now() + within;
     while !ready() {
         if Instant::now() > deadline {
-            let text = format!("waited {} seconds for {what}", DISPLAY_DEADLINE.as_secs());
-            return Err(failure(error_name::FAILED, text, "try again; the machine may be overloaded"));
+            return Err(TimedOut);
         }
         std::thread::sleep(POLL);
     }
@@ -215,7 +258,7 @@ impl KillOnDrop {
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(init) = &self.0
-            && let Err(error) = process::kill(init)
+            && let Err(error) = process::kill(init).and_then(|()| process::wait_until_ended(init))
         {
             tracing::error!("cannot end the half-made session: {error}");
         }

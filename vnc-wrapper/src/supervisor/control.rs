@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, zvariant};
 
@@ -25,11 +26,11 @@ use super::{end, exec, save};
 use crate::failure::{ToFailure, failure};
 
 /// Serves the session until it ends. Calls `ready` once the agent and viewers can connect. Returns the exit status.
-pub(super) fn serve(session: Session, ready: impl FnOnce()) -> i32 {
+pub(super) fn serve(session: Session, sockets: Sockets, ready: impl FnOnce()) -> i32 {
     let session = Arc::new(session);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = runtime.and_then(|runtime| {
-        let outcome = runtime.block_on(run(&session, ready));
+        let outcome = runtime.block_on(run(&session, sockets, ready));
         runtime.shutdown_background();
         outcome
     });
@@ -47,34 +48,45 @@ pub(super) fn serve(session: Session, ready: impl FnOnce()) -> i32 {
     }
 }
 
-async fn run(session: &Arc<Session>, ready: impl FnOnce()) -> io::Result<()> {
-    let control = listen(&control_socket(&session.directories.runtime))?;
-    let viewers = listen(&display_socket(&session.directories.runtime))?;
-    ready();
+async fn run(session: &Arc<Session>, sockets: Sockets, ready: impl FnOnce()) -> io::Result<()> {
+    let control = UnixListener::from_std(sockets.control)?;
+    let viewers = UnixListener::from_std(sockets.display)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut ended = session.ended.subscribe();
+    let (arrive, mut arrivals) = mpsc::channel(8);
     let mut callers: Vec<Caller> = Vec::new();
     let by_itself = end::by_itself(session);
     tokio::pin!(by_itself);
     let mut gone = None;
+    ready();
     loop {
         tokio::select! {
             // In this order: what was ended on purpose has not ended by itself.
             biased;
             _ = ended.wait_for(|ended| *ended) => break,
-            accepted = control.accept() => match welcome(accepted?.0, session).await {
-                Ok(caller) => {
-                    callers.retain(|c| !c.connection.is_closed());
-                    callers.push(caller);
+            accepted = control.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (session, arrive) = (Arc::clone(session), arrive.clone());
+                    // Beside the loop: a caller that says nothing holds up nobody else.
+                    tokio::spawn(async move {
+                        match tokio::time::timeout(GREETING, welcome(stream, &session)).await {
+                            Ok(Ok(caller)) => drop(arrive.send(caller).await),
+                            Ok(Err(error)) => tracing::warn!("a control connection was refused: {error}"),
+                            Err(_) => tracing::warn!("a control connection said nothing"),
+                        }
+                    });
                 }
-                Err(error) => tracing::warn!("a control connection was refused: {error}"),
+                Err(error) => rest(&error).await,
             },
-            accepted = viewers.accept() => {
-                let viewer = accepted?.0;
-                if is_ours(&viewer)? {
-                    session.display.serve(viewer);
-                }
+            Some(caller) = arrivals.recv() => {
+                callers.retain(|c| !c.connection.is_closed());
+                callers.push(caller);
             }
+            accepted = viewers.accept() => match accepted {
+                Ok((viewer, _)) if is_ours(&viewer).unwrap_or(false) => session.display.serve(viewer),
+                Ok(_) => tracing::warn!("a viewer of another user was refused"),
+                Err(error) => rest(&error).await,
+            },
             reason = &mut by_itself, if gone.is_none() => gone = Some(reason),
             // A save that stops the session ends its processes, too, and says so itself before it is done.
             () = session.until_idle(), if gone.is_some() => {
@@ -102,9 +114,31 @@ async fn run(session: &Arc<Session>, ready: impl FnOnce()) -> io::Result<()> {
     Ok(())
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
+/// Waits a little after an error of accept(2), of which the usual cause is a lack of descriptors that will pass.
+async fn rest(error: &io::Error) {
+    tracing::warn!("cannot accept a connection now: {error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The sockets of a session.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    control: std::os::unix::net::UnixListener,
+    display: std::os::unix::net::UnixListener,
+}
+
+impl Sockets {
+    /// Makes them below `runtime`.
+    pub(super) fn listen(runtime: &Path) -> io::Result<Self> {
+        Ok(Self { control: listen(&control_socket(runtime))?, display: listen(&display_socket(runtime))? })
+    }
+}
+
+fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
+    let listener = std::os::unix::net::UnixListener::bind(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot make the socket {}: {error}", path.display())))?;
+    listener.set_nonblocking(true)?;
     // The directory is 0700 already; this is for those who move it.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
@@ -115,6 +149,8 @@ fn is_ours(stream: &UnixStream) -> io::Result<bool> {
     Ok(stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw())
 }
 
+/// How long a caller may take to say who it is.
+const GREETING: Duration = Duration::from_secs(5);
 /// How long a caller may take to read its last answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -220,6 +256,8 @@ impl Control {
     }
 
     async fn check(&self) -> Result<String, Told> {
+        // Not while the session is frozen: nobody may be connected to its display then.
+        let _entering = self.session.entering.read().await;
         let windows = self.session.windows().await;
         encode(&self.session.check(&windows)?)
     }
@@ -241,7 +279,8 @@ impl Control {
     async fn screenshot(&self) -> Result<Vec<u8>, Told> {
         let told = |text: String| failure(error_name::FAILED, text, "");
         let picture = self.session.display.grab().await.map_err(|e| told(e.to_string()))?;
-        Ok(picture.to_png().map_err(|e| told(e.to_string()))?)
+        let png = tokio::task::spawn_blocking(move || picture.to_png()).await.map_err(|e| told(e.to_string()))?;
+        Ok(png.map_err(|e| told(e.to_string()))?)
     }
 
     async fn status(&self) -> Result<String, Told> {
@@ -251,7 +290,7 @@ impl Control {
     async fn stop(&self) -> Result<(), Told> {
         let _exclusive = self.session.begin(Doing::Stopping)?;
         end::stop(&self.session).await?;
-        end::clear(&self.session);
+        end::clear(&self.session).await;
         Ok(())
     }
 

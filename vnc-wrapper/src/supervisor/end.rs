@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use freezeframe_protocol::Failure;
@@ -50,15 +51,16 @@ pub(super) async fn kill(session: &Session) -> Result<(), Failure> {
 
 /// Completes when the session has come to its end by itself, with the reason.
 pub(super) async fn by_itself(session: &Session) -> &'static str {
-    let watch = async |inside: u32| match processes::find(session.init, inside).and_then(|p| process::open(p.outside)) {
-        Ok(handle) => {
-            // A handle that cannot be waited on would be noticed with the session's init.
-            if ended(&handle).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+    let watch = async |inside: u32| {
+        let found = processes::find(session.init, inside).and_then(|p| process::open(p.outside));
+        let seen = match found {
+            Ok(handle) => ended(&handle).await,
+            Err(error) => Err(error),
+        };
+        // What cannot be watched for another reason than that it is gone is left to the session's init.
+        if seen.is_err_and(|e| e.kind() != io::ErrorKind::NotFound && e.raw_os_error() != Some(libc::ESRCH)) {
+            std::future::pending::<()>().await;
         }
-        // It has ended already.
-        Err(_) => {}
     };
     tokio::select! {
         _ = ended(&session.init_handle) => "its first process ended",
@@ -68,9 +70,15 @@ pub(super) async fn by_itself(session: &Session) -> &'static str {
 }
 
 /// Takes away everything of a session that was stopped on purpose and whose processes have ended.
-pub(super) fn clear(session: &Session) {
-    session.unmount();
-    remove(&session.directories);
+pub(super) async fn clear(session: &Arc<Session>) {
+    let cleared = Arc::clone(session);
+    let work = tokio::task::spawn_blocking(move || {
+        cleared.unmount();
+        remove(&cleared.directories);
+    });
+    if let Err(error) = work.await {
+        tracing::error!("the clean-up was lost: {error}");
+    }
     session.ended.send_replace(true);
 }
 

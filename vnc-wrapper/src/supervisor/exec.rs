@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use freezeframe_protocol::{ExecOptions, Failure, error_name};
 use freezeframe_store::BaseRecord;
@@ -12,6 +13,8 @@ use crate::container::{enter, environment};
 use crate::failure::{ToFailure, failure};
 use crate::preflight::Waiting;
 
+/// How long the session may hold up a program that is put into it. Its root could, for ever.
+const ENTER_DEADLINE: Duration = Duration::from_secs(10);
 /// Our own program, whatever became of its file.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
@@ -38,11 +41,12 @@ fn command(request: &enter::Request) -> Result<Command, Failure> {
 
 /// Starts `argv` as the session's user, without ties to the outside. Returns its pid inside.
 pub(super) fn start_detached(init: u32, base: &BaseRecord, argv: Vec<String>) -> Result<u32, Failure> {
-    detached(&request(init, base, ExecOptions { argv, ..ExecOptions::default() }))
+    let request = request(init, base, ExecOptions { argv, ..ExecOptions::default() });
+    pid_of(&command(&request)?.output().map_err(|e| e.to_failure())?)
 }
 
-fn detached(request: &enter::Request) -> Result<u32, Failure> {
-    let output = command(request)?.output().map_err(|e| e.to_failure())?;
+/// What `enter` said of a program that it started: its pid inside.
+fn pid_of(output: &Output) -> Result<u32, Failure> {
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     text.parse().map_err(|_| {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -69,25 +73,27 @@ pub(super) async fn execute(
     let request = request(session.init, &session.base, options);
     let entering = session.entering.read().await;
     if !wait {
-        let pid = tokio::task::spawn_blocking(move || detached(&request)).await.map_err(|e| lost(&e))??;
-        return Ok(pid.cast_signed());
+        let output = tokio::process::Command::from(command(&request)?).kill_on_drop(true).output();
+        let output = tokio::time::timeout(ENTER_DEADLINE, output).await.map_err(|_| {
+            failure(error_name::FAILED, "the session did not take the program in time", "see what its root is doing")
+        })?;
+        return Ok(pid_of(&output.map_err(|e| e.to_failure())?)?.cast_signed());
     }
     let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
         let text = "a program that is waited for takes exactly three descriptors";
         return Err(failure(error_name::INVALID_ARGUMENT, text, ""));
     };
-    let waiting = Waiting { command: shown, descriptors: identities([&stdin, &stdout, &stderr]) };
-    session.waiting().push(waiting.clone());
+    let descriptors = identities([&stdin, &stdout, &stderr]);
     let mut command = tokio::process::Command::from(command(&request)?);
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     let spawned = command.spawn();
     // The command holds copies of the descriptors; whoever reads the other end waits for the last one to close.
     drop(command);
+    let mut child = spawned.map_err(|e| e.to_failure())?;
+    let waiting = Waiting { command: shown, parent: child.id().unwrap_or(0), descriptors };
+    session.waiting().push(waiting.clone());
     drop(entering);
-    let status = match spawned {
-        Ok(mut child) => child.wait().await,
-        Err(error) => Err(error),
-    };
+    let status = child.wait().await;
     {
         // Descriptors that the program's own children keep stay on the list while any process holds them.
         let mut list = session.waiting();
@@ -99,10 +105,6 @@ pub(super) async fn execute(
     }
     let status = status.map_err(|e| e.to_failure())?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
-}
-
-fn lost(error: &tokio::task::JoinError) -> Failure {
-    failure(error_name::FAILED, format!("the work was lost: {error}"), "")
 }
 
 /// Device and inode of each descriptor but /dev/null, which `enter` replaces by the session's own.

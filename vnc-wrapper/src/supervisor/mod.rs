@@ -11,22 +11,23 @@ mod exec;
 mod peer;
 mod save;
 mod session;
+mod space;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use freezeframe_protocol::{Failure, Line, control_socket, error_name, session_runtime_dir};
+use freezeframe_protocol::{Failure, Line, error_name, session_runtime_dir};
 use freezeframe_store::{SessionId, SnapshotId, Store, layout};
 use nix::sched::{CloneFlags, unshare};
+use rustix::fs::FlockOperation;
 
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_from, fork, lead_session};
-use crate::kernel::{mounts, userns};
+use crate::kernel::{keyring, mounts, process, userns};
 use crate::report::Report;
 
 /// What `vnc-wrapper session` was asked for.
@@ -70,6 +71,11 @@ impl Directories {
         self.session.join("work")
     }
 
+    /// The overlay's index, in its work directory (Documentation/filesystems/overlayfs.rst, "Index").
+    fn index(&self) -> PathBuf {
+        self.work().join("index")
+    }
+
     fn root(&self) -> PathBuf {
         self.session.join("root")
     }
@@ -93,10 +99,12 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
     let record = store.session(&request.id).map_err(|e| e.to_failure())?;
     let directories = Directories::new(&store, &request.runtime, &request.id);
     layout::make_private(&directories.runtime).map_err(|e| e.to_failure())?;
+    let lock = lock(&directories.session)?;
     let log =
         OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&directories.log).map_err(told)?;
     let privileged = rustix::process::geteuid().is_root();
     let mut map = IdMap::for_current_user()?;
+    let first_id = map.first_id();
     if !privileged {
         userns::enter_user_namespace(&map).map_err(|error| cannot_isolate(&error))?;
         map = map.nested();
@@ -108,7 +116,10 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
         Fork::Child => {
             drop(lines);
             let outcome = (|| {
+                // Until the session runs, whoever asked for it may end it by ending this process's parent.
+                process::end_with_parent(true)?;
                 lead_session()?;
+                keyring::leave()?;
                 mounts::make_all_private()?;
                 mounts::mount_proc()?;
                 let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
@@ -120,8 +131,16 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
             let mut report = Report::new(to_parent);
             let status = match outcome {
                 Ok(()) => {
-                    let boot =
-                        boot::Boot { store, record, directories, map, privileged, resume: request.resume.clone() };
+                    let boot = boot::Boot {
+                        lock,
+                        first_id,
+                        store,
+                        record,
+                        directories,
+                        map,
+                        privileged,
+                        resume: request.resume.clone(),
+                    };
                     boot::run(boot, begun, report)
                 }
                 Err(error) => report.end(Err(cannot_isolate(&error))),
@@ -150,6 +169,16 @@ fn forward<W: Write>(lines: io::PipeReader, report: &mut Report<W>, directories:
     report.end(Err(failure(error_name::FAILED, message, format!("see {}", directories.log.display()))))
 }
 
+/// Locks a session's directory for as long as the answer, or a copy of it in a child, lives.
+fn lock(directory: &Path) -> Result<File, Failure> {
+    let file = File::open(directory).map_err(|e| e.to_failure())?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        let text = format!("the session of {} has a supervisor already", directory.display());
+        failure(error_name::BUSY, text, "stop it first: sessionctl stop SESSION")
+    })?;
+    Ok(file)
+}
+
 fn cannot_isolate(error: &io::Error) -> Failure {
     failure(
         error_name::MACHINE_LACKS,
@@ -165,14 +194,18 @@ fn cannot_isolate(error: &io::Error) -> Failure {
 pub fn discard(data: &Path, runtime: &Path, id: &SessionId) -> Result<serde_json::Value, Failure> {
     let store = Store::open(data).map_err(|e| e.to_failure())?;
     let directories = Directories::new(&store, runtime, id);
-    if UnixStream::connect(control_socket(&directories.runtime)).is_ok() {
-        let text = format!("the session {id} is running");
-        return Err(failure(error_name::BUSY, text, format!("sessionctl stop {id}")));
-    }
+    let _lock = match lock(&directories.session) {
+        Err(_) if !directories.session.exists() => None,
+        locked => Some(locked?),
+    };
     if !rustix::process::geteuid().is_root() {
         // Its files belong to ids that are ours only inside.
         userns::enter_user_namespace(&IdMap::for_current_user()?).map_err(|error| cannot_isolate(&error))?;
     }
     end::remove(&directories);
+    if directories.session.exists() {
+        let text = format!("cannot remove all of {}", directories.session.display());
+        return Err(failure(error_name::FAILED, text, "see what is in it; the agent's log says why"));
+    }
     Ok(serde_json::Value::Null)
 }

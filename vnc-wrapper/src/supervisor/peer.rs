@@ -37,7 +37,12 @@ impl Socket for Peer {
 #[async_trait::async_trait]
 impl ReadHalf for Reader {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.0.recvmsg(buffer).await
+        let (length, descriptors) = self.0.recvmsg(buffer).await?;
+        for descriptor in &descriptors {
+            // zbus takes them without MSG_CMSG_CLOEXEC; no other program that we start is to have them.
+            rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
+        }
+        Ok((length, descriptors))
     }
 
     fn can_pass_unix_fd(&self) -> bool {

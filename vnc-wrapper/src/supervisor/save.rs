@@ -3,8 +3,12 @@
 //! Until the freeze a save can be cancelled. Whatever fails, at whatever step, leaves the session running as before and
 //! nothing of the snapshot: the writer removes what it wrote, the engine lets the processes run, the display opens again.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use freezeframe_protocol::{CheckReport, Failure, SaveOptions, error_name};
 use freezeframe_rfb::Framebuffer;
@@ -13,15 +17,20 @@ use freezeframe_store::record::Record;
 use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
 use jiff::Timestamp;
 
-use super::end;
-use super::session::{Doing, Session, engine};
-use crate::container::processes::Process;
-use crate::engine::{After, DumpReport, DumpRequest, Engine};
+use super::session::{Doing, Session, engine, needs_root};
+use super::{end, space};
+use crate::container::processes::{self, Process};
+use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineError};
 use crate::failure::{ToFailure, failure};
 use crate::fault;
-use crate::layer::{Cancelled, Capture};
+use crate::layer::{self, Cancelled, Capture};
 
-type Boxed = Box<dyn std::error::Error + Send + Sync>;
+/// How long a program may be on its way into the session when a save waits for it.
+const ENTERING_DEADLINE: Duration = Duration::from_secs(15);
+/// How often a dump is tried again that would have lost inotify events which programs were about to read.
+const TRIES: u32 = 5;
+/// How long programs have between two of those tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// What is known of the session just before the freeze.
 #[derive(Debug)]
@@ -33,7 +42,9 @@ struct Scene {
 /// Saves the session as `options` say. Returns the manifest of the snapshot, which is then whole and durable.
 pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result<Manifest, Failure> {
     // Before anything is touched: whether it can be done at all.
-    let engine = engine(&session.store, &session.directories, session.privileged)?;
+    if !session.privileged {
+        return Err(needs_root());
+    }
     let id = SnapshotId::new(&*options.snapshot).map_err(|e| e.to_failure())?;
     let cancel = Arc::new(Cancelled::new(false));
     let saving = Doing::Saving { snapshot: id.to_string(), cancel: Arc::clone(&cancel), frozen: false };
@@ -42,20 +53,26 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
     session.tell("looking for what cannot be saved", 0.0);
     point("preflight")?;
     refuse(&session.check(&session.windows().await)?)?;
+    let engine = engine(&session.store, &session.directories, session.privileged)?;
+    let checked = Arc::clone(session);
+    blocking(move || space::check(&checked)).await?;
 
     session.tell("copying files", 0.1);
     point("precopy")?;
     let writer = session.store.begin_snapshot(id).map_err(|e| e.to_failure())?;
-    let (layer, copy, stop_early) = (session.directories.layer(), writer.layer_dir(), Arc::clone(&cancel));
+    let (layer, index) = (session.directories.layer(), session.directories.index());
+    let (copy, stop_early) = (writer.layer_dir(), Arc::clone(&cancel));
     let capture = blocking(move || {
-        let mut capture = Capture::new(&layer, &copy)?;
+        let mut capture = Capture::new(&layer::parts(&layer, &index), &copy)?;
         capture.precopy(&stop_early)?;
-        Ok::<_, crate::layer::LayerError>(capture)
+        Ok::<_, layer::LayerError>(capture)
     });
     let capture = capture.await?;
 
     session.tell("taking the picture", 0.3);
-    let entering = session.entering.write().await;
+    let entering = tokio::time::timeout(ENTERING_DEADLINE, session.entering.write())
+        .await
+        .map_err(|_| failure(error_name::BUSY, "a program is being put into the session", "try again in a moment"))?;
     // A program that was started since the first look may be tied to the outside.
     let windows = session.windows().await;
     refuse(&session.check(&windows)?)?;
@@ -83,7 +100,7 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
     let manifest = work.manifest.ok_or_else(|| failure(error_name::FAILED, "the snapshot has no manifest", ""))?;
     if stop {
         end::kill(session).await?;
-        end::clear(session);
+        end::clear(session).await;
     } else {
         remember(session, &manifest.id);
     }
@@ -163,19 +180,29 @@ impl Work {
         let after = if self.options.stop { After::End } else { After::Run };
         let network = self.session.record().network;
         let request = DumpRequest { init: self.session.init, images: &images, root: &root, network, after };
-        let report = engine
-            .dump(&request, &mut |so_far| {
+        let mut tries = 0;
+        let report = loop {
+            let dumped = engine.dump(&request, &mut |so_far| {
                 fault::point("layer")?;
                 self.capture.finish()?;
-                let processes = crate::container::processes::list(self.session.init)?;
+                let processes = processes::list(self.session.init)?;
                 self.manifest = Some(self.describe(engine, so_far, &processes)?);
                 if after == After::End {
                     // The session must not end before its snapshot is safe.
-                    self.commit().map_err(|e| Boxed::from(e.to_string()))?;
+                    self.commit().map_err(|e| BoxedError::from(e.to_string()))?;
                 }
                 Ok(())
-            })
-            .map_err(|e| e.to_failure())?;
+            });
+            tries += 1;
+            match dumped {
+                // Programs read their events as soon as they run, so the next try finds other ones or none.
+                Err(EngineError::EventsQueued) if tries < TRIES => {
+                    empty(&images).map_err(|e| e.to_failure())?;
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                other => break other.map_err(|e| e.to_failure())?,
+            }
+        };
         if after == After::Run
             && let Some(manifest) = &mut self.manifest
         {
@@ -184,7 +211,12 @@ impl Work {
         Ok(self)
     }
 
-    fn describe(&self, engine: &impl Engine, so_far: DumpReport, processes: &[Process]) -> Result<Manifest, Boxed> {
+    fn describe(
+        &self,
+        engine: &impl Engine,
+        so_far: DumpReport,
+        processes: &[Process],
+    ) -> Result<Manifest, BoxedError> {
         let record = self.session.record().clone();
         Ok(Manifest {
             format: Manifest::FORMAT,
@@ -228,7 +260,15 @@ impl Work {
     }
 }
 
-fn milliseconds(time: std::time::Duration) -> f64 {
+/// Removes what a failed dump wrote.
+fn empty(images: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(images)? {
+        fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
@@ -238,7 +278,7 @@ enum CommitError {
     #[error(transparent)]
     Store(#[from] freezeframe_store::Error),
     #[error("cannot write the snapshot: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     #[error("cannot write the snapshot's picture: {0}")]
     Picture(#[from] freezeframe_rfb::Error),
     #[error("there is nothing to write")]

@@ -1,5 +1,6 @@
 //! A running session, as its supervisor holds it.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use super::Directories;
 use super::boot::{Boot, KillOnDrop};
 use crate::container::processes::{self, Process};
 use crate::criu::provision;
-use crate::display::{Display, windows};
+use crate::display::Display;
 use crate::engine::Engine;
 use crate::engine::criu::CriuEngine;
 use crate::failure::{ToFailure, failure};
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) ended: watch::Sender<bool>,
     idle: Notify,
     mount: Mutex<Option<Mount>>,
+    /// Says that this session has a supervisor.
+    _lock: File,
 }
 
 /// The one thing that is being done with the session as a whole.
@@ -104,6 +107,7 @@ impl Session {
             ended: watch::Sender::new(false),
             idle: Notify::new(),
             mount: Mutex::new(Some(mount)),
+            _lock: boot.lock,
         })
     }
 
@@ -162,12 +166,12 @@ impl Session {
             Doing::Saving { snapshot, .. } => ("saving", snapshot.clone()),
             Doing::Stopping => ("stopping", String::new()),
         };
-        Status { state: state.to_owned(), pid: std::process::id(), viewers: self.display.viewers(), saving }
+        Status { state: state.to_owned(), viewers: self.display.viewers(), saving }
     }
 
     /// The windows that are open; a display that does not answer has none that could be told.
     pub(super) async fn windows(&self) -> Vec<Window> {
-        windows::list(&self.display.x_socket()).await.unwrap_or_else(|error| {
+        self.display.windows().await.unwrap_or_else(|error| {
             tracing::warn!("cannot list windows: {error}");
             Vec::new()
         })
@@ -184,6 +188,15 @@ impl Session {
     }
 }
 
+/// Why nothing is saved without root.
+pub(super) fn needs_root() -> Failure {
+    failure(
+        error_name::NEEDS_ROOT,
+        "saving and resuming need root for as long as CRIU is the engine; the session was not touched",
+        "run the session agent as root (sudo -i, then sessionctl start), and save there",
+    )
+}
+
 /// The engine that saves and resumes.
 ///
 /// # Errors
@@ -194,11 +207,7 @@ pub(super) fn engine(
     privileged: bool,
 ) -> Result<impl Engine + use<>, Failure> {
     if !privileged {
-        return Err(failure(
-            error_name::NEEDS_ROOT,
-            "saving and resuming need root for as long as CRIU is the engine; the session was not touched",
-            "run the session agent as root (sudo -i, then sessionctl start), and save there",
-        ));
+        return Err(needs_root());
     }
     let criu = provision::find(store.root()).map_err(Failure::from)?;
     Ok(CriuEngine::new(criu.command, criu.version, directories.runtime.clone()))

@@ -13,7 +13,7 @@
 //!
 //! A snapshot is committed by one rename, that of `snapshots/<id>`, after everything that it refers to was made durable:
 //! before that rename there is no snapshot, after it there is a whole one. What a killed writer leaves behind has names
-//! that start with a dot or is referred to by nobody, and [`Store::remove_leftovers`] takes it away.
+//! that start with a dot or is referred to by nobody, and [`Store::clear_leftovers`] takes it away.
 //!
 //! Every record carries a format version and every reader checks it, and bounds the size of what it reads
 //! ([`record`]). Deliberately absent: D-Bus, namespaces, processes, unsafe code, and any need for root.

@@ -83,9 +83,15 @@ impl SnapshotWriter {
         store.disk().sync_file_system(&raw)?;
         store.disk().rename(&self.partial_raw(), &raw.join(self.id.as_str()))?;
         store.disk().sync_directory(&raw)?;
-        store.disk().rename(&self.partial, &store.snapshot_dir(&self.id))?;
+        let place = store.snapshot_dir(&self.id);
+        store.disk().rename(&self.partial, &place)?;
+        if let Err(error) = store.disk().sync_directory(&store.snapshots()) {
+            // What is reported as failed must not be seen either.
+            store.disk().rename(&place, &self.partial)?;
+            return Err(error);
+        }
         self.committed = true;
-        store.disk().sync_directory(&store.snapshots())
+        Ok(())
     }
 }
 

@@ -35,7 +35,8 @@ pub(super) async fn view(agent: &Agent, arguments: &args::View, output: Output) 
         let hint = "Install it (`make install`), or use any VNC client: sessionctl view --client SESSION";
         let program = programs.find("freezeframe").ok_or_else(|| lacks("the app freezeframe was not found", hint))?;
         let mut command = Command::new(program);
-        command.arg("--session").arg(&id);
+        // The bus may be a private one, which nobody else would look for.
+        command.arg("--session").arg(&id).env("DBUS_SESSION_BUS_ADDRESS", &agent.bus);
         command
     };
     // A process group of its own: it outlives this terminal's Ctrl-C.

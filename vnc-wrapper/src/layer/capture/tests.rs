@@ -4,6 +4,11 @@ use std::process::Command;
 
 use super::*;
 
+/// The copy of `from` is the directory `to/upper`.
+fn part(from: &Path) -> [Part<'_>; 1] {
+    [Part { source: from, name: "upper", only_files: false }]
+}
+
 fn sh(directory: &Path, script: &str) {
     let status = Command::new("bash").args(["-ec", script]).current_dir(directory).status().unwrap();
     assert!(status.success(), "{script}");
@@ -96,11 +101,11 @@ fn a_whole_copy_is_exact() {
         sh(&from, "mknod whiteout c 0 0; chown 12345:54321 dir/one; chown -h 7:8 link");
         sh(&from, "python3 -c 'import os; os.setxattr(\"dir\", \"trusted.overlay.opaque\", b\"y\")'");
     }
-    copy_whole(&from, &to).unwrap();
-    assert_eq!(differences(&from, &to), Vec::<String>::new());
-    let sparse = fs::metadata(to.join("sparse")).unwrap();
+    copy_whole(&part(&from), &to).unwrap();
+    assert_eq!(differences(&from, &to.join("upper")), Vec::<String>::new());
+    let sparse = fs::metadata(to.join("upper/sparse")).unwrap();
     assert!(sparse.blocks() * 512 < 1 << 20, "the hole was filled");
-    assert!(fs::symlink_metadata(to.join("fifo")).unwrap().file_type().is_fifo());
+    assert!(fs::symlink_metadata(to.join("upper/fifo")).unwrap().file_type().is_fifo());
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn the_second_pass_finds_every_change() {
     fs::create_dir(&from).unwrap();
     sh(&from, SPECIAL);
     sh(&from, "for i in $(seq 50); do echo $i > f$i; done; mkdir gone; touch gone/x");
-    let mut capture = Capture::new(&from, &to).unwrap();
+    let mut capture = Capture::new(&part(&from), &to).unwrap();
     capture.precopy(&Cancelled::new(false)).unwrap();
     // Same size, same mtime: only the ctime tells.
     sh(
@@ -124,7 +129,7 @@ fn the_second_pass_finds_every_change() {
         "#,
     );
     capture.finish().unwrap();
-    assert_eq!(differences(&from, &to), Vec::<String>::new());
+    assert_eq!(differences(&from, &to.join("upper")), Vec::<String>::new());
 }
 
 #[test]
@@ -155,14 +160,14 @@ print("stored", flush=True); sys.stdin.readline()
         text
     };
     assert_eq!(line(), "ready\n");
-    let mut capture = Capture::new(&from, &to).unwrap();
+    let mut capture = Capture::new(&part(&from), &to).unwrap();
     // As if all of it had been written long ago.
     capture.precopy(&Cancelled::new(false)).unwrap();
     capture.unsure_from = (i64::MAX, 0);
     io::Write::write_all(&mut input, b"\n").unwrap();
     assert_eq!(line(), "stored\n");
     capture.finish().unwrap();
-    assert_eq!(fs::read(to.join("mapped")).unwrap()[0], 2);
+    assert_eq!(fs::read(to.join("upper/mapped")).unwrap()[0], 2);
     drop(input);
     child.wait().unwrap();
 }
@@ -173,10 +178,46 @@ fn a_cancelled_pass_says_so_and_links_are_not_followed() {
     let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
     fs::create_dir(&from).unwrap();
     fs::write(from.join("a"), "a").unwrap();
-    let mut capture = Capture::new(&from, &to).unwrap();
+    let mut capture = Capture::new(&part(&from), &to).unwrap();
     assert!(matches!(capture.precopy(&Cancelled::new(true)), Err(LayerError::Cancelled)));
     symlink("/etc", from.join("etc")).unwrap();
     capture.finish().unwrap();
-    assert!(fs::symlink_metadata(to.join("etc")).unwrap().is_symlink());
-    assert_eq!(fs::metadata(&to).unwrap().permissions().mode(), fs::metadata(&from).unwrap().permissions().mode());
+    assert!(fs::symlink_metadata(to.join("upper/etc")).unwrap().is_symlink());
+    assert_eq!(
+        fs::metadata(to.join("upper")).unwrap().permissions().mode(),
+        fs::metadata(&from).unwrap().permissions().mode()
+    );
+}
+
+#[test]
+fn links_between_the_parts_stay_links() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [upper, index, to] = ["u", "i", "to"].map(|n| scratch.path().join(n));
+    fs::create_dir(&upper).unwrap();
+    fs::create_dir(&index).unwrap();
+    fs::write(upper.join("a"), "a").unwrap();
+    fs::hard_link(upper.join("a"), index.join("00fb")).unwrap();
+    fs::create_dir(index.join("00fc")).unwrap();
+    let mut capture = Capture::new(&super::super::parts(&upper, &index), &to).unwrap();
+    capture.precopy(&Cancelled::new(false)).unwrap();
+    capture.finish().unwrap();
+    let inode = |path: &str| fs::metadata(to.join(path)).unwrap().ino();
+    assert_eq!(inode("upper/a"), inode("index/00fb"));
+    assert!(!to.join("index/00fc").exists(), "a directory's entry was copied");
+}
+
+#[test]
+fn what_was_moved_away_in_the_first_pass_and_back_is_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+    fs::create_dir_all(from.join("d")).unwrap();
+    fs::write(from.join("d/file"), "text").unwrap();
+    let mut capture = Capture::new(&part(&from), &to).unwrap();
+    capture.precopy(&Cancelled::new(false)).unwrap();
+    // As when the directory's copy was removed for a change that was taken back.
+    fs::remove_dir_all(to.join("upper/d")).unwrap();
+    capture.unsure_from = (i64::MAX, 0);
+    fs::create_dir(to.join("upper/d")).unwrap();
+    capture.finish().unwrap();
+    assert_eq!(fs::read(to.join("upper/d/file")).unwrap(), b"text");
 }

@@ -1,0 +1,52 @@
+//! A normal user: everything but saving works, and saving says at once that it needs root.
+
+use anyhow::{Result, ensure};
+use freezeframe_tests::{Stage, User};
+
+use crate::viewers::opens_a_client;
+use crate::{PLACES, play};
+
+fn stage() -> Result<Stage> {
+    Stage::of_user(User::create()?)
+}
+
+#[test]
+fn a_normal_user_has_everything_but_saves() {
+    play(PLACES, stage, |stage| {
+        let imported = stage.import("minimal")?;
+        ensure!(imported["base"] == "minimal", "{imported}");
+        let session = stage.start(&["--name", "desk", "--size", "900x600"])?;
+        ensure!(stage.state(&session)?.as_deref() == Some("running"), "{:?}", stage.state(&session));
+        let said = stage.inside(&session, &["sh", "-c", "id -u; pwd; touch file && ls -l file"])?;
+        ensure!(said.starts_with("1000\n/home/user\n") && said.contains("user user"), "{said}");
+        stage.inside(&session, &["sudo", "-n", "true"])?;
+        stage.launch(&session, &["xterm", "-T", "terminal", "-e", "sh", "-c", "cat > /tmp/typed"])?;
+        let window = stage.wait_for_window(&session, "^terminal$")?;
+        // The display's socket answers to its own user only, and this test is root.
+        ensure!(stage.viewer(&session).is_err(), "another user can look at the display");
+        stage.inside(&session, &["xdotool", "windowactivate", "--sync", &window.id])?;
+        stage.inside(&session, &["xdotool", "type", "typed\n"])?;
+        ensure!(stage.file_inside(&session, "/tmp/typed")? == "typed\n", "the terminal takes no input");
+        let picture = stage.screenshot(&session)?;
+        ensure!(picture.size() == (900, 600) && picture.colours() > 10, "{:?} {}", picture.size(), picture.colours());
+        opens_a_client(stage, &session)?;
+
+        let before = stage.settled_pids(&session)?;
+        let stored = stage.stored()?;
+        for save in [&["save", "desk"][..], &["save", "desk", "--stop"], &["stop", "desk", "--save"]] {
+            let error = stage.ctl(save)?.refused(1, "NeedsRoot")?;
+            let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+            ensure!(text("message").contains("root") && !text("hint").is_empty(), "{error}");
+        }
+        ensure!(stage.pids(&session)? == before, "the session was touched");
+        ensure!(stage.stored()? == stored && stored.is_empty(), "{:?}", stage.stored());
+        ensure!(stage.state(&session)?.as_deref() == Some("running"), "{:?}", stage.state(&session));
+
+        stage.json(&["stop", &session])?;
+        ensure!(stage.json(&["list"])? == serde_json::json!([]), "a session is left");
+        ensure!(std::fs::read_dir(stage.data().join("sessions"))?.count() == 0, "its directory is left");
+        stage.json(&["base", "remove", "minimal"])?;
+        ensure!(std::fs::read_dir(stage.data().join("bases"))?.count() == 0, "the base's directory is left");
+        Ok(())
+    });
+}
