@@ -48,6 +48,10 @@ impl ToFailure for store::Error {
             Self::TooNew { .. } => failure(error_name::DAMAGED, text, "use the release of Freezeframe that wrote it"),
             Self::NotFound { .. } | Self::Ambiguous { .. } => failure(error_name::NOT_FOUND, text, ""),
             Self::Exists { .. } => failure(error_name::EXISTS, text, "choose another name"),
+            Self::Exposed { .. } => failure(error_name::FAILED, text, ""),
+            Self::Busy { .. } | Self::Committing { .. } => failure(error_name::BUSY, text, "try again in a moment"),
+            Self::Cancelled => failure(error_name::CANCELLED, text, ""),
+            Self::Unsupported { .. } => failure(error_name::FAILED, text, "remove it in the session, and save again"),
             Self::BadName { .. } => failure(error_name::INVALID_ARGUMENT, text, ""),
         }
     }

@@ -2,14 +2,17 @@
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 use freezeframe_protocol::Failure;
-use freezeframe_store::{SessionId, SnapshotId, Store};
+use freezeframe_store::{Progress, SessionId, SnapshotId, Store};
 
 use crate::container::enter;
 use crate::criu::{probe, provision};
 use crate::failure::ToFailure;
+use crate::kernel::process::be_nice;
 use crate::kernel::process::close_from;
 use crate::report::Report;
 use crate::{base, doctor, supervisor};
@@ -59,6 +62,14 @@ enum Verb {
     Doctor {
         #[command(flatten)]
         places: Places,
+    },
+    /// Chunk, deduplicate and compress a snapshot that is committed raw
+    Pack {
+        #[command(flatten)]
+        places: Places,
+        /// The snapshot
+        #[arg(long)]
+        id: SnapshotId,
     },
     /// Fetch the engine, where this machine has none that works
     Engine {
@@ -127,6 +138,7 @@ pub(crate) fn run() -> i32 {
         Verb::Discard { places, id } => report(|_| supervisor::discard(&places.data, &places.runtime, &id)),
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
+        Verb::Pack { places, id } => pack(&places, &id),
         Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
         Verb::ProbeTarget => {
             // What a wrapper holds for its callers may be of the outside, where CRIU cannot look it up.
@@ -135,6 +147,20 @@ pub(crate) fn run() -> i32 {
         }
         Verb::Enter { .. } => 2,
     }
+}
+
+/// Packs at the lowest priority: whoever sits at a desktop goes first. Returns the exit status.
+fn pack(places: &Places, id: &SnapshotId) -> i32 {
+    be_nice();
+    // Progress is told by several threads.
+    let report = Mutex::new(Report::new(std::io::stdout()));
+    let tell = |far: Progress| {
+        let fraction = if far.total == 0 { -1.0 } else { far.done as f64 / far.total as f64 };
+        report.lock().unwrap_or_else(PoisonError::into_inner).progress("packing the snapshot", fraction);
+    };
+    let packed = Store::open(&places.data).and_then(|store| store.pack(id, &AtomicBool::new(false), &tell));
+    let answer = packed.map(|p| serde_json::json!({ "raw_bytes": p.raw_bytes, "new_bytes": p.new_bytes }));
+    report.into_inner().unwrap_or_else(PoisonError::into_inner).end(answer.map_err(|e| e.to_failure()))
 }
 
 fn run_base(verb: BaseVerb, progress: base::Progress<'_>) -> Result<serde_json::Value, Failure> {

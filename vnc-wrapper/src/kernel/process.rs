@@ -109,6 +109,12 @@ pub fn end_with_parent(yes: bool) -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(yes.then_some(Signal::KILL))?)
 }
 
+/// Takes the lowest priority for the processor. That it cannot is no reason not to work.
+pub fn be_nice() {
+    // SAFETY: setpriority(2) takes numbers only.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
 /// Closes every descriptor from `first` on (close_range(2)). Only for the beginning of a program, which owns none yet.
 pub fn close_from(first: u32) {
     // SAFETY: close_range(2) takes numbers only; no value of this program owns a descriptor yet.

@@ -12,8 +12,9 @@ use freezeframe_store::session::Network;
 use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 
 use super::control::Sockets;
+use super::saved::Images;
 use super::session::Session;
-use super::{Directories, control, exec};
+use super::{Directories, control, exec, saved};
 use crate::container::inside::has_socket;
 use crate::container::{self, apply, network, plan};
 use crate::display::Display;
@@ -22,7 +23,6 @@ use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{Mount, Overlay};
 use crate::kernel::process;
-use crate::layer;
 use crate::report::{Report, resumed};
 
 /// How long the display server may take to listen.
@@ -80,26 +80,19 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
     for path in [directories.work(), directories.root()] {
         DirBuilder::new().mode(0o700).create(&path).map_err(|e| e.to_failure())?;
     }
-    match &boot.resume {
+    let images = match &boot.resume {
         Some(snapshot) => {
-            report.progress("copying the layer", 0.1);
-            let saved = boot.store.layer_dir(snapshot);
-            let (upper, index) = (saved.join(layer::UPPER), saved.join(layer::INDEX));
-            let copy = directories.session.join("resumed");
-            layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
-            // Within one file system, so that hard links between the two stay.
-            let place = |name: &str, to: PathBuf| fs::rename(copy.join(name), to);
-            place(layer::UPPER, directories.layer()).map_err(|e| e.to_failure())?;
-            place(layer::INDEX, directories.index()).map_err(|e| e.to_failure())?;
-            fs::remove_dir(&copy).map_err(|e| e.to_failure())?;
+            report.progress("reading the snapshot", 0.1);
+            Some(saved::lay_out(&boot.store, snapshot, directories)?)
         }
         None => {
             let (path, root) = (directories.layer(), boot.map.outside_uid(0).zip(boot.map.outside_gid(0)));
             DirBuilder::new().mode(0o755).create(&path).map_err(|e| e.to_failure())?;
             let (uid, gid) = root.unwrap_or_default();
             std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(|e| e.to_failure())?;
+            None
         }
-    }
+    };
     // Relative to the data directory, because the session can read in its /proc/mounts what is given here.
     let data = boot.store.root();
     std::env::set_current_dir(data).map_err(|e| e.to_failure())?;
@@ -117,8 +110,8 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
             "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
         )
     })?;
-    let session = match boot.resume.clone() {
-        Some(snapshot) => resume(boot, base, mount, &snapshot, report)?,
+    let session = match boot.resume.clone().zip(images) {
+        Some((snapshot, images)) => resume(boot, base, mount, &snapshot, images, report)?,
         None => start(boot, base, mount, report)?,
     };
     Ok((session, sockets))
@@ -208,6 +201,7 @@ fn resume<W: Write>(
     base: BaseRecord,
     mount: Mount,
     snapshot: &SnapshotId,
+    images: Images,
     report: &mut Report<W>,
 ) -> Result<Session, Failure> {
     let manifest = boot.store.manifest(snapshot).map_err(|e| e.to_failure())?;
@@ -215,11 +209,11 @@ fn resume<W: Write>(
     let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
-    let images = boot.store.images_dir(snapshot);
-    let request = RestoreRequest { images: &images, work: &work, root: mount.path(), network: manifest.network };
+    let request = RestoreRequest { images: images.path(), work: &work, root: mount.path(), network: manifest.network };
     let mut connect = |init: u32| Ok(network::connect(init)?);
     let init = engine.restore(&request, &mut connect).map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
+    images.done();
     let display = Display::new(init);
     Session::new(boot, base, init, manifest.watched, display, guard, mount)
 }

@@ -10,6 +10,7 @@ mod end;
 mod exec;
 mod peer;
 mod save;
+mod saved;
 mod session;
 mod space;
 

@@ -1,0 +1,73 @@
+//! Laying out what a snapshot consists of, for a session that is to be resumed from it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use freezeframe_protocol::Failure;
+use freezeframe_store::{SnapshotId, Source, Store};
+
+use super::Directories;
+use crate::failure::ToFailure;
+use crate::layer;
+
+/// The engine's images of a snapshot, readable as long as this lives.
+#[derive(Debug)]
+pub(super) struct Images {
+    path: PathBuf,
+    source: Source,
+}
+
+impl Images {
+    /// Where they are.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The processes are there: a copy of the images that was made for them is not needed any more.
+    pub(super) fn done(self) {
+        if let Source::Packed = self.source
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            // It goes with the session.
+            tracing::warn!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Makes the layer of a session from the snapshot `id`, and its images readable.
+///
+/// # Errors
+/// When anything of the snapshot is damaged, or the disk is full.
+pub(super) fn lay_out(store: &Store, id: &SnapshotId, directories: &Directories) -> Result<Images, Failure> {
+    let source = store.source(id).map_err(|e| e.to_failure())?;
+    let copy = directories.session.join("resumed");
+    let path = match &source {
+        // Not packed yet: the images are read where they are, and the layer is copied.
+        Source::Raw(raw) => {
+            let (upper, index) = (raw.layer.join(layer::UPPER), raw.layer.join(layer::INDEX));
+            layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
+            raw.images.clone()
+        }
+        Source::Packed => {
+            let images = directories.session.join("images");
+            let never = AtomicBool::new(false);
+            store.materialise(id, &images, &copy, &never, &|_| {}).map_err(|e| e.to_failure())?;
+            // Open to all below a directory that is open to nobody: the engine reads them with the ids of the session.
+            fs::set_permissions(&images, fs::Permissions::from_mode(0o755)).map_err(|e| e.to_failure())?;
+            images
+        }
+    };
+    place(&copy, directories).map_err(|e| e.to_failure())?;
+    Ok(Images { path, source })
+}
+
+/// Puts the two parts of a layer where the overlay is to find them; within one file system, so that hard links between
+/// them stay.
+fn place(copy: &Path, directories: &Directories) -> io::Result<()> {
+    fs::rename(copy.join(layer::UPPER), directories.layer())?;
+    fs::rename(copy.join(layer::INDEX), directories.index())?;
+    fs::remove_dir(copy)
+}
