@@ -22,7 +22,22 @@ pub(crate) fn of_store(error: &store::Error) -> Error {
         store::Error::NotFound { .. } => Error::new(ErrorKind::NotFound, text),
         store::Error::Ambiguous { .. } | store::Error::BadName { .. } => Error::new(ErrorKind::InvalidArgument, text),
         store::Error::Exists { .. } => Error::new(ErrorKind::Exists, text),
+        store::Error::Busy { .. } => {
+            Error::new(ErrorKind::Busy, text).hint("Wait until that is done and try again.")
+        }
+        store::Error::Committing { name } => Error::new(ErrorKind::Busy, text)
+            .hint(format!("It is packed in the background; `sessionctl show {name}` says when that is done.")),
+        store::Error::Cancelled => cancelled(),
+        store::Error::Exposed { path, .. } => {
+            Error::new(ErrorKind::Failed, text).hint(format!("Else remove {}: a new key is made then.", path.display()))
+        }
+        store::Error::Unsupported { .. } => Error::new(ErrorKind::Failed, text),
     }
+}
+
+/// The error of what somebody cancelled.
+pub(crate) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "it was cancelled")
 }
 
 /// What a verb of the wrapper says when it fails.

@@ -68,7 +68,7 @@ async fn listen(child: &mut Child, job: Option<&Job>) -> Result<serde_json::Valu
         };
         let text = match line {
             Ok(Some(text)) => text,
-            Ok(None) if cancelled => return Err(Error::new(ErrorKind::Cancelled, "it was cancelled")),
+            Ok(None) if cancelled => return Err(failure::cancelled()),
             Ok(None) => return Err(ended(child).await),
             Err(e) => return Err(Error::new(ErrorKind::Failed, format!("cannot read what vnc-wrapper says: {e}"))),
         };
@@ -79,7 +79,7 @@ async fn listen(child: &mut Child, job: Option<&Job>) -> Result<serde_json::Valu
                 }
             }
             Ok(Line::Done(value)) => return Ok(value),
-            Ok(Line::Failed(_)) if cancelled => return Err(Error::new(ErrorKind::Cancelled, "it was cancelled")),
+            Ok(Line::Failed(_)) if cancelled => return Err(failure::cancelled()),
             Ok(Line::Failed(failure)) => return Err(failure::of_wrapper(failure)),
             Err(error) => warn!(%error, text, "vnc-wrapper said what is no line of the protocol"),
         }
