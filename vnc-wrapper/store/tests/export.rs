@@ -168,8 +168,8 @@ fn manifest(text: &str) -> Manifest {
         network: Network::Outbound,
         engine: "criu 4.2.1".into(),
         kernel: "6.1.0".into(),
-        // Parsed by halves, this comes back with another last digit.
-        pause_ms: 122.416_294_033_786_585,
+        // Numbers of which a careless parser loses the last digit.
+        pause_ms: 122.416_294_033_786_59,
         freeze_ms: 8.41e21,
         memory_bytes: 0,
         layer_bytes: 27,
