@@ -196,7 +196,9 @@ mod tests {
 
     static GO_ON: AtomicBool = AtomicBool::new(false);
 
-    fn read(bytes: &[u8]) -> Result<(Vec<(Tag, Vec<u8>)>, blake3::Hash)> {
+    type Frames = Vec<(Tag, Vec<u8>)>;
+
+    fn read(bytes: &[u8]) -> Result<(Frames, blake3::Hash)> {
         let mut reader = FrameReader::begin(bytes, &GO_ON)?;
         let mut frames = Vec::new();
         loop {
@@ -216,13 +218,13 @@ mod tests {
         let mut file = Vec::new();
         let mut writer = FrameWriter::begin(&mut file, &GO_ON).unwrap();
         writer.frame(Tag::Head, b"head").unwrap();
-        writer.frame(Tag::Chunks, &vec![7; 3 << 20]).unwrap();
+        writer.frame(Tag::Chunks, &vec![7; 3 << 19]).unwrap();
         let hash = writer.hash();
         writer.frame(Tag::Signature, &[1; 64]).unwrap();
         writer.finish().unwrap();
         let (frames, read_hash) = read(&file).unwrap();
         assert_eq!((frames.len(), read_hash), (3, hash));
-        assert_eq!(frames[1], (Tag::Chunks, vec![7; 3 << 20]));
+        assert_eq!(frames[1], (Tag::Chunks, vec![7; 3 << 19]));
         for cut in (0..100).chain(file.len() - 100..file.len()) {
             assert!(matches!(read(&file[..cut]), Err(Error::Truncated)), "cut at {cut}");
         }

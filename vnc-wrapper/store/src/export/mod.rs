@@ -68,3 +68,6 @@ impl std::fmt::Debug for Watch<'_> {
         f.debug_struct("Watch").field("cancel", self.cancel).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,12 @@ fn of_export(error: crate::Error) -> Error {
 /// device in them would be one of this machine.
 pub(super) fn check_whole(store: &Store, content: &Content, base: Option<&Content>, watch: &Watch<'_>) -> Result<()> {
     let mut reader = store.chunk_reader()?;
+    if content.images == TreeRef::default() || content.layer == TreeRef::default() {
+        return Err(Error::Damaged("it is without images or without a layer".into()));
+    }
+    if base.is_some_and(|base| base.layer == TreeRef::default()) {
+        return Err(Error::Damaged("its base is empty".into()));
+    }
     for tree in [Some(content), base].into_iter().flatten().flat_map(|content| [&content.images, &content.layer]) {
         check(watch.cancel)?;
         if *tree == TreeRef::default() {

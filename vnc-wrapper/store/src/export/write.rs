@@ -54,6 +54,8 @@ impl Store {
         options: ExportOptions,
         watch: &Watch<'_>,
     ) -> Result<Exported> {
+        // No collection takes anything away until the end.
+        let _lock = self.lock_shared()?;
         let manifest = self.manifest(id)?;
         let base = self.base(&manifest.base)?;
         if base.identity != manifest.base_identity {
@@ -67,7 +69,7 @@ impl Store {
         let mut reader = self.chunk_reader()?;
         let mut wanted = Vec::new();
         for tree in [Some(&content), base_content.as_ref().map(|(content, _)| content)].into_iter().flatten() {
-            collect(tree, &mut reader, &mut wanted, watch)?;
+            collect(tree, &self.content_path(id), &mut reader, &mut wanted, watch)?;
         }
         wanted.sort_unstable_by_key(|w| w.location);
         wanted.dedup_by_key(|w| w.location);
@@ -101,9 +103,14 @@ impl Store {
 }
 
 /// Appends all chunks that `content` refers to.
-fn collect(content: &Content, reader: &mut ChunkReader, wanted: &mut Vec<Wanted>, watch: &Watch<'_>) -> Result<()> {
+fn collect(
+    content: &Content,
+    path: &Path,
+    reader: &mut ChunkReader,
+    wanted: &mut Vec<Wanted>,
+    watch: &Watch<'_>,
+) -> Result<()> {
     let mut found = Vec::new();
-    let path = Path::new("content");
     for tree in [&content.images, &content.layer] {
         check(watch.cancel)?;
         objects::references(tree, reader, path, &mut |hash, kind| found.push((hash, kind)))?;

@@ -23,10 +23,10 @@ pub enum BadKey {
     Weak,
 }
 
-/// A public key: who made something.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A public key: who made something. Its bytes were checked when it was made from them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PublicKey(ed25519_dalek::VerifyingKey);
+pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
     /// The key of these bytes.
@@ -35,20 +35,21 @@ impl PublicKey {
     /// [`BadKey::Weak`] when there is none.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, BadKey> {
         match ed25519_dalek::VerifyingKey::from_bytes(bytes) {
-            Ok(key) if !key.is_weak() => Ok(Self(key)),
+            Ok(key) if !key.is_weak() => Ok(Self(*bytes)),
             _ => Err(BadKey::Weak),
         }
     }
 
     /// Its 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        &self.0
     }
 
     /// Whether the owner of this key signed `message`. Strict: there is one signature of a message by a key, and no other
     /// bytes pass for it.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
-        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        ed25519_dalek::VerifyingKey::from_bytes(&self.0).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
     }
 }
 
@@ -93,7 +94,7 @@ pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
     /// A new key from the system's random numbers.
-    pub(super) fn generate() -> std::io::Result<Self> {
+    pub(crate) fn generate() -> std::io::Result<Self> {
         use rand::TryRng as _;
         let mut seed = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(std::io::Error::other)?;
@@ -111,7 +112,7 @@ impl SigningKey {
 
     /// Its public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.0.verifying_key().to_bytes())
     }
 
     /// Signs `message`.
