@@ -2,7 +2,7 @@
 //!
 //! [`connection`] speaks RFB on a thread of its own and keeps trying while the session lives; [`screen`] is the widget
 //! that draws the picture and takes keyboard and pointer; [`page`] puts a word over it when there is something to say.
-//! [`geometry`], [`keys`] and [`pointer`] are the parts that need no window: where the picture lies, which keys are
+//! [`geometry`], [`keys`] and [`mod@pointer`] are the parts that need no window: where the picture lies, which keys are
 //! held, what the wheel did.
 
 pub(crate) mod connection;

@@ -5,7 +5,7 @@
 //! - **Verbs.** The agent starts `vnc-wrapper VERB …` and reads JSON lines ([`Line`]) from its standard output: any number
 //!   of [`Line::Progress`], then one [`Line::Done`] or [`Line::Failed`]. `vnc-wrapper session` forks its supervisor away
 //!   before it says `Done`, so that a session outlives the agent that started it.
-//! - **Control.** A supervisor serves [`Wrapper1`] on the socket [`control_socket`] (0600), as D-Bus without a bus. The
+//! - **Control.** A supervisor serves `Wrapper1` on the socket [`control_socket`] (0600), as D-Bus without a bus. The
 //!   peers sit in different user namespaces, so the socket uses the ANONYMOUS mechanism and the server checks
 //!   `SO_PEERCRED` instead.
 //!
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Object path of [`Wrapper1`] on the control socket.
+/// Object path of `Wrapper1` on the control socket.
 pub const OBJECT_PATH: &str = "/io/github/freezeframe/Wrapper1";
 
 /// In front of every error name on a bus.
@@ -170,7 +170,7 @@ pub fn session_runtime_dir(runtime: &Path, session: &str) -> PathBuf {
     runtime.join("freezeframe").join(session)
 }
 
-/// Where a supervisor serves [`Wrapper1`].
+/// Where a supervisor serves `Wrapper1`.
 pub fn control_socket(session_runtime: &Path) -> PathBuf {
     session_runtime.join("control")
 }
