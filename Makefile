@@ -16,7 +16,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BUILD_PACKAGES := build-essential ca-certificates libadwaita-1-dev libgtk-4-dev pkg-config
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
 TEST_PACKAGES := adwaita-icon-theme appstream desktop-file-utils fonts-dejavu-core imagemagick iproute2 libxml2-utils \
-	openbox procps tigervnc-standalone-server x11-xserver-utils xdotool xterm xvfb
+	openbox procps restic rsync tigervnc-standalone-server x11-xserver-utils xdotool xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
 
 # Bases that the tests start from, and the engine, are kept outside of the checkout: building them takes minutes.
@@ -39,7 +39,7 @@ test: setup ## Runs all tests
 	$(MAKE) --no-print-directory bases
 	$(CARGO) test --workspace --locked
 
-bench: setup build ## Measures pause and resume, beside criu called by hand
+bench: setup build ## Measures pause and resume beside criu called by hand, and the store beside restic and tar
 	$(TARGET)/release/freezeframe-bench
 
 check: ## Checks format, lints, documentation, licences and data files; changes nothing

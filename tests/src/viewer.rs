@@ -21,6 +21,8 @@ pub mod keys {
     pub const CONTROL: u32 = 0xffe3;
     /// End of line.
     pub const END: u32 = 0xff57;
+    /// Page down.
+    pub const PAGE_DOWN: u32 = 0xff56;
 }
 
 /// A connected viewer.

@@ -1,8 +1,13 @@
-//! `make bench`: how long a save pauses a desktop and how long a resume takes, beside CRIU called by hand.
+//! `make bench`: how long a save pauses a desktop and how long a resume takes, beside CRIU called by hand; what snapshots
+//! cost in the store, and how fast it is ([`store`]). `freezeframe-bench store` measures only the latter, and a number at
+//! the end is that of the rounds.
 //!
-//! Both do the same with the same desktop in the same run, one after the other, with the same options of CRIU. By hand
+//! Freezeframe and CRIU called by hand do the same with the same desktop in the same run, one after the other, with the same options of CRIU. By hand
 //! means: `criu dump --leave-running` whose post-dump script copies the whole layer with `cp -a`, and `criu restore` onto
 //! a copy of that layer, as anybody would write it. The order of the two changes from round to round.
+
+mod desk;
+mod store;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write, stdout};
@@ -11,7 +16,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use freezeframe_tests::{Cache, Programs, Stage, eventually, finish};
+use freezeframe_tests::{Cache, Programs, Stage, finish};
+
+use crate::desk::Desk;
 
 const ROUNDS: usize = 7;
 const LIMIT: Duration = Duration::from_secs(120);
@@ -56,7 +63,9 @@ fn line(text: &str) -> Result<()> {
 }
 
 fn run() -> Result<()> {
-    let rounds = match std::env::args().nth(1) {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let only_store = arguments.next_if(|word| word == "store").is_some();
+    let rounds = match arguments.next() {
         Some(text) => text.parse().context("the number of rounds")?,
         None => ROUNDS,
     };
@@ -67,6 +76,13 @@ fn run() -> Result<()> {
         // A bench whose output nobody reads any more goes on all the same.
         let _ = line(&format!("preparing: {stage}"));
     })?;
+    if !only_store {
+        pauses(rounds)?;
+    }
+    store::measure(&programs, rounds)
+}
+
+fn pauses(rounds: usize) -> Result<()> {
     let stage = Stage::new(&["xfce"])?;
     let outcome = measure_all(&stage, rounds);
     if outcome.is_err() {
@@ -78,9 +94,9 @@ fn run() -> Result<()> {
 fn measure_all(stage: &Stage, rounds: usize) -> Result<()> {
     let bench = Bench::new(stage)?;
     line(&format!("CRIU {}, {rounds} rounds, after one that warms up; milliseconds\n", bench.version()?))?;
-    bench.open_applications()?;
+    bench.desk.open_applications()?;
     bench.desktop("XFCE with an editor, a terminal and vim", rounds)?;
-    bench.open_browser()?;
+    bench.desk.open_browser()?;
     bench.desktop("The same with Firefox", rounds)
 }
 
@@ -92,8 +108,7 @@ struct Took {
 }
 
 struct Bench<'a> {
-    stage: &'a Stage,
-    session: String,
+    desk: Desk<'a>,
     criu: Vec<String>,
     base: PathBuf,
 }
@@ -101,8 +116,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(stage: &'a Stage) -> Result<Self> {
         let cache = Cache::find()?;
-        let session = stage.start(&["--name", "bench", "--base", "xfce"])?;
-        Ok(Self { stage, session, criu: criu(&cache)?, base: cache.base("xfce")?.join("root") })
+        Ok(Self { desk: Desk::start(stage)?, criu: criu(&cache)?, base: cache.base("xfce")?.join("root") })
     }
 
     fn version(&self) -> Result<String> {
@@ -116,52 +130,8 @@ impl<'a> Bench<'a> {
         command
     }
 
-    fn open_applications(&self) -> Result<()> {
-        let (stage, session) = (self.stage, self.session.as_str());
-        stage.wait_for_window(session, "^xfce4-panel$")?;
-        stage.put(session, "/home/user/notes.txt", &"A line of text.\n".repeat(2000))?;
-        stage.launch(session, &["mousepad", "/home/user/notes.txt"])?;
-        stage.launch(session, &["xfce4-terminal", "--title=Terminal"])?;
-        stage.launch(session, &["xterm", "-T", "editor", "-e", "vim", "-u", "NONE", "/home/user/notes.txt"])?;
-        for window in ["Mousepad$", "^Terminal", "^editor$|VIM"] {
-            stage.wait_for_window(session, window)?;
-        }
-        self.settle()
-    }
-
-    fn open_browser(&self) -> Result<()> {
-        self.stage.put(&self.session, "/home/user/page.html", "<title>a page</title><h1>A page</h1>")?;
-        self.stage.launch(&self.session, &["firefox-esr", "file:///home/user/page.html"])?;
-        self.stage.wait_for_window(&self.session, "^a page")?;
-        self.settle()
-    }
-
-    /// Waits until no process comes or goes and next to no time is used.
-    fn settle(&self) -> Result<()> {
-        let used = || -> Result<(usize, u64)> {
-            let processes = self.stage.processes(&self.session)?;
-            let ticks = |pid: &i32| -> u64 {
-                let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-                let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').skip(11).take(2);
-                fields.filter_map(|f| f.parse::<u64>().ok()).sum()
-            };
-            Ok((processes.len(), processes.values().map(|p| ticks(&p.pid)).sum()))
-        };
-        let (mut before, mut since) = (used()?, Instant::now());
-        eventually(LIMIT, "the desktop comes to rest", || {
-            if since.elapsed() < Duration::from_secs(2) {
-                return Ok(None);
-            }
-            let now = used()?;
-            // Two clock ticks (sysconf(_SC_CLK_TCK)) of a hundredth of a second each per second.
-            let rests = now.0 == before.0 && now.1.saturating_sub(before.1) <= 4;
-            (before, since) = (now, Instant::now());
-            Ok(rests.then_some(()))
-        })
-    }
-
     fn desktop(&self, name: &str, rounds: usize) -> Result<()> {
-        let processes = self.stage.processes(&self.session)?;
+        let processes = self.desk.stage.processes(&self.desk.session)?;
         line(&format!("{name} ({} processes)", processes.len()))?;
         let mut pairs = Vec::new();
         for round in 0..=rounds {
@@ -189,25 +159,25 @@ impl<'a> Bench<'a> {
     /// `sessionctl save`, and `sessionctl resume --alongside`.
     fn ours(&self) -> Result<Took> {
         written_back()?;
-        let saved = self.stage.json(&["save", &self.session])?;
+        let saved = self.desk.stage.json(&["save", &self.desk.session])?;
         let pause = saved["pause_ms"].as_f64().context("pause_ms")?;
         let id = saved["snapshot"].as_str().context("snapshot")?;
         written_back()?;
-        let resumed = self.stage.json(&["resume", id, "--alongside", "--name", "resumed"])?;
+        let resumed = self.desk.stage.json(&["resume", id, "--alongside", "--name", "resumed"])?;
         let resume = resumed["resume_ms"].as_f64().context("resume_ms")?;
-        self.stage.json(&["stop", "resumed"])?;
+        self.desk.stage.json(&["stop", "resumed"])?;
         Ok(Took { pause, resume })
     }
 
     fn by_hand(&self) -> Result<Took> {
-        let scratch = tempfile::Builder::new().prefix("hand.").tempdir_in(self.stage.directory())?;
+        let scratch = tempfile::Builder::new().prefix("hand.").tempdir_in(self.desk.stage.directory())?;
         let pause = self.dump_by_hand(scratch.path())?;
         let resume = self.restore_by_hand(scratch.path())?;
         Ok(Took { pause, resume })
     }
 
     fn dump_by_hand(&self, scratch: &Path) -> Result<f64> {
-        let session = self.stage.data().join("sessions").join(&self.session);
+        let session = self.desk.stage.data().join("sessions").join(&self.desk.session);
         let images = scratch.join("images");
         fs::create_dir(&images)?;
         let script = scratch.join("copy");
@@ -218,8 +188,8 @@ impl<'a> Bench<'a> {
         );
         fs::write(&script, copy)?;
         fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-        let supervisor = self.stage.supervisor(&self.session)?;
-        let processes = self.stage.processes(&self.session)?;
+        let supervisor = self.desk.stage.supervisor(&self.desk.session)?;
+        let processes = self.desk.stage.processes(&self.desk.session)?;
         let init = processes.get(&1).and_then(|p| p.pids.iter().rev().nth(1)).context("the session's init")?;
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={}", supervisor.pid)).args(["--mount", "--pid", "--"]).args(&self.criu);
