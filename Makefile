@@ -39,7 +39,7 @@ test: setup ## Runs all tests
 	$(MAKE) --no-print-directory bases
 	$(CARGO) test --workspace --locked
 
-bench: setup build ## Measures pause and resume beside criu called by hand, and the store beside restic and tar
+bench: setup build ## Measures pause and resume, beside criu called by hand
 	$(TARGET)/release/freezeframe-bench
 
 check: ## Checks format, lints, documentation, licences and data files; changes nothing
