@@ -4,9 +4,15 @@ use std::io;
 use std::path::Path;
 
 use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_store::retention::Rules;
 use serde::Deserialize;
 
+use crate::rules::duration::KeepDeleted;
 use crate::rules::size::Size;
+
+/// What is told with every error.
+const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"); in [retention] \
+                     keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\").";
 
 /// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -16,6 +22,12 @@ pub struct Config {
     pub default_base: Option<String>,
     /// The size of a session that names none, as `1280x800`.
     pub default_size: Option<Size>,
+    /// How long deleted snapshots can be brought back, as `"1 day"`.
+    #[serde(default)]
+    pub keep_deleted: KeepDeleted,
+    /// Which snapshots are kept; everything is when there is no rule.
+    #[serde(default)]
+    pub retention: Rules,
 }
 
 impl Config {
@@ -25,8 +37,7 @@ impl Config {
     /// [`ErrorKind::InvalidArgument`] names the file and the key.
     pub fn read(file: &Path) -> Result<Self> {
         let refused = |reason: String| {
-            Error::new(ErrorKind::InvalidArgument, format!("cannot use {}: {reason}", file.display()))
-                .hint("Known keys: default_base, default_size (as \"1280x800\").")
+            Error::new(ErrorKind::InvalidArgument, format!("cannot use {}: {reason}", file.display())).hint(KNOWN)
         };
         match std::fs::read_to_string(file) {
             Ok(text) => toml::from_str(&text).map_err(|e| refused(e.message().to_owned())),
@@ -60,5 +71,12 @@ mod tests {
         assert!(error.message.contains("defualt_base") && error.message.contains("config.toml"), "{error}");
         let error = read("default_size = \"12x12\"\n").unwrap_err();
         assert!(error.message.contains("320x200"), "{error}");
+        let config = read("keep_deleted = \"2 days\"\n[retention]\ndaily = 7\nbudget = \"1 GiB\"\n").unwrap();
+        assert_eq!(config.keep_deleted, "48h".parse().unwrap());
+        assert_eq!((config.retention.daily, config.retention.budget), (Some(7), Some(1 << 30)));
+        let error = read("[retention]\nyearly = 3\n").unwrap_err();
+        assert!(error.message.contains("yearly") && error.hint.contains("monthly"), "{error:?}");
+        assert!(read("[retention]\ndaily = 0\n").is_err());
+        assert!(read("keep_deleted = \"-1 day\"\n").unwrap_err().message.contains("1 day"));
     }
 }

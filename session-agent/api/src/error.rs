@@ -64,6 +64,8 @@ kinds! {
     NoSpace,
     /// The engine, the container or the system failed.
     Failed,
+    /// Somebody made it whose key is not trusted here.
+    Untrusted,
     /// A verb of a later release.
     NotAvailable,
     /// The agent cannot be reached; made by clients only.

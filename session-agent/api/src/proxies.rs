@@ -38,12 +38,17 @@ pub trait Manager1 {
     fn timeline(&self, filter: &Dict) -> zbus::Result<Vec<Dict>>;
     /// What this machine has and lacks ([`crate::records::DoctorRow`]).
     fn doctor(&self) -> zbus::Result<Vec<Dict>>;
-    /// Imports a snapshot. Not available yet.
+    /// Imports a snapshot ([`crate::records::ImportSnapshotOptions`]); result [`crate::records::Imported`].
     fn import_snapshot(&self, file: Fd<'_>, options: &Dict) -> zbus::Result<OwnedObjectPath>;
-    /// Checks every snapshot. Not available yet.
+    /// Reads everything back; result [`crate::records::Verified`].
     fn verify(&self) -> zbus::Result<OwnedObjectPath>;
-    /// Takes away what no snapshot needs. Not available yet.
-    fn collect_garbage(&self) -> zbus::Result<OwnedObjectPath>;
+    /// Takes away what no snapshot needs ([`crate::records::CollectOptions`]); result [`crate::records::Collected`].
+    fn collect_garbage(&self, options: &Dict) -> zbus::Result<OwnedObjectPath>;
+    /// What would go by the rules that are configured, and why; or deletes it ([`crate::records::RetentionOptions`]).
+    /// Answers [`crate::records::RetentionReport`].
+    fn retention(&self, options: &Dict) -> zbus::Result<Dict>;
+    /// The user's public key, which exports are signed with; made on first use.
+    fn public_key(&self) -> zbus::Result<String>;
     /// The agent's release.
     #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
@@ -123,9 +128,11 @@ pub trait Snapshot1 {
     fn delete(&self) -> zbus::Result<()>;
     /// Takes it back.
     fn undelete(&self) -> zbus::Result<()>;
-    /// Writes it to a file. Not available yet.
+    /// Packs it now, or waits until it is packed; result [`crate::records::Packed`].
+    fn pack(&self) -> zbus::Result<OwnedObjectPath>;
+    /// Writes it to a file ([`crate::records::ExportOptions`]); result [`crate::records::Exported`].
     fn export(&self, file: Fd<'_>, options: &Dict) -> zbus::Result<OwnedObjectPath>;
-    /// Checks it. Not available yet.
+    /// Reads it back; result [`crate::records::Verified`].
     fn verify(&self) -> zbus::Result<OwnedObjectPath>;
     /// Its id.
     #[zbus(property)]
@@ -142,7 +149,7 @@ pub trait Snapshot1 {
     /// The user's words for it.
     #[zbus(property)]
     fn label(&self) -> zbus::Result<String>;
-    /// `whole`, `damaged` or `deleted`.
+    /// `committing`, `whole`, `damaged` or `deleted`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;
     /// Kept by every retention rule.
@@ -151,7 +158,7 @@ pub trait Snapshot1 {
     /// Bytes before compression and deduplication.
     #[zbus(property)]
     fn raw_bytes(&self) -> zbus::Result<u64>;
-    /// Bytes that deleting it would free.
+    /// Bytes that it added to the store; all of them while it is `committing`.
     #[zbus(property)]
     fn own_bytes(&self) -> zbus::Result<u64>;
     /// The pause in milliseconds.
@@ -171,7 +178,8 @@ pub trait Snapshot1 {
 pub trait Job1 {
     /// Cancels it, where that can still be done.
     fn cancel(&self) -> zbus::Result<()>;
-    /// `start`, `save`, `resume`, `stop`, `execute`, `base-build`, `base-import` or `base-remove`.
+    /// `start`, `save`, `pack`, `resume`, `stop`, `execute`, `verify`, `gc`, `export`, `import`, `base-build`,
+    /// `base-import` or `base-remove`.
     #[zbus(property)]
     fn kind(&self) -> zbus::Result<String>;
     /// What is being done, in a few words.
@@ -180,6 +188,12 @@ pub trait Job1 {
     /// 0 to 1 of the whole; below 0 when it is not known.
     #[zbus(property)]
     fn progress(&self) -> zbus::Result<f64>;
+    /// Bytes done; 0 when they are not counted.
+    #[zbus(property)]
+    fn bytes_done(&self) -> zbus::Result<u64>;
+    /// Bytes to do, an estimate until the end; 0 when they are not counted.
+    #[zbus(property)]
+    fn bytes_total(&self) -> zbus::Result<u64>;
     /// `running`, `done`, `failed` or `cancelled`.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;

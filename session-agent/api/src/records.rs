@@ -114,6 +114,42 @@ dictionary! {
 }
 
 dictionary! {
+    /// Options of `Snapshot1.Export`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ExportOptions {
+        /// The base too, for receivers that do not have it.
+        pub with_base: bool,
+    }
+}
+
+dictionary! {
+    /// Options of `Manager1.ImportSnapshot`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct ImportSnapshotOptions {
+        /// A key that is trusted this time.
+        pub trust: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Options of `Manager1.CollectGarbage`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct CollectOptions {
+        /// How long deleted snapshots stay, as "1 day" or "0s"; as configured when absent.
+        pub keep_deleted: Option<String>,
+    }
+}
+
+dictionary! {
+    /// Options of `Manager1.Retention`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct RetentionOptions {
+        /// Delete what would go, rather than only say so.
+        pub apply: bool,
+    }
+}
+
+dictionary! {
     /// One line of the list of sessions.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct SessionRow {
@@ -172,13 +208,13 @@ dictionary! {
         pub created: String,
         /// The user's words for it.
         pub label: String,
-        /// `whole`, `damaged` or `deleted`.
+        /// `committing`, `whole`, `damaged` or `deleted`.
         pub state: String,
         /// Kept by every retention rule.
         pub pinned: bool,
         /// Bytes before compression and deduplication.
         pub raw_bytes: u64,
-        /// Bytes that deleting it would free.
+        /// Bytes that it added to the store; all of them while it is `committing`.
         pub own_bytes: u64,
         /// From the first process stopped to the last one running again, in milliseconds.
         pub pause_ms: f64,
@@ -201,13 +237,13 @@ dictionary! {
         pub created: String,
         /// The user's words for it.
         pub label: String,
-        /// `whole`, `damaged` or `deleted`.
+        /// `committing`, `whole`, `damaged` or `deleted`.
         pub state: String,
         /// Kept by every retention rule.
         pub pinned: bool,
         /// Bytes before compression and deduplication.
         pub raw_bytes: u64,
-        /// Bytes that deleting it would free.
+        /// Bytes that it added to the store; all of them while it is `committing`.
         pub own_bytes: u64,
         /// From the first process stopped to the last one running again, in milliseconds.
         pub pause_ms: f64,
@@ -369,6 +405,141 @@ dictionary! {
     pub struct BaseDone {
         /// The base's name.
         pub base: String,
+    }
+}
+
+dictionary! {
+    /// Result of a pack job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Packed {
+        /// The snapshot's id.
+        pub snapshot: String,
+        /// Bytes before compression and deduplication.
+        pub raw_bytes: u64,
+        /// Bytes that it added to the store.
+        pub new_bytes: u64,
+    }
+}
+
+dictionary! {
+    /// Something that is not as it was written.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct DamageRow {
+        /// The file that is damaged or missing.
+        pub path: String,
+        /// What is wrong with it.
+        pub reason: String,
+        /// The snapshots that cannot be resumed because of it; maybe none.
+        pub snapshots: Vec<String>,
+    }
+}
+
+dictionary! {
+    /// Result of a verify job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Verified {
+        /// The snapshots that were looked at.
+        pub snapshots: Vec<String>,
+        /// Those of them that wait to be packed: their data carries no checksums yet, and only their records were checked.
+        pub committing: Vec<String>,
+        /// Bytes that were read.
+        pub bytes: u64,
+        /// What is damaged; empty when everything is as it was written.
+        pub damages: Vec<DamageRow>,
+    }
+}
+
+dictionary! {
+    /// A snapshot that cannot be read.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct UnreadableRow {
+        /// Its id.
+        pub snapshot: String,
+        /// Why.
+        pub reason: String,
+    }
+}
+
+dictionary! {
+    /// Result of a gc job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Collected {
+        /// Deleted snapshots that are gone now.
+        pub snapshots_removed: Vec<String>,
+        /// Deleted snapshots that stay, because they were deleted not long enough ago, or are pinned.
+        pub deleted_kept: Vec<String>,
+        /// Bytes that are free now.
+        pub freed_bytes: u64,
+        /// Bytes that snapshots and store take now.
+        pub bytes: u64,
+        /// Snapshots that cannot be read: while there are any, nothing that they may need is taken away.
+        pub unreadable: Vec<UnreadableRow>,
+    }
+}
+
+dictionary! {
+    /// What retention says of one snapshot.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct RetentionRow {
+        /// Its id.
+        pub snapshot: String,
+        /// The session it was taken of.
+        pub session: String,
+        /// The instant of the freeze.
+        pub created: String,
+        /// The user's words for it.
+        pub label: String,
+        /// Bytes that it added to the store.
+        pub own_bytes: u64,
+        /// Why it stays, or goes.
+        pub reasons: Vec<String>,
+    }
+}
+
+dictionary! {
+    /// Answer of `Manager1.Retention`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct RetentionReport {
+        /// Whether any rule is set.
+        pub rules: bool,
+        /// Whether what goes was deleted now.
+        pub applied: bool,
+        /// What goes.
+        pub remove: Vec<RetentionRow>,
+        /// What stays.
+        pub keep: Vec<RetentionRow>,
+        /// Bytes by which what stays exceeds the budget, because nothing more may go.
+        pub over_budget: u64,
+    }
+}
+
+dictionary! {
+    /// Result of an export job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Exported {
+        /// The snapshot's id.
+        pub snapshot: String,
+        /// The key that signed it, for the receiver to compare.
+        pub key: String,
+        /// Bytes in it before compression.
+        pub bytes: u64,
+    }
+}
+
+dictionary! {
+    /// Result of an import job.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Imported {
+        /// The snapshot's id.
+        pub snapshot: String,
+        /// The key that had signed it.
+        pub key: String,
+        /// Whether it was there before; a deletion was taken back then.
+        pub was_there: bool,
+        /// The base that came with it, if it was not there before.
+        pub base: Option<String>,
+        /// Bytes that the store has grown by.
+        pub new_bytes: u64,
     }
 }
 

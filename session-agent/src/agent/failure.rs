@@ -22,9 +22,7 @@ pub(crate) fn of_store(error: &store::Error) -> Error {
         store::Error::NotFound { .. } => Error::new(ErrorKind::NotFound, text),
         store::Error::Ambiguous { .. } | store::Error::BadName { .. } => Error::new(ErrorKind::InvalidArgument, text),
         store::Error::Exists { .. } => Error::new(ErrorKind::Exists, text),
-        store::Error::Busy { .. } => {
-            Error::new(ErrorKind::Busy, text).hint("Wait until that is done and try again.")
-        }
+        store::Error::Busy { .. } => Error::new(ErrorKind::Busy, text).hint("Wait until that is done and try again."),
         store::Error::Committing { name } => Error::new(ErrorKind::Busy, text)
             .hint(format!("It is packed in the background; `sessionctl show {name}` says when that is done.")),
         store::Error::Cancelled => cancelled(),
@@ -38,6 +36,32 @@ pub(crate) fn of_store(error: &store::Error) -> Error {
 /// The error of what somebody cancelled.
 pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "it was cancelled")
+}
+
+/// An error of an export or import.
+pub(crate) fn of_export(error: &store::export::Error) -> Error {
+    use store::export::Error as E;
+    let text = error.to_string();
+    let kind = match error {
+        E::Store(error) => return of_store(error),
+        E::Cancelled => return cancelled(),
+        E::UnknownKey { key } => {
+            let text = format!("this export was signed with a key that is not trusted here: {key}");
+            return Error::new(ErrorKind::Untrusted, text).hint(format!(
+                "Ask its maker for the key (`sessionctl key` prints it), compare, and import it with --trust {key}"
+            ));
+        }
+        E::Write(source) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&source.kind()) => {
+            return Error::new(ErrorKind::NoSpace, text).hint("Make room where the export goes and try again.");
+        }
+        E::Write(_) | E::Read(_) => ErrorKind::Failed,
+        E::NotAnExport => ErrorKind::InvalidArgument,
+        E::TooNew { .. } | E::Truncated | E::Trailing | E::Damaged(_) => ErrorKind::Damaged,
+        E::Differs { .. } | E::BaseNameTaken { .. } => ErrorKind::Exists,
+        E::BaseMissing { .. } => ErrorKind::NotFound,
+        E::IdRange { .. } => ErrorKind::MachineLacks,
+    };
+    Error::new(kind, text)
 }
 
 /// What a verb of the wrapper says when it fails.

@@ -2,11 +2,13 @@
 //!
 //! A finished job stays for a minute, so that a client that subscribes late can still read how it ended.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use freezeframe_api::records::JobFailure;
 use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result, names};
+use freezeframe_store::{Progress as Bytes, ProgressFn};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 use zbus::object_server::SignalEmitter;
@@ -18,6 +20,9 @@ use super::control::Control;
 /// How long a finished job stays.
 const AFTERLIFE: Duration = Duration::from_secs(60);
 
+/// How often a job that counts bytes tells of them.
+const TICK: Duration = Duration::from_millis(100);
+
 /// How a job can be cancelled.
 #[derive(Debug)]
 pub(crate) enum Cancel {
@@ -27,12 +32,15 @@ pub(crate) enum Cancel {
     Save(Control),
     /// Until its verb is done.
     Verb,
+    /// By a flag that the store looks at.
+    Flag(Arc<AtomicBool>),
 }
 
 #[derive(Debug)]
 struct Progress {
     stage: String,
     fraction: f64,
+    bytes: Bytes,
     state: &'static str,
     result: Dict,
 }
@@ -66,7 +74,8 @@ impl Agent {
         F: Future<Output = Result<R>> + Send + 'static,
     {
         let path = names::job_path(self.lock().job());
-        let progress = Progress { stage: String::new(), fraction: -1.0, state: "running", result: Dict::new() };
+        let bytes = Bytes::default();
+        let progress = Progress { stage: String::new(), fraction: -1.0, bytes, state: "running", result: Dict::new() };
         let job = Job {
             inner: Arc::new(Inner {
                 connection: self.connection.clone(),
@@ -106,24 +115,74 @@ impl Job {
         SignalEmitter::new(&self.inner.connection, &self.inner.path)
     }
 
+    /// How many bytes the whole of it is, from now on.
+    pub(crate) fn count_bytes(&self, total: u64) {
+        self.lock().bytes = Bytes { done: 0, total };
+    }
+
     /// Tells what is being done, and how much of it is.
-    pub(crate) async fn progress(&self, stage: String, fraction: f64) {
-        let new_stage = {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "for people"
+    )]
+    pub(crate) async fn progress(&self, stage: impl Into<String>, fraction: f64) {
+        let stage = stage.into();
+        let (new_stage, counted) = {
             let mut progress = self.lock();
             progress.fraction = if fraction.is_finite() { fraction.min(1.0) } else { -1.0 };
+            progress.bytes.done = (progress.fraction.max(0.0) * progress.bytes.total as f64) as u64;
             let new = progress.stage != stage;
             progress.stage = stage;
-            new
+            (new, progress.bytes.total > 0)
         };
         let told = async {
             let emitter = self.emitter()?;
             if new_stage {
                 self.stage_changed(&emitter).await?;
             }
+            if counted {
+                self.bytes_total_changed(&emitter).await?;
+                self.bytes_done_changed(&emitter).await?;
+            }
             self.progress_changed(&emitter).await
         };
         if let Err(error) = told.await {
             warn!(%error, "cannot tell of progress");
+        }
+    }
+
+    /// Does what blocks, as the store does, and tells of the bytes that it says are done.
+    #[allow(clippy::cast_precision_loss, reason = "for people")]
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        stage: &str,
+        work: impl FnOnce(ProgressFn<'_>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let far = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+        let told = far.clone();
+        let mut task = tokio::task::spawn_blocking(move || {
+            work(&|Bytes { done, total }| {
+                told.0.store(done, Ordering::Relaxed);
+                told.1.store(total, Ordering::Relaxed);
+            })
+        });
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                outcome = &mut task => {
+                    return outcome.map_err(|bug| {
+                        Error::new(ErrorKind::Failed, format!("the agent made a mistake: {bug}"))
+                            .hint("Please report this, with the agent's log.")
+                    });
+                }
+                _ = tick.tick() => {
+                    let (done, total) = (far.0.load(Ordering::Relaxed), far.1.load(Ordering::Relaxed));
+                    self.count_bytes(total);
+                    self.progress(stage, if total == 0 { -1.0 } else { done as f64 / total as f64 }).await;
+                }
+            }
         }
     }
 
@@ -176,6 +235,11 @@ impl Job {
                 self.inner.asked.notify_one();
                 Ok(())
             }
+            Cancel::Flag(flag) => {
+                flag.store(true, Ordering::Relaxed);
+                self.inner.asked.notify_one();
+                Ok(())
+            }
             Cancel::Save(control) => {
                 if control.wrapper.cancel_save().await.map_err(|e| Error::from_bus(&e))? {
                     Ok(())
@@ -186,7 +250,8 @@ impl Job {
         }
     }
 
-    /// `start`, `save`, `resume`, `stop`, `execute`, `base-build`, `base-import` or `base-remove`.
+    /// `start`, `save`, `pack`, `resume`, `stop`, `execute`, `verify`, `gc`, `export`, `import`, `base-build`,
+    /// `base-import` or `base-remove`.
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> &str {
         self.inner.kind
@@ -202,6 +267,18 @@ impl Job {
     #[zbus(property, name = "Progress")]
     fn progress_property(&self) -> f64 {
         self.lock().fraction
+    }
+
+    /// Bytes done; 0 when they are not counted.
+    #[zbus(property)]
+    fn bytes_done(&self) -> u64 {
+        self.lock().bytes.done
+    }
+
+    /// Bytes to do, an estimate until the end; 0 when they are not counted.
+    #[zbus(property)]
+    fn bytes_total(&self) -> u64 {
+        self.lock().bytes.total
     }
 
     /// `running`, `done`, `failed` or `cancelled`.

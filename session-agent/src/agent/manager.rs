@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use freezeframe_api::records::{BuildOptions, ImportOptions, NoOptions, StartOptions, TimelineFilter};
-use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result, names};
+use freezeframe_api::records::{
+    BuildOptions, CollectOptions, ImportOptions, ImportSnapshotOptions, NoOptions, RetentionOptions, StartOptions,
+    TimelineFilter,
+};
+use freezeframe_api::{Dict, Dictionary, Result, names};
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
 use super::Agent;
 
 /// The D-Bus object.
 pub(crate) struct Manager(pub(crate) Arc<Agent>);
-
-/// The answer of verbs that a later release brings.
-pub(crate) fn not_available<T>(what: &str) -> Result<T> {
-    Err(Error::new(ErrorKind::NotAvailable, format!("{what} is not available yet"))
-        .hint("A later release of Freezeframe brings it."))
-}
 
 /// The agent as a whole. What takes long answers with the path of a `Job1`.
 #[zbus::interface(name = "io.github.freezeframe.Manager1")]
@@ -73,21 +70,32 @@ impl Manager {
         Ok(self.0.doctor().await?.iter().map(Dictionary::to_dict).collect())
     }
 
-    /// Imports a snapshot. Not available yet.
+    /// Imports a snapshot that was exported. Options: trust (a key that is trusted this time). Result: snapshot, key,
+    /// was_there, base, new_bytes.
     async fn import_snapshot(&self, file: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
-        drop(file);
-        NoOptions::from_options(&options)?;
-        not_available("importing snapshots")
+        self.0.import_snapshot(file, ImportSnapshotOptions::from_options(&options)?).await
     }
 
-    /// Checks every snapshot. Not available yet.
+    /// Reads everything back. Result: snapshots, committing, bytes, damages (path, reason, snapshots).
     async fn verify(&self) -> Result<OwnedObjectPath> {
-        not_available("verifying snapshots")
+        self.0.verify(None).await
     }
 
-    /// Takes away what no snapshot needs. Not available yet.
-    async fn collect_garbage(&self) -> Result<OwnedObjectPath> {
-        not_available("collecting garbage")
+    /// Takes away what no snapshot needs. Options: keep_deleted ("1 day", "0s"). Result: snapshots_removed, deleted_kept,
+    /// freed_bytes, bytes, unreadable (snapshot, reason).
+    async fn collect_garbage(&self, options: Dict) -> Result<OwnedObjectPath> {
+        self.0.collect_garbage(CollectOptions::from_options(&options)?).await
+    }
+
+    /// Which snapshots go by the rules that are configured, and which stay: rules, applied, remove and keep (snapshot,
+    /// session, created, label, own_bytes, reasons), over_budget. Options: apply (delete those that go).
+    async fn retention(&self, options: Dict) -> Result<Dict> {
+        Ok(self.0.retention(RetentionOptions::from_options(&options)?).await?.to_dict())
+    }
+
+    /// The user's public key, which exports are signed with; made on first use.
+    async fn public_key(&self) -> Result<String> {
+        self.0.public_key()
     }
 
     /// The agent's release.

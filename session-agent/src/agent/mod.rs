@@ -63,6 +63,12 @@ pub struct Agent {
     root: bool,
     state: Mutex<State>,
     scanning: tokio::sync::Mutex<()>,
+    /// Held while a snapshot is packed: one at a time. A collection takes its turn among them.
+    packing: tokio::sync::Mutex<()>,
+    /// Held while a packing is put on the list.
+    pack_list: tokio::sync::Mutex<()>,
+    /// Something may wait to be packed.
+    pack_wanted: tokio::sync::Notify,
     data_lock: File,
 }
 
@@ -90,6 +96,9 @@ impl Agent {
             root,
             state: Mutex::default(),
             scanning: tokio::sync::Mutex::new(()),
+            packing: tokio::sync::Mutex::new(()),
+            pack_list: tokio::sync::Mutex::new(()),
+            pack_wanted: tokio::sync::Notify::new(),
             data_lock,
         });
         let server = agent.connection.object_server();
@@ -103,6 +112,7 @@ impl Agent {
             Err(zbus::Error::NameTaken) => return Err(name_taken()),
             Err(error) => return Err(error.into()),
         }
+        tokio::spawn(agent.clone().keep_packing());
         info!(data = %agent.dirs.data.display(), root, "ready");
         Ok(agent)
     }

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use freezeframe_api::records::{NoOptions, ResumeOptions, SnapshotDetails};
+use freezeframe_api::records::{ExportOptions, ResumeOptions, SnapshotDetails};
 use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
 use freezeframe_store::SnapshotId;
 use jiff::Timestamp;
 use zbus::fdo;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
-use super::manager::not_available;
 use super::{Agent, failure};
 use crate::rules::names::check_label;
 
@@ -82,16 +81,20 @@ impl SnapshotObject {
         self.agent.mark(&self.id, |m| m.deleted = None).await
     }
 
-    /// Writes it to a file. Not available yet.
-    async fn export(&self, file: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
-        drop(file);
-        NoOptions::from_options(&options)?;
-        not_available("exporting snapshots")
+    /// Packs it now, or answers the job that does. It is packed by itself; this is for whoever waits for it. Result:
+    /// snapshot, raw_bytes, new_bytes.
+    async fn pack(&self) -> Result<OwnedObjectPath> {
+        self.agent.pack(&self.id).await
     }
 
-    /// Checks it. Not available yet.
+    /// Writes it to a file, once it is packed. Options: with_base. Result: snapshot, key, bytes.
+    async fn export(&self, file: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
+        self.agent.export(&self.id, file, ExportOptions::from_options(&options)?).await
+    }
+
+    /// Reads it back. Result: snapshots, committing, bytes, damages (path, reason, snapshots).
     async fn verify(&self) -> Result<OwnedObjectPath> {
-        not_available("verifying snapshots")
+        self.agent.verify(Some(&self.id)).await
     }
 
     /// Its id.
@@ -124,7 +127,7 @@ impl SnapshotObject {
         self.read(|d| d.label)
     }
 
-    /// `whole`, `damaged` or `deleted`.
+    /// `committing`, `whole`, `damaged` or `deleted`.
     #[zbus(property)]
     fn state(&self) -> fdo::Result<String> {
         self.read(|d| d.state)
@@ -142,7 +145,7 @@ impl SnapshotObject {
         self.read(|d| d.raw_bytes)
     }
 
-    /// Bytes that deleting it would free.
+    /// Bytes that it added to the store; all of them while it is `committing`.
     #[zbus(property)]
     fn own_bytes(&self) -> fdo::Result<u64> {
         self.read(|d| d.own_bytes)

@@ -6,8 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use freezeframe_api::records::Packed;
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::SessionRecord;
+use tokio::sync::watch;
+use zbus::zvariant::OwnedObjectPath;
 
 use super::control::Control;
 use crate::rules::rows::Snapshot;
@@ -72,6 +75,16 @@ impl Session {
     }
 }
 
+/// How the packing of a snapshot ends: none before it has.
+pub(crate) type PackOutcome = watch::Receiver<Option<Result<Packed>>>;
+
+/// A snapshot that is being packed.
+#[derive(Clone, Debug)]
+pub(crate) struct Packing {
+    pub(crate) job: OwnedObjectPath,
+    pub(crate) outcome: PackOutcome,
+}
+
 /// Everything that changes.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -83,6 +96,8 @@ pub(crate) struct State {
     pub(crate) resuming: BTreeSet<String>,
     /// Bases that are being made or removed.
     pub(crate) bases: BTreeSet<String>,
+    /// Snapshots that are being packed, or wait for it.
+    pub(crate) packs: BTreeMap<String, Packing>,
     next_serial: u64,
     next_job: u64,
 }

@@ -28,12 +28,21 @@ impl Agent {
         let found = tokio::task::spawn_blocking(move || scan(&store))
             .await
             .map_err(|e| Error::new(ErrorKind::Failed, format!("looking at the snapshots failed: {e}")))??;
-        let (came, went) = {
+        let (came, went, changed) = {
             let mut state = self.lock();
+            let same = |old: &Snapshot, new: &Snapshot| {
+                (old.state(), old.own_bytes(), &old.marks) == (new.state(), new.own_bytes(), &new.marks)
+            };
+            let differs =
+                |(id, new): &(&String, &Snapshot)| state.snapshots.get(*id).is_some_and(|old| !same(old, new));
+            let changed: Vec<String> = found.iter().filter(differs).map(|(id, _)| id.clone()).collect();
             let came: Vec<String> = found.keys().filter(|id| !state.snapshots.contains_key(*id)).cloned().collect();
             let went: Vec<String> = state.snapshots.keys().filter(|id| !found.contains_key(*id)).cloned().collect();
+            if came.iter().filter_map(|id| found.get(id)).any(Snapshot::is_committing) {
+                self.pack_wanted.notify_one();
+            }
             state.snapshots = found;
-            (came, went)
+            (came, went, changed)
         };
         let server = self.connection.object_server();
         for id in came {
@@ -43,6 +52,22 @@ impl Agent {
         for id in went {
             server.remove::<SnapshotObject, _>(names::snapshot_path(&id)).await?;
         }
+        for id in changed {
+            self.tell_snapshot(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells clients that a snapshot may have changed.
+    async fn tell_snapshot(&self, id: &str) -> Result<()> {
+        let path = names::snapshot_path(id);
+        let object = self.connection.object_server().interface::<_, SnapshotObject>(&path).await?;
+        let object = object.get().await;
+        let emitter = SignalEmitter::new(&self.connection, &path)?;
+        object.label_changed(&emitter).await?;
+        object.pinned_changed(&emitter).await?;
+        object.state_changed(&emitter).await?;
+        object.own_bytes_changed(&emitter).await?;
         Ok(())
     }
 
@@ -80,6 +105,20 @@ impl Agent {
         })
     }
 
+    /// As [`Agent::snapshot`], of one that is not deleted and not known to be damaged.
+    pub(crate) fn good_snapshot(&self, id: &str) -> Result<Snapshot> {
+        let snapshot = self.snapshot(id)?;
+        if snapshot.marks.deleted.is_some() {
+            return Err(Error::new(ErrorKind::NotFound, format!("snapshot {id} was deleted"))
+                .hint(format!("Take it back first: sessionctl undelete {id}")));
+        }
+        match snapshot.damage() {
+            Some(damage) => Err(Error::new(ErrorKind::Damaged, damage)
+                .hint(format!("`sessionctl verify {id}` tells all that is damaged of it."))),
+            None => Ok(snapshot),
+        }
+    }
+
     /// Changes what the user says of a snapshot, on disk first.
     pub(crate) async fn mark(&self, id: &str, change: impl FnOnce(&mut Marks)) -> Result<()> {
         {
@@ -91,16 +130,13 @@ impl Agent {
             self.store.write_marks(&snapshot, &marks).map_err(|e| failure::of_store(&e))?;
             if let Some(known) = self.lock().snapshots.get_mut(id) {
                 known.marks = marks;
+                if known.is_committing() {
+                    // One that was brought back still has to be packed.
+                    self.pack_wanted.notify_one();
+                }
             }
         }
-        let path = names::snapshot_path(id);
-        let object = self.connection.object_server().interface::<_, SnapshotObject>(&path).await?;
-        let object = object.get().await;
-        let emitter = SignalEmitter::new(&self.connection, &path)?;
-        object.label_changed(&emitter).await?;
-        object.pinned_changed(&emitter).await?;
-        object.state_changed(&emitter).await?;
-        Ok(())
+        self.tell_snapshot(id).await
     }
 }
 
@@ -117,7 +153,20 @@ fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
             Ok(manifest) => Err(format!("its manifest is that of snapshot {}", manifest.id)),
             Err(error) => Err(error.to_string()),
         };
-        found.insert(listed.name.clone(), Snapshot { id: listed.name, manifest, marks });
+        let packed = packed(store, &id);
+        found.insert(listed.name.clone(), Snapshot { id: listed.name, manifest, marks, packed });
     }
     Ok(found)
+}
+
+/// How far a snapshot has come: what packing it added, nothing yet, or what is wrong.
+fn packed(store: &Store, id: &SnapshotId) -> Result<Option<u64>, String> {
+    match store.state(id).map_err(|e| e.to_string())? {
+        freezeframe_store::State::Committing => Ok(None),
+        _ => match store.own_bytes(id) {
+            Ok(Some(own)) => Ok(Some(own)),
+            Ok(None) => Err("what it consists of is missing, packed and raw".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
+    }
 }

@@ -55,14 +55,18 @@ pub enum Verb {
     Delete(OneSnapshot),
     /// Bring a deleted snapshot back
     Undelete(OneSnapshot),
-    /// Write a snapshot to a file (not available yet)
+    /// Write a snapshot to a file, signed with your key
     Export(Export),
-    /// Import a snapshot from a file (not available yet)
+    /// Import a snapshot from a file
     Import(Import),
-    /// Check snapshots (not available yet)
+    /// Print your public key, which receivers of your exports trust
+    Key,
+    /// Read snapshots back, and tell what is damaged; exit code 1 when something is
     Verify(Verify),
-    /// Take away what no snapshot needs (not available yet)
-    Gc,
+    /// Take away what no snapshot needs, and what was deleted long enough ago
+    Gc(Gc),
+    /// Tell which snapshots would go by the rules in config.toml, and why
+    Retention(Retention),
     /// Tell what this machine lacks, and the command that mends it
     Doctor,
     /// Print completions for a shell
@@ -158,6 +162,9 @@ pub struct Save {
     /// End the session once the snapshot is whole
     #[arg(long)]
     pub stop: bool,
+    /// Wait until the snapshot is packed, too
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// `timeline`.
@@ -245,15 +252,37 @@ pub struct Label {
 pub struct Export {
     /// Its id or the beginning of it, latest, yesterday, or "@{2 hours ago}"
     pub snapshot: String,
-    /// The file
+    /// The file; - for standard output
     pub file: PathBuf,
+    /// The base too, for receivers that do not have it
+    #[arg(long)]
+    pub with_base: bool,
 }
 
 /// `import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The file
+    /// The file; - for standard input
     pub file: PathBuf,
+    /// A key to trust this time, as its owner's `sessionctl key` prints it
+    #[arg(long)]
+    pub trust: Option<String>,
+}
+
+/// `gc`.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// How long deleted snapshots stay, as "1 day" or 0s; as configured without it
+    #[arg(long, value_name = "DURATION")]
+    pub keep_deleted: Option<String>,
+}
+
+/// `retention`.
+#[derive(Debug, Args)]
+pub struct Retention {
+    /// Delete what would go; undelete brings it back until gc
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// `verify`.
@@ -287,7 +316,7 @@ mod tests {
             "exec SESSION --wait --root -- COMMAND --an-option",
             "exec SESSION -- COMMAND",
             "save",
-            "save SESSION --label TEXT --stop",
+            "save SESSION --label TEXT --stop --wait",
             "timeline --session S --search TEXT",
             "show latest",
             "resume SNAPSHOT --alongside --name NAME",
@@ -301,10 +330,16 @@ mod tests {
             "delete SNAPSHOT",
             "undelete SNAPSHOT",
             "export SNAPSHOT FILE",
+            "export SNAPSHOT FILE --with-base",
             "import FILE",
+            "import FILE --trust KEY",
+            "key",
             "verify",
             "verify SNAPSHOT",
             "gc",
+            "gc --keep-deleted 0s",
+            "retention",
+            "retention --apply",
             "doctor",
             "completions bash",
         ] {

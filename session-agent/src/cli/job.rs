@@ -13,6 +13,7 @@ use zbus::proxy::CacheProperties;
 use zbus::zvariant::OwnedObjectPath;
 
 use super::reach::Agent;
+use crate::rules::words;
 
 /// How a job's progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,12 @@ pub(super) async fn wait<R: Dictionary>(agent: &Agent, path: OwnedObjectPath, sh
                         "Stage" => if let Ok(stage) = String::try_from(value.try_clone().map_err(zbus::Error::from)?) {
                             display.stage(&stage);
                         },
+                        "BytesDone" => if let Ok(bytes) = u64::try_from(value) {
+                            display.bytes.0 = bytes;
+                        },
+                        "BytesTotal" => if let Ok(bytes) = u64::try_from(value) {
+                            display.bytes.1 = bytes;
+                        },
                         "Progress" => if let Ok(fraction) = f64::try_from(value) {
                             display.fraction(fraction);
                         },
@@ -90,6 +97,8 @@ struct Display {
     bar: Option<ProgressBar>,
     lines: bool,
     last: String,
+    /// Done and to do; 0 to do when they are not counted.
+    bytes: (u64, u64),
 }
 
 impl Display {
@@ -100,7 +109,7 @@ impl Display {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { bar, lines: show == Show::Progress && !terminal, last: String::new() }
+        Self { bar, lines: show == Show::Progress && !terminal, last: String::new(), bytes: (0, 0) }
     }
 
     fn stage(&mut self, stage: &str) {
@@ -128,6 +137,10 @@ impl Display {
         {
             bar.set_length(1000);
             bar.set_style(style);
+        }
+        if self.bytes.1 > 0 {
+            let (done, total) = (words::bytes(self.bytes.0), words::bytes(self.bytes.1));
+            bar.set_message(format!("{}, {done} of {total}", self.last));
         }
         bar.set_position((fraction.clamp(0.0, 1.0) * 1000.0) as u64);
     }

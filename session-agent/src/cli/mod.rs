@@ -54,6 +54,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
         | ErrorKind::Damaged
         | ErrorKind::NoSpace
         | ErrorKind::Failed
+        | ErrorKind::Untrusted
         | ErrorKind::NotAvailable => 1,
     }
 }

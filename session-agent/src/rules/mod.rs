@@ -1,5 +1,6 @@
 //! Pure decisions. Nothing here reads a clock, a file or a bus; what they need is passed in.
 
+pub mod duration;
 pub mod find;
 pub mod names;
 pub mod rows;

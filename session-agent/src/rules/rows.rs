@@ -1,10 +1,14 @@
 //! Rows of the lists, made of the records on disk.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use freezeframe_api::records::{
-    BaseRow, ClosedRow, SessionRow, SnapshotDetails, SnapshotRow, TimelineFilter, WindowRow,
+    BaseRow, ClosedRow, RetentionReport, RetentionRow, SessionRow, SnapshotDetails, SnapshotRow, TimelineFilter,
+    WindowRow,
 };
 use freezeframe_store::manifest::{Manifest, Marks};
-use freezeframe_store::{BaseRecord, SessionRecord};
+use freezeframe_store::retention::{Plan, Rules, Seen};
+use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, State};
 use jiff::Timestamp;
 
 use crate::rules::size::Size;
@@ -23,16 +27,38 @@ pub struct Snapshot {
     pub manifest: Result<Manifest, String>,
     /// What the user said of it.
     pub marks: Marks,
+    /// Bytes that packing it added to the store, none before it is packed; or what is wrong with what it consists of.
+    pub packed: Result<Option<u64>, String>,
 }
 
 impl Snapshot {
-    /// `whole`, `damaged` or `deleted`.
+    /// `committing`, `whole`, `damaged` or `deleted`.
     pub fn state(&self) -> &'static str {
-        match (&self.manifest, self.marks.deleted) {
-            (_, Some(_)) => "deleted",
-            (Ok(_), None) => "whole",
-            (Err(_), None) => "damaged",
+        if self.marks.deleted.is_some() {
+            return "deleted";
         }
+        match (self.damage(), &self.packed) {
+            (Some(_), _) | (_, Err(_)) => State::Damaged,
+            (None, Ok(None)) => State::Committing,
+            (None, Ok(Some(_))) => State::Whole,
+        }
+        .as_str()
+    }
+
+    /// What is wrong with it, as far as is known without reading it back.
+    pub fn damage(&self) -> Option<&str> {
+        self.manifest.as_ref().err().or(self.packed.as_ref().err()).map(String::as_str)
+    }
+
+    /// Whether it waits to be packed.
+    pub fn is_committing(&self) -> bool {
+        self.state() == State::Committing.as_str()
+    }
+
+    /// Bytes that are put down to it.
+    pub fn own_bytes(&self) -> u64 {
+        let raw = || self.manifest.as_ref().map_or(0, Manifest::raw_bytes);
+        self.packed.as_ref().map_or(0, |own| own.unwrap_or_else(raw))
     }
 
     /// Its line in the timeline.
@@ -60,20 +86,17 @@ impl Snapshot {
             label: self.marks.label.clone().unwrap_or_default(),
             state: self.state().to_owned(),
             pinned: self.marks.pinned,
+            damage: self.damage().unwrap_or_default().to_owned(),
             ..SnapshotDetails::default()
         };
-        let m = match &self.manifest {
-            Ok(manifest) => manifest,
-            Err(damage) => return SnapshotDetails { damage: damage.clone(), ..of_marks },
-        };
+        let Ok(m) = &self.manifest else { return of_marks };
         SnapshotDetails {
             session: m.session.to_string(),
             parent: m.parent.as_ref().map(ToString::to_string),
             created: time(m.created),
             label: self.marks.label.clone().unwrap_or_else(|| m.label.clone()),
             raw_bytes: m.raw_bytes(),
-            // The store keeps plain files: nothing is shared between snapshots yet.
-            own_bytes: m.raw_bytes(),
+            own_bytes: self.own_bytes(),
             pause_ms: m.pause_ms,
             freeze_ms: m.freeze_ms,
             memory_bytes: m.memory_bytes,
@@ -114,6 +137,42 @@ pub fn passes(filter: &TimelineFilter, row: &SnapshotRow) -> bool {
         text.push_str(&format!("\n{}\n{}", window.title, window.application).to_lowercase());
     }
     search.to_lowercase().split_whitespace().all(|word| text.contains(word))
+}
+
+/// A snapshot as retention sees it; none of one whose manifest cannot be read, about which nothing is decided.
+pub fn seen(snapshot: &Snapshot, stood_on: &BTreeSet<SnapshotId>) -> Option<Seen> {
+    let manifest = snapshot.manifest.as_ref().ok()?;
+    Some(Seen {
+        id: manifest.id.clone(),
+        lineage: manifest.lineage.clone(),
+        created: manifest.created,
+        pinned: snapshot.marks.pinned,
+        deleted: snapshot.marks.deleted.is_some(),
+        in_use: snapshot.is_committing() || stood_on.contains(&manifest.id),
+        own_bytes: snapshot.own_bytes(),
+    })
+}
+
+/// What retention says of the snapshots.
+pub fn retention_report(plan: &Plan, snapshots: &BTreeMap<String, Snapshot>, rules: &Rules) -> RetentionReport {
+    let row = |id: &SnapshotId, reasons: Vec<String>| {
+        let row = snapshots.get(id.as_str()).map(Snapshot::row).unwrap_or_default();
+        RetentionRow {
+            snapshot: id.to_string(),
+            session: row.session,
+            created: row.created,
+            label: row.label,
+            own_bytes: row.own_bytes,
+            reasons,
+        }
+    };
+    RetentionReport {
+        rules: !rules.keep_everything(),
+        applied: false,
+        remove: plan.remove.iter().map(|(id, why)| row(id, vec![why.to_string()])).collect(),
+        keep: plan.keep.iter().map(|(id, why)| row(id, why.iter().map(ToString::to_string).collect())).collect(),
+        over_budget: plan.over_budget,
+    }
 }
 
 /// A session's line in the list.
@@ -181,8 +240,11 @@ mod tests {
 
     #[test]
     fn a_damaged_snapshot_says_what_is_wrong() {
-        let snapshot = Snapshot { id: "x".into(), manifest: Err("it is empty".into()), marks: Marks::default() };
+        let snapshot =
+            Snapshot { id: "x".into(), manifest: Err("it is empty".into()), marks: Marks::default(), packed: Ok(None) };
         assert_eq!(snapshot.details().damage, "it is empty");
         assert_eq!(snapshot.row().state, "damaged");
+        let lost = Snapshot { packed: Err("it is gone".into()), ..snapshot };
+        assert_eq!((lost.state(), lost.own_bytes()), ("damaged", 0));
     }
 }

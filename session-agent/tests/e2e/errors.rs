@@ -21,10 +21,11 @@ fn exit_codes_tell_what_kind_of_error() {
     for words in [vec!["show", "x"], vec!["resume", "latest"], vec!["pin", "x"]] {
         world.json(&words).refused(3, "NotFound");
     }
-    for words in [vec!["gc"], vec!["verify"], vec!["import", "/dev/null"]] {
-        let error = world.json(&words).refused(1, "NotAvailable");
-        assert!(error["message"].as_str().unwrap().contains("not available yet"));
+    for words in [vec!["verify", "x"], vec!["export", "x", "/dev/null"], vec!["import", "/nonexistent"]] {
+        world.json(&words).refused(3, "NotFound");
     }
+    world.json(&["import", "/dev/null"]).refused(1, "Damaged");
+    world.json(&["gc", "--keep-deleted", "soon"]).refused(2, "InvalidArgument");
     world.json(&["no-such-verb"]).refused(2, "InvalidArgument");
     let run = world.run(&["no-such-verb"]);
     assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.contains("no-such-verb"), "{run:?}");

@@ -7,4 +7,5 @@ mod errors;
 mod interface;
 mod lifecycle;
 mod recovery;
+mod store;
 mod world;

@@ -128,7 +128,7 @@ impl World {
                 data_files: Some(self.dir.path().join("files")),
                 ..Programs::default()
             },
-            config: Config::default(),
+            config: Config::read(&self.dir.path().join("config.toml")).unwrap(),
             root,
         };
         let address = self.address();
@@ -200,6 +200,28 @@ impl World {
         Some(row["state"].as_str().unwrap().to_owned())
     }
 
+    /// Whether packing waits.
+    pub(crate) fn hold_packing(&self, hold: bool) {
+        let file = self.runtime().join("hold-packing");
+        if hold {
+            fs::write(file, "").unwrap();
+        } else {
+            fs::remove_file(file).unwrap();
+        }
+    }
+
+    /// Kills everything that a wrapper's verb started, as if the machine had lost it.
+    pub(crate) fn kill_all_wrappers(&self) {
+        for pid in fs::read_to_string(self.runtime().join("pids")).unwrap_or_default().lines() {
+            kill(pid.parse().unwrap());
+        }
+    }
+
+    /// What `show` says of a snapshot.
+    pub(crate) fn show(&self, id: &str) -> Value {
+        self.json(&["show", id]).done()
+    }
+
     /// Kills the wrapper of a session.
     pub(crate) fn kill_wrapper(&self, session: &str) {
         let pid = fs::read_to_string(self.data().join("sessions").join(session).join("pid")).unwrap();
@@ -231,9 +253,7 @@ impl Drop for World {
             kill(pid);
         }
         self.end_agent();
-        for pid in fs::read_to_string(self.runtime().join("pids")).unwrap_or_default().lines() {
-            kill(pid.parse().unwrap());
-        }
+        self.kill_all_wrappers();
         let _ = self.bus.kill();
         let _ = self.bus.wait();
     }

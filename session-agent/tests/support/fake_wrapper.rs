@@ -2,7 +2,8 @@
 //! does, and has no container, no engine and no need for root.
 //!
 //! What it is told by names: a session called `fails` does not start; a save labelled `refuse` is refused by
-//! pre-flight, one labelled `hold` lasts until it is cancelled, one labelled `die` kills the wrapper.
+//! pre-flight, one labelled `hold` lasts until it is cancelled, one labelled `die` kills the wrapper. Nothing is packed
+//! while there is a file `hold-packing` in the runtime directory.
 
 #![allow(missing_docs, reason = "zbus::interface makes items without documentation")]
 #![allow(clippy::unwrap_used, reason = "a program for tests: a panic is its way to fail")]
@@ -25,7 +26,7 @@ use freezeframe_protocol::{
 };
 use freezeframe_store::manifest::{Watched, Window};
 use freezeframe_store::record::{Record, write};
-use freezeframe_store::{BaseRecord, Manifest, SessionId, SnapshotId, Store};
+use freezeframe_store::{BaseRecord, Manifest, SessionId, SnapshotId, Source, Store};
 use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -55,6 +56,10 @@ enum Verb {
         id: String,
     },
     Discard {
+        #[arg(long)]
+        id: String,
+    },
+    Pack {
         #[arg(long)]
         id: String,
     },
@@ -106,6 +111,7 @@ fn main() {
             let _ = fs::remove_dir_all(store.session_dir(&SessionId::new(id.clone()).unwrap()));
             say(&Line::Done(serde_json::Value::Null));
         }
+        Verb::Pack { id } => pack(&cli, &store, id),
         Verb::Base(verb) => base(&store, verb),
         Verb::Doctor => {
             let item = |name: &str, ok: bool, remedy: &str| CheckItem {
@@ -119,6 +125,29 @@ fn main() {
             say(&Line::Done(serde_json::to_value(items).unwrap()));
         }
     }
+}
+
+fn pack(cli: &Cli, store: &Store, id: &str) {
+    remember(cli, std::process::id());
+    say(&Line::Progress { stage: "Packing".into(), fraction: 0.0 });
+    while cli.runtime.join("hold-packing").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let never = std::sync::atomic::AtomicBool::new(false);
+    match store.pack(&SnapshotId::new(id).unwrap(), &never, &|_| {}) {
+        Ok(report) => {
+            let report = serde_json::json!({"raw_bytes": report.raw_bytes, "new_bytes": report.new_bytes});
+            say(&Line::Done(report));
+        }
+        Err(freezeframe_store::Error::Busy { .. }) => failed("Busy", "another packs it"),
+        Err(error) => failed("Failed", &error.to_string()),
+    }
+}
+
+/// So that nothing of a test outlives it.
+fn remember(cli: &Cli, pid: u32) {
+    let mut pids = fs::OpenOptions::new().create(true).append(true).open(cli.runtime.join("pids")).unwrap();
+    writeln!(pids, "{pid}").unwrap();
 }
 
 fn base(store: &Store, verb: &Base) {
@@ -136,7 +165,8 @@ fn base(store: &Store, verb: &Base) {
         }
     };
     let directory = store.base_dir(name).unwrap();
-    fs::create_dir(&directory).unwrap();
+    fs::create_dir_all(directory.join("root")).unwrap();
+    fs::write(directory.join("root/etc"), "a base").unwrap();
     let record = BaseRecord {
         format: BaseRecord::FORMAT,
         name: name.clone(),
@@ -162,7 +192,16 @@ fn start(cli: &Cli, store: &Store, id: &str, resume: Option<&str>) {
     }
     if let Some(snapshot) = resume {
         let snapshot = SnapshotId::new(snapshot).unwrap();
-        assert!(store.layer_dir(&snapshot).is_dir(), "a snapshot without layer");
+        match store.source(&snapshot).unwrap() {
+            Source::Raw(raw) => assert!(raw.layer.join("file").is_file(), "a snapshot without layer"),
+            Source::Packed => {
+                let never = std::sync::atomic::AtomicBool::new(false);
+                let (images, layer) =
+                    (store.session_dir(&session).join("images"), store.session_dir(&session).join("layer"));
+                store.materialise(&snapshot, &images, &layer, &never, &|_| {}).unwrap();
+                assert!(layer.join("file").is_file(), "a snapshot without layer");
+            }
+        }
     }
     let runtime = session_runtime_dir(&cli.runtime, id);
     freezeframe_store::layout::make_private(&runtime).unwrap();
@@ -173,8 +212,7 @@ fn start(cli: &Cli, store: &Store, id: &str, resume: Option<&str>) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let child = command.spawn().unwrap();
     fs::write(store.session_dir(&session).join("pid"), child.id().to_string()).unwrap();
-    let mut pids = fs::OpenOptions::new().create(true).append(true).open(cli.runtime.join("pids")).unwrap();
-    writeln!(pids, "{}", child.id()).unwrap();
+    remember(cli, child.id());
     // Like the real one it may say so a little before its supervisor listens.
     let result = Resumed { elapsed_ms: began.elapsed().as_secs_f64() * 1e3 };
     say(&Line::Done(serde_json::to_value(result).unwrap()));
@@ -278,6 +316,10 @@ impl Wrapper {
         let manifest = manifest(&self.0, &options);
         let writer = self.0.store.begin_snapshot(manifest.id.clone()).unwrap();
         fs::create_dir(writer.layer_dir()).unwrap();
+        // Something that no other snapshot has.
+        let unique = |length: usize| manifest.id.as_str().bytes().cycle().take(length).collect::<Vec<u8>>();
+        fs::write(writer.layer_dir().join("file"), unique(234)).unwrap();
+        fs::write(writer.images_dir().join("core.img"), unique(1000)).unwrap();
         writer.commit(&manifest, Some(b"a thumbnail")).unwrap();
         if options.stop {
             self.0.end();

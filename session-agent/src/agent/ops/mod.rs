@@ -3,6 +3,9 @@
 mod base;
 mod exec;
 mod launch;
+mod pack;
 mod resume;
 mod save;
 mod stop;
+mod transfer;
+mod upkeep;

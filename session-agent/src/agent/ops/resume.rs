@@ -4,17 +4,18 @@
 //! only after all that can be checked was checked.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use freezeframe_api::records::{ResumeOptions, Resumed};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::record::Record;
-use freezeframe_store::{Manifest, SessionId, SessionRecord};
+use freezeframe_store::{Manifest, SessionId, SessionRecord, SnapshotId};
 use jiff::Timestamp;
 use zbus::zvariant::OwnedObjectPath;
 
 use super::launch::Reservation;
-use crate::agent::job::Cancel;
+use crate::agent::job::{Cancel, Job};
 use crate::agent::sessions::Operation;
 use crate::agent::state::Phase;
 use crate::agent::{Agent, failure};
@@ -60,6 +61,9 @@ impl Agent {
         let (agent, snapshot) = (self.clone(), manifest.id);
         self.job("resume", Cancel::No, move |job| async move {
             let label = format!("before resuming {snapshot}");
+            if !replaced.is_empty() {
+                agent.read_back(&snapshot, &job).await?;
+            }
             let mut kept = Vec::new();
             for operation in replaced {
                 job.progress(format!("Saving {}", operation.id), -1.0).await;
@@ -76,13 +80,30 @@ impl Agent {
         .await
     }
 
+    /// Reads the whole snapshot: nothing is stopped for one that turns out to be damaged.
+    async fn read_back(&self, snapshot: &SnapshotId, job: &Job) -> Result<()> {
+        let (store, id) = (self.store.clone(), snapshot.clone());
+        let never = AtomicBool::new(false);
+        let report = job.blocking("Checking the snapshot", move |progress| store.verify(Some(&id), &never, progress));
+        let report = report.await?.map_err(|e| failure::of_store(&e))?;
+        job.count_bytes(0);
+        match report.damages.first() {
+            None => Ok(()),
+            Some(damage) => {
+                let text = format!(
+                    "snapshot {snapshot} cannot be resumed: {} is damaged: {}; nothing was stopped",
+                    damage.path.display(),
+                    damage.reason
+                );
+                Err(Error::new(ErrorKind::Damaged, text)
+                    .hint(format!("`sessionctl verify {snapshot}` tells all that is damaged of it.")))
+            }
+        }
+    }
+
     /// The manifest, if the snapshot is whole and its base the very one that it was taken on.
     fn resumable(&self, id: &str) -> Result<Manifest> {
-        let snapshot = self.snapshot(id)?;
-        if snapshot.marks.deleted.is_some() {
-            return Err(Error::new(ErrorKind::NotFound, format!("snapshot {id} was deleted"))
-                .hint(format!("Take it back first: sessionctl undelete {id}")));
-        }
+        let snapshot = self.good_snapshot(id)?;
         let manifest = snapshot.manifest.map_err(|damage| Error::new(ErrorKind::Damaged, damage))?;
         let base = match self.store.base(&manifest.base) {
             Ok(base) => base,

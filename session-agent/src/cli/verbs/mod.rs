@@ -4,6 +4,8 @@ mod base;
 mod doctor;
 mod session;
 mod snapshot;
+mod transfer;
+mod upkeep;
 mod view;
 
 use std::process::ExitCode;
@@ -58,10 +60,12 @@ pub(super) async fn run(verb: Verb, output: Output) -> Result<ExitCode> {
         Verb::Unpin(one) => snapshot::mark(&agent, &one.snapshot, snapshot::Mark::Unpin, output).await?,
         Verb::Delete(one) => snapshot::mark(&agent, &one.snapshot, snapshot::Mark::Delete, output).await?,
         Verb::Undelete(one) => snapshot::mark(&agent, &one.snapshot, snapshot::Mark::Undelete, output).await?,
-        Verb::Export(arguments) => snapshot::export(&agent, &arguments.snapshot).await?,
-        Verb::Import(arguments) => snapshot::import(&agent, &arguments.file).await?,
-        Verb::Verify(arguments) => snapshot::verify(&agent, arguments.snapshot.as_deref()).await?,
-        Verb::Gc => agent.manager.collect_garbage().await.map(drop)?,
+        Verb::Export(arguments) => transfer::export(&agent, &arguments, output).await?,
+        Verb::Import(arguments) => transfer::import(&agent, arguments, output).await?,
+        Verb::Key => transfer::key(&agent, output).await?,
+        Verb::Verify(arguments) => return upkeep::verify(&agent, arguments.snapshot.as_deref(), output).await,
+        Verb::Gc(arguments) => upkeep::gc(&agent, arguments.keep_deleted, output).await?,
+        Verb::Retention(arguments) => upkeep::retention(&agent, arguments.apply, output).await?,
         Verb::Completions { .. } | Verb::Man | Verb::Doctor => {}
     }
     Ok(ExitCode::SUCCESS)

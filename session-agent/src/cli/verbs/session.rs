@@ -4,14 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
 use freezeframe_api::records::{
-    CheckReport, ExecuteOptions, Executed, SaveOptions, Saved, SessionRow, StartOptions, Started, StopOptions, Stopped,
+    CheckReport, ExecuteOptions, Executed, Packed, SaveOptions, Saved, SessionRow, StartOptions, Started, StopOptions,
+    Stopped,
 };
 use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
 use jiff::Zoned;
 use serde_json::json;
 use zbus::zvariant::OwnedFd;
 
-use super::{find_session, named_session};
+use super::{find_session, find_snapshot, named_session};
 use crate::cli::args;
 use crate::cli::job::{self, Show};
 use crate::cli::output::{Output, table};
@@ -81,6 +82,14 @@ pub(super) async fn save(agent: &Agent, arguments: args::Save, output: Output) -
     let saved: Saved = job::wait(agent, path, Show::Progress).await?;
     if !output.json {
         eprintln!("Saved {}; it stood still for {:.0} ms.", saved.session, saved.pause_ms);
+    }
+    if arguments.wait {
+        let path = find_snapshot(agent, &saved.snapshot).await?.pack().await?;
+        let packed: Packed = job::wait(agent, path, Show::Progress).await?;
+        if !output.json {
+            let (raw, new) = (words::bytes(packed.raw_bytes), words::bytes(packed.new_bytes));
+            eprintln!("Packed: {raw} in {new} of its own.");
+        }
     }
     output.print(&saved, |s| s.snapshot.clone())
 }

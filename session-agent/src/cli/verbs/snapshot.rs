@@ -1,13 +1,9 @@
 //! Verbs on snapshots.
 
-use std::fs::File;
-use std::path::Path;
-
 use freezeframe_api::records::{ResumeOptions, Resumed, SnapshotDetails, SnapshotRow, TimelineFilter};
-use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
+use freezeframe_api::{Dictionary, Result};
 use jiff::Zoned;
 use serde_json::json;
-use zbus::zvariant::Fd;
 
 use super::find_snapshot;
 use crate::cli::args;
@@ -81,6 +77,8 @@ fn describe(d: &SnapshotDetails, now: &Zoned) -> String {
         line("Pause", format!("{:.0} ms, of which {:.0} ms until all had stopped", d.pause_ms, d.freeze_ms));
         let (memory, layer) = (words::bytes(d.memory_bytes), words::bytes(d.layer_bytes));
         line("Size", format!("{} (memory {memory}, files {layer})", words::bytes(d.raw_bytes)));
+        let own = words::bytes(d.own_bytes);
+        line("Stored", if d.state == "committing" { "not packed yet".to_owned() } else { format!("{own} of its own") });
         line("Processes", format!("{} with {} threads", d.processes, d.threads));
         line("Made by", format!("{} on Linux {}", d.engine, d.kernel));
     }
@@ -128,27 +126,4 @@ pub(super) async fn mark(agent: &Agent, name: &str, mark: Mark, output: Output) 
         eprintln!("Deleted. Bring it back with: sessionctl undelete {id}");
     }
     output.print(&json!({"snapshot": id}), |_| String::new())
-}
-
-pub(super) async fn export(agent: &Agent, name: &str) -> Result<()> {
-    let snapshot = find_snapshot(agent, name).await?;
-    // The agent refuses; the user's file is not made for that.
-    let nowhere = File::options().write(true).open("/dev/null");
-    let nowhere = nowhere.map_err(|e| Error::new(ErrorKind::Failed, format!("cannot open /dev/null: {e}")))?;
-    snapshot.export(Fd::from(&nowhere), &Dict::new()).await?;
-    Ok(())
-}
-
-pub(super) async fn import(agent: &Agent, file: &Path) -> Result<()> {
-    let file = super::base::open(file)?;
-    agent.manager.import_snapshot(Fd::from(&file), &Dict::new()).await?;
-    Ok(())
-}
-
-pub(super) async fn verify(agent: &Agent, name: Option<&str>) -> Result<()> {
-    match name {
-        Some(name) => find_snapshot(agent, name).await?.verify().await?,
-        None => agent.manager.verify().await?,
-    };
-    Ok(())
 }

@@ -1,0 +1,92 @@
+//! Snapshots as files: exporting and importing them, and the key that signs them.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported};
+use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_store::SnapshotId;
+use freezeframe_store::export::{self, Watch};
+use freezeframe_store::sign::{BadKey, PublicKey};
+use tracing::info;
+use zbus::zvariant::{OwnedFd, OwnedObjectPath};
+
+use crate::agent::job::Cancel;
+use crate::agent::{Agent, failure};
+
+impl Agent {
+    /// Writes a snapshot to a file, once it is packed.
+    pub(crate) async fn export(
+        self: &Arc<Self>,
+        id: &str,
+        file: OwnedFd,
+        options: ExportOptions,
+    ) -> Result<OwnedObjectPath> {
+        self.good_snapshot(id)?;
+        let id = SnapshotId::new(id).map_err(|e| failure::of_store(&e))?;
+        let flag = Arc::new(AtomicBool::new(false));
+        let agent = self.clone();
+        self.job("export", Cancel::Flag(flag.clone()), move |job| async move {
+            job.progress("Waiting until it is packed", -1.0).await;
+            tokio::select! {
+                packed = agent.packed(&id) => packed?,
+                () = job.cancel_asked() => return Err(failure::cancelled()),
+            }
+            let (store, snapshot) = (agent.store.clone(), id.to_string());
+            let options = export::ExportOptions { with_base: options.with_base };
+            let exported = job.blocking("Exporting", move |progress| {
+                let file = File::from(std::os::fd::OwnedFd::from(file));
+                store.export(&id, file, options, &Watch { cancel: &flag, progress })
+            });
+            let exported = exported.await?.map_err(|e| failure::of_export(&e))?;
+            info!(snapshot, "exported");
+            Ok(Exported { snapshot, key: exported.key.to_string(), bytes: exported.bytes })
+        })
+        .await
+    }
+
+    /// Takes in a snapshot that was exported.
+    pub(crate) async fn import_snapshot(
+        self: &Arc<Self>,
+        file: OwnedFd,
+        options: ImportSnapshotOptions,
+    ) -> Result<OwnedObjectPath> {
+        let bad = |e: BadKey| {
+            Error::new(ErrorKind::InvalidArgument, format!("that cannot be trusted as a key: {e}"))
+                .hint("`sessionctl key` prints the key of whoever exported it.")
+        };
+        let trust: Option<PublicKey> =
+            options.trust.as_deref().map(|key| key.trim().parse().map_err(bad)).transpose()?;
+        // All bases of a user have the range of ids that the user's sessions have.
+        let bases = self.store.list_bases().map_err(|e| failure::of_store(&e))?;
+        let first_id = bases.iter().find_map(|base| Some(base.record.as_ref().ok()?.first_id));
+        let flag = Arc::new(AtomicBool::new(false));
+        let agent = self.clone();
+        self.job("import", Cancel::Flag(flag.clone()), move |job| async move {
+            let store = agent.store.clone();
+            let options = export::ImportOptions { trust, first_id };
+            let imported = job.blocking("Importing", move |progress| {
+                let file = File::from(std::os::fd::OwnedFd::from(file));
+                store.import(file, options, &Watch { cancel: &flag, progress })
+            });
+            let imported = imported.await?.map_err(|e| failure::of_export(&e))?;
+            info!(snapshot = imported.id.as_str(), key = %imported.key, "imported");
+            agent.rescan().await?;
+            Ok(Imported {
+                snapshot: imported.id.to_string(),
+                key: imported.key.to_string(),
+                was_there: imported.was_there,
+                base: imported.new_base,
+                new_bytes: imported.new_bytes,
+            })
+        })
+        .await
+    }
+
+    /// The user's public key.
+    pub(crate) fn public_key(&self) -> Result<String> {
+        let key = self.store.signing_key().map_err(|e| failure::of_store(&e))?;
+        Ok(key.public().to_string())
+    }
+}

@@ -1,0 +1,180 @@
+//! What becomes of snapshots in the store: packed, read back, collected, thinned out, exported.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::world::{World, kill, until};
+
+fn save(world: &World, options: &[&str]) -> String {
+    world.json(&[&["save"], options].concat()).done()["snapshot"].as_str().unwrap().to_owned()
+}
+
+fn ids(rows: &Value) -> Vec<&str> {
+    rows.as_array().unwrap().iter().map(|r| r["snapshot"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_snapshot_is_listed_at_once_and_packed_behind_the_scenes() {
+    let world = World::with_session();
+    world.hold_packing(true);
+    let id = save(&world, &[]);
+    let show = world.show(&id);
+    assert_eq!((&show["state"], &show["own_bytes"]), (&json!("committing"), &json!(1234)));
+    // It can be resumed from its raw files.
+    assert_eq!(world.json(&["resume", &id, "--alongside"]).done()["session"], "desktop-2");
+    world.hold_packing(false);
+    until("it is packed", || world.show(&id)["state"] == "whole");
+    let own = world.show(&id)["own_bytes"].as_u64().unwrap();
+    assert!(own > 0 && own != 1234, "{own}");
+    assert!(!world.data().join("store/raw").join(&id).exists());
+    let next = save(&world, &["desktop", "--wait"]);
+    assert_eq!(world.show(&next)["state"], "whole");
+    // And from the packs, in the place of the session that runs.
+    world.json(&["stop", "desktop-2"]).done();
+    assert_eq!(world.json(&["resume", &id]).done()["session"], "desktop");
+}
+
+#[test]
+fn what_a_killed_agent_left_is_packed_by_the_next() {
+    let mut world = World::with_session();
+    world.hold_packing(true);
+    let id = save(&world, &[]);
+    world.end_agent();
+    // A real one, which is then killed with all that it started.
+    assert_eq!(world.show(&id)["state"], "committing");
+    kill(world.agent_pid().unwrap());
+    until("it is gone", || world.agent_pid().is_none());
+    world.kill_all_wrappers();
+    world.hold_packing(false);
+    until("the next one packs it", || world.show(&id)["state"] == "whole");
+    assert_eq!(world.json(&["verify"]).done()["committing"], json!([]));
+}
+
+#[test]
+fn a_flipped_byte_is_found_and_the_snapshot_is_not_resumed() {
+    let world = World::with_session();
+    let id = save(&world, &["--wait"]);
+    let verified = world.json(&["verify"]).done();
+    assert_eq!((&verified["snapshots"], &verified["damages"]), (&json!([id]), &json!([])));
+    assert!(verified["bytes"].as_u64().unwrap() > 0);
+    assert!(world.run(&["verify", &id]).stdout.contains("as it was written"));
+    let packs = world.data().join("store/packs");
+    let pack = fs::read_dir(&packs).unwrap().map(|e| e.unwrap().path()).next().unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    for words in [vec!["verify"], vec!["verify", &id]] {
+        let run = world.json(&words);
+        assert_eq!(run.code, 1, "{run:?}");
+        let damages = run.json()["damages"].clone();
+        assert_eq!(damages[0]["path"], pack.to_str().unwrap(), "{damages}");
+        assert_eq!(damages[0]["snapshots"], json!([id]));
+    }
+    let text = world.run(&["verify"]).stdout;
+    assert!(text.contains(&format!("sessionctl delete {id}")) && text.contains("1 snapshot cannot"), "{text}");
+    // Refused before the session that runs is touched.
+    world.json(&["resume", &id]).refused(1, "Damaged");
+    assert_eq!(world.state("desktop").as_deref(), Some("running"));
+    assert_eq!(world.json(&["timeline"]).done().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn gc_takes_away_what_was_deleted_long_enough_ago() {
+    let world = World::with_session();
+    let (gone, kept) = (save(&world, &["--wait"]), save(&world, &["--wait"]));
+    world.json(&["delete", &gone]).done();
+    let collected = world.json(&["gc"]).done();
+    assert_eq!((&collected["snapshots_removed"], &collected["deleted_kept"]), (&json!([]), &json!([gone])));
+    world.json(&["undelete", &gone]).done();
+    world.json(&["delete", &gone]).done();
+    let collected = world.json(&["gc", "--keep-deleted", "0s"]).done();
+    assert_eq!((&collected["snapshots_removed"], &collected["deleted_kept"]), (&json!([gone]), &json!([])));
+    assert!(collected["freed_bytes"].as_u64().unwrap() > 0, "{collected}");
+    world.json(&["undelete", &gone]).refused(3, "NotFound");
+    assert_eq!(ids(&world.json(&["timeline", "--deleted"]).done()), [&kept]);
+    assert_eq!(world.json(&["verify"]).done()["damages"], json!([]));
+    assert!(world.run(&["gc"]).stdout.contains("0 snapshots removed"));
+}
+
+#[test]
+fn a_snapshot_that_is_deleted_is_packed_when_it_is_brought_back() {
+    let world = World::with_session();
+    world.hold_packing(true);
+    let (_first, second) = (save(&world, &[]), save(&world, &[]));
+    world.json(&["delete", &second]).done();
+    world.hold_packing(false);
+    world.json(&["undelete", &second]).done();
+    until("it is packed", || world.show(&second)["state"] == "whole");
+}
+
+#[test]
+fn retention_says_what_would_go_and_deletes_it_when_told_to() {
+    let mut world = World::with_session();
+    assert!(world.run(&["retention"]).stdout.contains("No rule is set"));
+    let all: Vec<String> = (0..4).map(|_| save(&world, &["--wait"])).collect();
+    assert_eq!(world.json(&["retention"]).done()["rules"], false);
+    world.json(&["pin", &all[0]]).done();
+    world.end_agent();
+    fs::write(world.dir.path().join("config.toml"), "keep_deleted = \"0s\"\n[retention]\nkeep_last = 2\n").unwrap();
+    world.start_agent(true);
+    let report = world.json(&["retention"]).done();
+    assert_eq!((&report["rules"], &report["applied"]), (&json!(true), &json!(false)));
+    assert_eq!(ids(&report["remove"]), [&all[1]]);
+    assert_eq!(report["remove"][0]["reasons"], json!(["no rule keeps it"]));
+    assert_eq!(ids(&report["keep"]), [&all[0], &all[2], &all[3]]);
+    assert_eq!(report["keep"][0]["reasons"], json!(["pinned"]));
+    assert!(world.run(&["retention"]).stdout.contains("sessionctl retention --apply"));
+    assert_eq!(world.json(&["timeline"]).done().as_array().unwrap().len(), 4);
+    assert_eq!(world.json(&["retention", "--apply"]).done()["applied"], true);
+    assert_eq!(world.show(&all[1])["state"], "deleted");
+    assert_eq!(world.json(&["retention"]).done()["remove"], json!([]));
+    assert_eq!(world.json(&["gc"]).done()["snapshots_removed"], json!([all[1]]));
+}
+
+#[test]
+fn a_snapshot_travels_as_a_file_to_whoever_trusts_its_maker() {
+    let (ann, bob) = (World::with_session(), World::new());
+    let id = save(&ann, &["--label", "for Bob"]);
+    let file = ann.dir.path().join("x.freezeframe");
+    let path = file.to_str().unwrap();
+    let key = ann.run(&["key"]).stdout.trim().to_owned();
+    let exported = ann.json(&["export", &id, path]).done();
+    assert_eq!((&exported["snapshot"], &exported["key"]), (&json!(id), &json!(key)));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let error = bob.json(&["import", path]).refused(1, "Untrusted");
+    assert!(error["message"].as_str().unwrap().contains(&key), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains(&format!("--trust {key}")), "{error}");
+    bob.json(&["import", path, "--trust", "me"]).refused(2, "InvalidArgument");
+    bob.json(&["import", path, "--trust", &key]).refused(3, "NotFound");
+    ann.json(&["export", &id, path, "--with-base"]).done();
+    let imported = bob.json(&["import", path, "--trust", &key]).done();
+    for (name, value) in [("snapshot", json!(id)), ("base", json!("xfce")), ("was_there", json!(false))] {
+        assert_eq!(imported[name], value, "{imported}");
+    }
+    let show = bob.show(&id);
+    assert_eq!((&show["label"], &show["state"]), (&json!("for Bob"), &json!("whole")));
+    assert_eq!(bob.json(&["resume", &id]).done()["session"], "desktop");
+    // Through pipes, to somebody who has it already.
+    let mut command = ann.command(&["export", &id, "-"]);
+    let piped = command.output().unwrap();
+    assert!(piped.status.success() && !piped.stdout.is_empty(), "{piped:?}");
+    let other = ann.dir.path().join("y.freezeframe");
+    fs::write(&other, &piped.stdout).unwrap();
+    let mut command = bob.command(&["import", "-", "--trust", &key, "--json"]);
+    let again = command.stdin(fs::File::open(&other).unwrap()).output().unwrap();
+    assert!(String::from_utf8_lossy(&again.stdout).contains("\"was_there\":true"), "{again:?}");
+    let mut bytes = piped.stdout;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&other, bytes).unwrap();
+    bob.json(&["import", other.to_str().unwrap(), "--trust", &key]).refused(1, "Damaged");
+    // A failed export leaves nothing.
+    let nowhere = ann.dir.path().join("no/where");
+    ann.json(&["export", &id, nowhere.to_str().unwrap()]).refused(1, "Failed");
+    let left = fs::read_dir(ann.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.ends_with(".partial")));
+}
