@@ -286,8 +286,7 @@ impl Store {
     ) -> Result<()> {
         let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| going.contains(&id))?;
         let mut reader = ChunkReader::new(Arc::clone(lock), Arc::clone(catalogue), self.packs())?;
-        let of_packs =
-            |number: u32| catalogue.packs.get(number as usize).is_some_and(|pack| sparse.contains(&pack.id));
+        let of_packs = |number: u32| catalogue.packs.get(number as usize).is_some_and(|pack| sparse.contains(&pack.id));
         let mut chunks: Vec<_> = catalogue
             .iter()
             .filter(|(hash, location)| live.has(hash) && of_packs(location.pack) && others.find(hash).is_none())

@@ -22,6 +22,8 @@ pub mod base;
 pub mod content;
 pub mod error;
 pub mod export;
+#[cfg(test)]
+mod fuzz;
 pub mod gc;
 mod handles;
 pub mod hash;
@@ -55,5 +57,5 @@ pub use pack::{ChunkKind, ChunkReader, ChunkWriter, Written};
 pub use session::SessionRecord;
 pub use snapshot::SnapshotWriter;
 pub use stage::{PackReport, RawSource, Source, State};
-pub use verify::{Damage, VerifyReport};
 pub use tree::{ListRef, Progress, ProgressFn};
+pub use verify::{Damage, VerifyReport};

@@ -191,7 +191,7 @@ fn a_path_longer_than_the_kernel_takes_at_once_comes_back() {
     store.pack(&id("a"), &NEVER, &quiet).unwrap();
     let (images, layer) = (scratch.path().join("images"), scratch.path().join("layer"));
     store.materialise(&id("a"), &images, &layer, &NEVER, &quiet).unwrap();
-    let file = rustix::fs::openat(&descend(&layer, false), "file", OFlags::RDONLY, Mode::empty()).unwrap();
+    let file = rustix::fs::openat(descend(&layer, false), "file", OFlags::RDONLY, Mode::empty()).unwrap();
     let metadata = File::from(file).metadata().unwrap();
     assert_eq!((metadata.len(), metadata.ino()), (4, fs::metadata(layer.join("zzz")).unwrap().ino()));
 }

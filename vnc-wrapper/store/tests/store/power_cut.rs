@@ -319,7 +319,8 @@ fn check_cut(start: &Disc, log: &[Event], number: u64, random: &mut StdRng) {
     let scratch = scratch();
     let root = scratch.path().join("data");
     disc.lay_out(0, &root, &mut BTreeMap::new());
-    let facts: Vec<Fact> = log.iter().filter_map(|e| if let Event::Fact(fact) = e { Some(*fact) } else { None }).collect();
+    let facts: Vec<Fact> =
+        log.iter().filter_map(|e| if let Event::Fact(fact) = e { Some(*fact) } else { None }).collect();
     // Says which cut it was when it fails.
     let context = format!("cut {number} after {} operations, the last {:?}", log.len(), log.last().map(short));
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -122,7 +122,14 @@ pub(crate) fn fingerprint(root: &Path) -> BTreeMap<String, String> {
         };
         let links = if m.is_dir() { 0 } else { m.nlink() };
         // The times of the images are whenever the test wrote them.
-        let text = format!("{:o} {} {} {} {} {contents}", m.mode(), m.uid(), m.gid(), links, m.size() * u64::from(!m.is_dir()));
+        let text = format!(
+            "{:o} {} {} {} {} {contents}",
+            m.mode(),
+            m.uid(),
+            m.gid(),
+            links,
+            m.size() * u64::from(!m.is_dir())
+        );
         found.insert(name, text);
     }
     found
