@@ -62,9 +62,18 @@ fn main() {
         let tar = scratch.join(format!("{number}.tar.zst"));
         let start = Instant::now();
         let create = ["--xattrs", "--xattrs-include=*", "-I", "zstd -1 -T2", "-cf"].map(OsStr::new);
-        run("tar", &[&create[..], &[tar.as_os_str(), "-C".as_ref(), dump.as_os_str(), ".".as_ref()]].concat(), &restic, &scratch);
+        run(
+            "tar",
+            &[&create[..], &[tar.as_os_str(), "-C".as_ref(), dump.as_os_str(), ".".as_ref()]].concat(),
+            &restic,
+            &scratch,
+        );
         let time = start.elapsed();
-        println!("  tar | zstd -1 {time:9.3?} {:7.0} MB/s, {:.2} MB", rate(time), fs::metadata(&tar).unwrap().len() as f64 / 1e6);
+        println!(
+            "  tar | zstd -1 {time:9.3?} {:7.0} MB/s, {:.2} MB",
+            rate(time),
+            fs::metadata(&tar).unwrap().len() as f64 / 1e6
+        );
 
         for round in 0..3 {
             let out = scratch.join("out");
