@@ -34,7 +34,7 @@
 //! list   level u8 | count | count hashes
 //! ```
 //!
-//! Page files (`pages-*.img` among the images) are cut at every 4 KiB. A page of zeros is listed as [`ChunkHash::ZERO_PAGE`]
+//! Page files (`pages-*.img` among the images) are cut at every 4 KiB. A page of zeros is listed as [`crate::ChunkHash::ZERO_PAGE`]
 //! and stored as nothing. Everything else is cut by content (FastCDC, 4 to 64 KiB, 16 on average).
 
 mod capture;
