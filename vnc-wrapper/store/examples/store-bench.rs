@@ -37,22 +37,24 @@ fn main() {
         let rate = |time: Duration| raw as f64 / 1e6 / time.as_secs_f64();
         println!("dump {number}: {} ({:.1} MB)", dump.display(), raw as f64 / 1e6);
 
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), cpu().0);
         let report = store.pack(&id, &never, &quiet).unwrap();
         let packed = start.elapsed();
+        let packed_cpu = cpu().0 - before;
         println!(
-            "  pack          {packed:9.3?} {:7.0} MB/s, {:.2} MB new ({:.2} % of raw)",
+            "  pack          {packed:9.3?} (cpu {packed_cpu:.2?}) {:7.0} MB/s, {:.2} MB new ({:.2} % of raw)",
             rate(packed),
             report.new_bytes as f64 / 1e6,
             report.new_bytes as f64 / raw as f64 * 100.0
         );
         let before = usage::bytes_below(&restic).unwrap();
-        let start = Instant::now();
+        let (start, cpu_before) = (Instant::now(), cpu().1);
         run("restic", &["backup".as_ref(), dump.as_os_str()], &restic, &scratch);
         let time = start.elapsed();
         let grown = usage::bytes_below(&restic).unwrap() - before;
         println!(
-            "  restic backup {time:9.3?} {:7.0} MB/s, {:.2} MB new; pack is {:.1} times as fast",
+            "  restic backup {time:9.3?} (cpu {:.2?}) {:7.0} MB/s, {:.2} MB new; pack is {:.1} times as fast",
+            cpu().1 - cpu_before,
             rate(time),
             grown as f64 / 1e6,
             time.as_secs_f64() / packed.as_secs_f64()
@@ -60,25 +62,37 @@ fn main() {
         let tar = scratch.join(format!("{number}.tar.zst"));
         let start = Instant::now();
         let create = ["--xattrs", "--xattrs-include=*", "-I", "zstd -1 -T2", "-cf"].map(OsStr::new);
-        run("tar", &[&create[..], &[tar.as_os_str(), "-C".as_ref(), dump.as_os_str(), ".".as_ref()]].concat(), &restic, &scratch);
+        run(
+            "tar",
+            &[&create[..], &[tar.as_os_str(), "-C".as_ref(), dump.as_os_str(), ".".as_ref()]].concat(),
+            &restic,
+            &scratch,
+        );
         let time = start.elapsed();
-        println!("  tar | zstd -1 {time:9.3?} {:7.0} MB/s, {:.2} MB", rate(time), fs::metadata(&tar).unwrap().len() as f64 / 1e6);
+        println!(
+            "  tar | zstd -1 {time:9.3?} {:7.0} MB/s, {:.2} MB",
+            rate(time),
+            fs::metadata(&tar).unwrap().len() as f64 / 1e6
+        );
 
         for round in 0..3 {
             let out = scratch.join("out");
             fs::create_dir(&out).unwrap();
-            let start = Instant::now();
+            let (start, cpu_before) = (Instant::now(), cpu());
             store.materialise(&id, &out.join("images"), &out.join("layer"), &never, &quiet).unwrap();
             let ours = start.elapsed();
+            let our_cpu = cpu().0 - cpu_before.0;
             fs::remove_dir_all(&out).unwrap();
             fs::create_dir(&out).unwrap();
             let start = Instant::now();
             let extract = ["--xattrs", "--xattrs-include=*", "-I", "zstd -T2", "-xf"].map(OsStr::new);
             run("tar", &[&extract[..], &[tar.as_os_str(), "-C".as_ref(), out.as_os_str()]].concat(), &restic, &scratch);
             let theirs = start.elapsed();
+            let their_cpu = cpu().1 - cpu_before.1;
             fs::remove_dir_all(&out).unwrap();
             println!(
-                "  materialise {round} {ours:9.3?} {:7.0} MB/s; tar -I 'zstd -T2' -x {theirs:9.3?} {:7.0} MB/s",
+                "  materialise {round} {ours:9.3?} (cpu {our_cpu:.2?}) {:7.0} MB/s; \
+                 tar -I 'zstd -T2' -x {theirs:9.3?} (cpu {their_cpu:.2?}) {:7.0} MB/s",
                 rate(ours),
                 rate(theirs)
             );
@@ -87,6 +101,15 @@ fn main() {
         let report = store.verify(None, &never, &quiet).unwrap();
         println!("  verify of all {:9.3?}, {} damages", start.elapsed(), report.damages.len());
     }
+}
+
+/// Processor time so far of this process, and of the programs that it ran. On a machine that does other things too, this
+/// is what to compare.
+fn cpu() -> (Duration, Duration) {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |first: usize| fields[first..first + 2].iter().map(|f| f.parse::<u64>().unwrap()).sum::<u64>() * 10;
+    (Duration::from_millis(ticks(11)), Duration::from_millis(ticks(13)))
 }
 
 fn copy(from: &Path, to: &Path) {

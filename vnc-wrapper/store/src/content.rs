@@ -9,7 +9,7 @@
 //! BLAKE3 of all before                                                            32 bytes
 //! ```
 //!
-//! A list is as drawn in [`crate::tree`]. The file is written last, by one rename: with it, a snapshot is whole.
+//! A list is as drawn in the head of `tree`. The file is written last, by one rename: with it, a snapshot is whole.
 
 use std::io::Read;
 use std::path::Path;

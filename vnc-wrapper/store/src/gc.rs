@@ -270,31 +270,37 @@ impl Store {
         // All that is live is in other packs. What a later release wrote is for it to judge.
         let broken = catalogue.broken.iter().filter(|broken| matches!(broken.error, Error::Damaged { .. }));
         dead.extend(broken.map(|broken| broken.id));
+        check(cancel)?;
+        dead.extend(&sparse);
         if !sparse.is_empty() {
-            check(cancel)?;
-            self.rewrite(&sparse, &live, lock, &catalogue, cancel)?;
-            report.packs_rewritten += sparse.len() as u64;
-            dead.append(&mut sparse);
+            self.rewrite(&sparse, &dead, &live, lock, &catalogue, cancel)?;
         }
         drop(catalogue);
+        // Nothing is worth more than this: without the packs that go, every chunk that is needed is still there.
+        let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| dead.contains(&id))?;
+        if let Some(hash) = live.iter().find(|hash| others.find(hash).is_none()) {
+            let reason = format!("chunk {hash} would be lost, so nothing was removed");
+            return Err(Error::Damaged { path: self.packs(), reason });
+        }
         self.remove_packs(&dead)?;
+        report.packs_rewritten += sparse.len() as u64;
         report.packs_removed += dead.len() as u64;
         Ok(())
     }
 
-    /// Step 4: stores what is live of these packs again.
+    /// Step 4: stores what is live of the packs `sparse` again, where no pack has it that stays: those in `going` do not.
     fn rewrite(
         &self,
-        packs: &[PackId],
+        sparse: &[PackId],
+        going: &[PackId],
         live: &Live,
         lock: &Arc<Lock>,
         catalogue: &Arc<Catalogue>,
         cancel: &AtomicBool,
     ) -> Result<()> {
-        let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| packs.contains(&id))?;
+        let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| going.contains(&id))?;
         let mut reader = ChunkReader::new(Arc::clone(lock), Arc::clone(catalogue), self.packs())?;
-        let of_packs =
-            |number: u32| catalogue.packs.get(number as usize).is_some_and(|pack| packs.contains(&pack.id));
+        let of_packs = |number: u32| catalogue.packs.get(number as usize).is_some_and(|pack| sparse.contains(&pack.id));
         let mut chunks: Vec<_> = catalogue
             .iter()
             .filter(|(hash, location)| live.has(hash) && of_packs(location.pack) && others.find(hash).is_none())
@@ -334,6 +340,10 @@ struct Live {
 }
 
 impl Live {
+    fn iter(&self) -> impl Iterator<Item = &ChunkHash> {
+        self.data.iter().chain(&self.meta)
+    }
+
     fn has(&self, hash: &ChunkHash) -> bool {
         self.data.contains(hash) || self.meta.contains(hash)
     }

@@ -12,6 +12,7 @@ use crate::io::Disk;
 use crate::manifest::{Manifest, Marks};
 use crate::record;
 use crate::session::SessionRecord;
+use crate::sync::sync_directory;
 
 /// One user's data directory.
 #[derive(Clone, Debug)]
@@ -44,10 +45,20 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_on(root: impl Into<PathBuf>, disk: Disk) -> Result<Self> {
         let store = Self { root: root.into(), disk };
+        let new = !store.indexes().exists();
         make_private(&store.root)?;
         let parts = [store.bases(), store.sessions(), store.snapshots(), store.root.join("logs")];
         for directory in parts.into_iter().chain([store.raw(), store.packs(), store.indexes()]) {
             make_private(&directory)?;
+        }
+        if new {
+            // What is later made durable in these directories is of no use when they are lost themselves.
+            sync_directory(&store.root.join("store"))?;
+            sync_directory(&store.root)?;
+            if let Some(parent) = store.root.parent() {
+                // Not ours, and maybe not for us to open.
+                let _ = sync_directory(parent);
+            }
         }
         Ok(store)
     }

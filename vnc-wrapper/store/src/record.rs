@@ -82,7 +82,7 @@ pub fn write<R: Record>(path: &Path, record: &R) -> Result<()> {
     write_on(&Disk::default(), path, record)
 }
 
-/// As [`write`], to that disk.
+/// As [`write()`], to that disk.
 pub(crate) fn write_on<R: Record>(disk: &Disk, path: &Path, record: &R) -> Result<()> {
     disk.write_atomically(path, &to_bytes(path, record)?)
 }

@@ -197,18 +197,19 @@ struct Bad {
 impl Bad {
     /// The pack to blame, when the chunk at that location cannot be had.
     fn path<'a>(&self, catalogue: &'a Catalogue, at: Location, hash: &ChunkHash) -> Option<&'a Path> {
-        let bad = self.packs.contains(&at.pack)
-            || self.blocks.contains(&(at.pack, at.block))
-            || self.chunks.contains(hash);
+        let bad =
+            self.packs.contains(&at.pack) || self.blocks.contains(&(at.pack, at.block)) || self.chunks.contains(hash);
         catalogue.packs.get(at.pack as usize).filter(|_| bad).map(|pack| pack.path.as_path())
     }
 }
 
+/// A block, by its pack and number, and the chunks of it that are to be checked.
+type Wanted = ((u32, u32), Vec<(Location, ChunkHash)>);
+
 /// Reading the blocks of packs by a thread for each processor.
 struct Reading<'a> {
     catalogue: &'a Catalogue,
-    /// Chunks to check, by block.
-    blocks: Vec<((u32, u32), Vec<(Location, ChunkHash)>)>,
+    blocks: Vec<Wanted>,
     files: Vec<Option<File>>,
     bad: Mutex<Bad>,
     next: AtomicUsize,
@@ -251,11 +252,12 @@ impl<'a> Reading<'a> {
                 check_header(&file, pack).map(|()| file)
             });
             files.push(opened.and_then(|opened| {
-                opened.map_err(|error| {
-                    bad.packs.insert(number);
-                    bad.errors.push(error);
-                })
-                .ok()
+                opened
+                    .map_err(|error| {
+                        bad.packs.insert(number);
+                        bad.errors.push(error);
+                    })
+                    .ok()
             }));
         }
         let size = |key: &(u32, u32)| catalogue.packs.get(key.0 as usize)?.blocks.get(key.1 as usize).map(|b| b.stored);

@@ -24,12 +24,8 @@ pub(crate) struct Location {
 pub(crate) struct Pack {
     pub(crate) id: PackId,
     pub(crate) path: PathBuf,
-    pub(crate) index_path: PathBuf,
     pub(crate) length: u64,
-    pub(crate) index_length: u64,
     pub(crate) blocks: Vec<Block>,
-    /// Chunks in it, those that another pack holds too among them.
-    pub(crate) chunks: usize,
 }
 
 /// An index that cannot be used, or whose pack cannot.
@@ -63,21 +59,13 @@ impl Catalogue {
         for id in found {
             let index_path = index_dir.join(format!("{id}.idx"));
             let path = packs_dir.join(format!("{id}.pack"));
-            match read(id, &index_path).map_err(|e| (index_path.clone(), e)).and_then(|(index, length)| {
+            match read(id, &index_path).map_err(|e| (index_path.clone(), e)).and_then(|index| {
                 check_length(&path, index.pack_length).map_err(|e| (path.clone(), e))?;
-                Ok((index, length))
+                Ok(index)
             }) {
-                Ok((index, index_length)) => {
+                Ok(index) => {
                     catalogue.insert(&index.chunks);
-                    catalogue.packs.push(Pack {
-                        id,
-                        path,
-                        index_path,
-                        length: index.pack_length,
-                        index_length,
-                        blocks: index.blocks,
-                        chunks: index.chunks.len(),
-                    });
+                    catalogue.packs.push(Pack { id, path, length: index.pack_length, blocks: index.blocks });
                 }
                 Err((path, error)) => catalogue.broken.push(BrokenIndex { id, path, error }),
             }
@@ -114,7 +102,7 @@ pub(crate) fn ids(directory: &Path, suffix: &str) -> Result<Vec<PackId>> {
     Ok(ids)
 }
 
-fn read(id: PackId, path: &Path) -> Result<(index::Index, u64)> {
+fn read(id: PackId, path: &Path) -> Result<index::Index> {
     let damaged = |reason: String| Error::Damaged { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     File::open(path).and_then(|f| f.take(MAX_INDEX + 1).read_to_end(&mut bytes)).at("read", path)?;
@@ -128,7 +116,7 @@ fn read(id: PackId, path: &Path) -> Result<(index::Index, u64)> {
     if index.pack != id {
         return Err(damaged(format!("it is the index of pack {}", index.pack)));
     }
-    Ok((index, bytes.len() as u64))
+    Ok(index)
 }
 
 fn check_length(path: &Path, expected: u64) -> Result<()> {

@@ -31,8 +31,7 @@ mod writer;
 pub use reader::ChunkReader;
 pub use writer::{ChunkKind, ChunkWriter, Written};
 
-pub(crate) use catalogue::{Catalogue, Location, Pack, ids};
-pub(crate) use index::Block;
+pub(crate) use catalogue::{Catalogue, Location, ids};
 pub(crate) use reader::{Unpacker, check_header, open as open_pack, pack_of, slice};
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Taking a directory tree up into the store.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FileType, SeekFrom, Stat, major, minor, readlinkat, seek};
@@ -70,26 +70,46 @@ impl Capture<'_> {
             return Err(io::Error::from(io::ErrorKind::NotADirectory)).at("store", root);
         }
         let meta = walk.meta.read(directory.as_fd(), c".", &stat).at("read", root)?;
-        walk.directory(&directory.into(), root, c"", meta, 0)?;
+        let mut open = vec![walk.enter(directory.into(), root.to_owned(), c"", meta, 0)?];
+        // Not by recursion: a session decides how deep its directories are.
+        loop {
+            let depth = open.len();
+            let Some(Open { directory, path, names }) = open.last_mut() else { break };
+            if walk.capture.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let Some(name) = names.pop() else {
+                Entry::end().encode(&mut walk.entries, &mut walk.access_times);
+                open.pop();
+                continue;
+            };
+            let path = path.join(OsStr::from_bytes(name.to_bytes()));
+            let below = walk.entry(directory.as_fd(), &name, &path, depth)?;
+            if let Some((directory, meta)) = below {
+                open.push(walk.enter(directory, path, &name, meta, depth)?);
+            }
+        }
         walk.finish()
     }
 }
 
+/// A directory whose entries are being stored.
+struct Open {
+    directory: OwnedFd,
+    path: PathBuf,
+    /// Those that are not yet, the next one last.
+    names: Vec<CString>,
+}
+
 impl Walk<'_, '_> {
-    fn directory(&mut self, directory: &OwnedFd, path: &Path, name: &CStr, meta: Meta, depth: usize) -> Result<()> {
+    fn enter(&mut self, directory: OwnedFd, path: PathBuf, name: &CStr, meta: Meta, depth: usize) -> Result<Open> {
         if depth >= MAX_DEPTH {
-            return Err(Error::Unsupported { path: path.to_owned(), reason: "it is too many directories deep" });
+            return Err(Error::Unsupported { path, reason: "it is too many directories deep" });
         }
         self.emit(&Entry { name: name.to_bytes().to_vec(), kind: Kind::Directory, group: 0, meta });
-        for name in meta::names(directory.as_fd()).at("list", path)? {
-            if self.capture.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Cancelled);
-            }
-            let path = path.join(OsStr::from_bytes(name.to_bytes()));
-            self.entry(directory.as_fd(), &name, &path, depth)?;
-        }
-        Entry::end().encode(&mut self.entries, &mut self.access_times);
-        Ok(())
+        let mut names = meta::names(directory.as_fd()).at("list", &path)?;
+        names.reverse();
+        Ok(Open { directory, path, names })
     }
 
     fn emit(&mut self, entry: &Entry) {
@@ -97,7 +117,14 @@ impl Walk<'_, '_> {
         self.count += 1;
     }
 
-    fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr, path: &Path, depth: usize) -> Result<()> {
+    /// Stores an entry; of a directory, which comes next, returns what is needed for that.
+    fn entry(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        path: &Path,
+        depth: usize,
+    ) -> Result<Option<(OwnedFd, Meta)>> {
         let stat = meta::stat(&parent, name).at("read", path)?;
         let mut group = 0;
         if stat.st_nlink > 1 && meta::kind(&stat) != FileType::Directory {
@@ -106,7 +133,7 @@ impl Walk<'_, '_> {
             if group != next {
                 let name = name.to_bytes().to_vec();
                 self.emit(&Entry { name, kind: Kind::Link, group, meta: Meta::default() });
-                return Ok(());
+                return Ok(None);
             }
         }
         let meta = self.meta.read(parent, name, &stat).at("read", path)?;
@@ -114,7 +141,7 @@ impl Walk<'_, '_> {
         let kind = match meta::kind(&stat) {
             FileType::Directory => {
                 let below = meta::open_directory(parent, name).at("open", path)?;
-                return self.directory(&below, path, name, meta, depth + 1);
+                return Ok(Some((below, meta)));
             }
             FileType::RegularFile => self.file(parent, name, path, &stat, depth)?,
             FileType::Symlink => {
@@ -130,7 +157,7 @@ impl Walk<'_, '_> {
             }
         };
         self.emit(&Entry { name: name.to_bytes().to_vec(), kind, group, meta });
-        Ok(())
+        Ok(None)
     }
 
     fn file(&mut self, parent: BorrowedFd<'_>, name: &CStr, path: &Path, stat: &Stat, depth: usize) -> Result<Kind> {
@@ -141,7 +168,7 @@ impl Walk<'_, '_> {
         let file = File::from(meta::open_file(parent, name).at("open", path)?);
         let extents = extents(&file, size).at("read", path)?;
         let mut list = ListBuilder::default();
-        if self.pages && depth == 0 && is_page_file(name.to_bytes()) {
+        if self.pages && depth == 1 && is_page_file(name.to_bytes()) {
             self.page_file(&file, path, &extents, &mut list)?;
         } else {
             self.cut_file(&file, path, &extents, &mut list)?;

@@ -34,7 +34,7 @@
 //! list   level u8 | count | count hashes
 //! ```
 //!
-//! Page files (`pages-*.img` among the images) are cut at every 4 KiB. A page of zeros is listed as [`ChunkHash::ZERO_PAGE`]
+//! Page files (`pages-*.img` among the images) are cut at every 4 KiB. A page of zeros is listed as [`crate::ChunkHash::ZERO_PAGE`]
 //! and stored as nothing. Everything else is cut by content (FastCDC, 4 to 64 KiB, 16 on average).
 
 mod capture;
@@ -44,6 +44,8 @@ mod lay;
 mod list;
 mod meta;
 mod plan;
+#[cfg(test)]
+mod samples;
 mod unfold;
 
 pub use list::ListRef;
@@ -51,6 +53,8 @@ pub use list::ListRef;
 pub(crate) use capture::Capture;
 pub(crate) use entry::Kind;
 pub(crate) use lay::lay_out;
+#[cfg(test)]
+pub(crate) use samples::{decode_tree, sample_stream};
 pub(crate) use unfold::{Visit, unfold, visit};
 
 /// Directories below each other; a deeper tree is refused, for each costs an open file.
