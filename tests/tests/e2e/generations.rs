@@ -69,3 +69,29 @@ fn stopping_with_a_save_keeps_all() {
         Ok(())
     });
 }
+
+#[test]
+fn other_names_of_a_file_of_the_base_stay_its_names() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        // Two names of one file in the base; the overlay keeps them together by its index.
+        let names = "/usr/bin/perlbug /usr/bin/perlthanks";
+        let as_root = |session: &str, script: &str| {
+            stage.ctl(&["exec", session, "--root", "--wait", "--", "sh", "-ec", script])?.done()
+        };
+        let count = format!("stat -c %h {names} | sort -u; cmp {names}; tail -n 1 /usr/bin/perlthanks");
+        as_root(&session, "echo '# written to one name' >> /usr/bin/perlbug")?;
+        let before = as_root(&session, &count)?;
+        ensure!(before.lines().eq(["2", "# written to one name"]), "{before:?}");
+        for _ in 0..2 {
+            let snapshot = stage.word(&["save", &session, "--stop"], "snapshot")?;
+            stage.json(&["resume", &snapshot])?;
+            let after = as_root(&session, &count)?;
+            ensure!(after == before, "{after:?}");
+        }
+        as_root(&session, "echo '# and after a resume' >> /usr/bin/perlthanks")?;
+        let later = as_root(&session, &format!("cmp {names}; tail -n 1 /usr/bin/perlbug"))?;
+        ensure!(later.trim() == "# and after a resume", "{later:?}");
+        Ok(())
+    });
+}

@@ -73,6 +73,48 @@ fn a_program_that_somebody_waits_for_is_refused_until_it_has_ended() {
 }
 
 #[test]
+fn a_program_that_somebody_waits_for_is_refused_whatever_it_has_open() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        let program = stage.sessionctl();
+        let mut command = stage.command(program.as_os_str());
+        command.args(["exec", &session, "--wait", "--", "sleep", "100000"]);
+        let mut waiting = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        wait_until(Duration::from_secs(10), "sleep runs", || {
+            stage.pids(&session).is_ok_and(|pids| pids.values().any(|(name, _)| name == "sleep"))
+        })?;
+        is_refused(stage, &session, "sleep", "sleep 100000")?;
+        stage.inside(&session, &["pkill", "sleep"])?;
+        waiting.wait()?;
+        stage.save(&session)?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_display_that_takes_no_connection_holds_up_nobody() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        // The session's own user takes the X server's place, and lets one caller in its queue and then nobody.
+        let script = "import os, socket, time\n\
+                      os.remove('/tmp/.X11-unix/X1')\n\
+                      s = socket.socket(socket.AF_UNIX); s.bind('/tmp/.X11-unix/X1'); s.listen(0)\n\
+                      c = socket.socket(socket.AF_UNIX); c.connect('/tmp/.X11-unix/X1')\n\
+                      open('/tmp/full', 'w').write('full')\n\
+                      time.sleep(100000)\n";
+        stage.launch(&session, &["python3", "-c", script])?;
+        stage.file_inside(&session, "/tmp/full")?;
+        for _ in 0..4 {
+            let check = stage.json(&["check", &session])?;
+            ensure!(check["savable"] == true, "{check}");
+        }
+        ensure!(stage.inside(&session, &["echo", "here"])?.trim() == "here", "exec");
+        stage.json(&["stop", &session])?;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_sandbox_in_namespaces_of_its_own_is_refused_until_it_is_closed() {
     small(|stage| {
         let session = stage.start(&["--name", "desk"])?;
