@@ -5,8 +5,8 @@
 //! - [`agent`]: the D-Bus service. Its objects only decode, call and map errors;
 //! - [`cli`]: `sessionctl`, a plain D-Bus client that shares no state with the agent.
 //!
-//! Deliberately absent: namespaces, mounts, process images (the wrapper's), retention and tray (later issues), and
-//! unsafe code.
+//! Deliberately absent: namespaces, mounts, process images (the wrapper's), what the store is made of (its own crate),
+//! retention by itself and tray (later issues), and unsafe code.
 
 pub mod agent;
 pub mod bus;

@@ -90,8 +90,8 @@ enum Base {
 
 fn say(line: &Line) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(line).unwrap()).unwrap();
-    out.flush().unwrap();
+    // An agent that was killed does not listen any more, and the work goes on.
+    let _ = writeln!(out, "{}", serde_json::to_string(line).unwrap()).and_then(|()| out.flush());
 }
 
 fn failed(name: &str, message: &str) {

@@ -115,7 +115,7 @@ impl Agent {
             job.count_bytes(self.store.manifest(id).map_err(of_store)?.raw_bytes());
             let arguments: [&OsStr; 3] = ["pack".as_ref(), "--id".as_ref(), id.as_str().as_ref()];
             match self.verb(&arguments, Stdio::null(), Some(job)).await {
-                Ok(_) => {}
+                Ok(_) => break,
                 // The verb of an agent that was killed is at it, or somebody else uses the store.
                 Err(error) if error.kind == ErrorKind::Busy => sleep(LOOK).await,
                 Err(error) => return Err(error.context(&format!("snapshot {id} could not be packed"))),
