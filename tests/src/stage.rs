@@ -360,6 +360,11 @@ impl Stage {
         self.ours("session-agent")
     }
 
+    /// What runs of the wrapper: supervisors, and verbs.
+    pub fn wrappers(&self) -> Vec<Process> {
+        self.ours("vnc-wrapper")
+    }
+
     /// The supervisor of a session.
     ///
     /// # Errors
@@ -370,7 +375,7 @@ impl Stage {
             let arguments = format!("{} ", p.command);
             p.command.contains(" session ") && arguments.contains(&format!("{wanted} "))
         };
-        self.ours("vnc-wrapper").into_iter().find(is_it).with_context(|| format!("{session} has no vnc-wrapper"))
+        self.wrappers().into_iter().find(is_it).with_context(|| format!("{session} has no vnc-wrapper"))
     }
 
     /// The processes of a session, by their pids inside. None of an `exec --wait` may be running.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use freezeframe_tests::{Stage, wait_until};
+use freezeframe_tests::{Stage, eventually, wait_until};
 
 use crate::small;
 
@@ -120,12 +120,15 @@ fn save_and_kill(stage: &Stage, moment: Moment, kill: impl FnOnce() -> Result<()
 
 /// Ids on the timeline; each is whole, and nothing else is in the store before long.
 fn whole_snapshots(stage: &Stage) -> Result<Vec<String>> {
-    let timeline = stage.json(&["timeline"])?;
+    let timeline = eventually(Duration::from_secs(120), "every snapshot is packed", || {
+        let timeline = stage.json(&["timeline"])?;
+        let rows = timeline.as_array().context("rows")?;
+        Ok(rows.iter().all(|row| row["state"] == "whole").then(|| timeline.clone()))
+    })?;
     let rows = timeline.as_array().context("rows")?;
-    ensure!(rows.iter().all(|row| row["state"] == "whole"), "{timeline}");
     let ids: Vec<String> = rows.iter().filter_map(|row| row["snapshot"].as_str()).map(str::to_owned).collect();
     wait_until(Duration::from_secs(20), "what an unfinished save left is taken away", || {
-        stage.stored().is_ok_and(|stored| stored.len() == 2 * ids.len())
+        stage.stored().is_ok_and(|stored| stored.len() == ids.len())
     })
     .with_context(|| format!("{:?} with {ids:?}", stage.stored()))?;
     Ok(ids)

@@ -14,6 +14,7 @@ mod network;
 mod refusals;
 mod rootless;
 mod several;
+mod store;
 mod viewers;
 
 use std::sync::{Condvar, Mutex, PoisonError};
