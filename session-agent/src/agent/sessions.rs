@@ -195,8 +195,9 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes away what a wrapper that died in the middle of a save left in the store.
-    async fn remove_leftovers(&self) {
+    /// Takes away what nobody is at any more: what a wrapper that died in the middle of a save left, or raw files that were
+    /// being read when their snapshot had been packed.
+    pub(crate) async fn remove_leftovers(&self) {
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.clear_leftovers()).await {
             Ok(Ok(_)) => {}
