@@ -19,6 +19,28 @@
 //! pack is, because a pack is durable before its index gets its name, and an index is gone for good before its pack is
 //! removed.
 //!
+//! # Figures
+//!
+//! Three saves of an XFCE desktop (152, 156 and 156 MB of images and layer), 2 cores, warm cache, by the example
+//! `store-bench`. "First" and "next" are what the first and the second save add to the store.
+//!
+//! | block, zstd level, hashes in a list | first, MB | next, MB | pack first, next, MB/s | materialise, MB/s |
+//! | --- | --- | --- | --- | --- |
+//! | 16 KiB, 1, 32 | 26.82 | 0.49 | 418, 916 | 640–700 |
+//! | 64 KiB, 1, 32 | 24.57 | 0.47 | 497, 899 | 570–760 |
+//! | 128 KiB, 1, 32 | 23.92 | 0.46 | 563–608, 924 | 540–650 |
+//! | 256 KiB, 1, 32 | 23.31 | 0.46 | 478, 863 | 520–580 |
+//! | 128 KiB, 3, 32 | 23.38 | 0.46 | 508, 988 | 470–520 |
+//! | 128 KiB, 1, 128 | 23.88 | 0.64 | 577, 922 | 420–490 (busier machine) |
+//! | **128 KiB, 1, 16** | 24.01 | 0.41 | 538, 947 | 410–460 (busier machine) |
+//!
+//! In one run: pack 608, 902 and 879 MB/s; `restic backup` (0.14) of the same files 125, 167 and 163 MB/s, adding 20.3, 5.7
+//! and 6.4 MB; materialise 435–476 MB/s, `tar -I 'zstd -T2' -x` 364–407 MB/s. Of the first save 1.6 MB are index and 1.2 MB
+//! lists; a page costs 44 bytes in the index once, and 32 in a list where the list changed.
+//!
+//! So: blocks of 128 KiB (larger ones gain 2 % of room, and a later snapshot that wants few chunks of each decodes more for
+//! nothing), level 1 (level 3 gains 2 %), short lists (what changes is paid for at every save, what does not only once).
+//!
 //! Limits, checked before anything is believed: a chunk has 1 to [`MAX_CHUNK`] bytes, a block at most [`MAX_BLOCK`] before
 //! compression, an index at most [`MAX_INDEX`].
 

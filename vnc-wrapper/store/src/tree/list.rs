@@ -8,9 +8,9 @@ use crate::wire::{Decoder, Encoder, Flaw};
 /// Hashes that a list names in place.
 pub(crate) const INLINE: usize = 8;
 /// A list chunk is not cut before it has this many hashes …
-const SHORTEST: usize = 8;
-/// … is cut behind a hash whose first byte is below this (of 256): every 32nd …
-const CUT_BELOW: u8 = 8;
+const SHORTEST: usize = 4;
+/// … is cut behind a hash whose first byte is below this (of 256): every 16th …
+const CUT_BELOW: u8 = 16;
 /// … and at this many at the latest.
 const LONGEST: usize = 512;
 /// Levels of lists; three are enough for 256 GiB.
