@@ -17,6 +17,9 @@ use super::session::SessionObject;
 use super::state::{Phase, Session, crashed};
 use super::{Agent, failure};
 
+/// How long what is left in the store may stay because others use the store.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(120);
+
 /// How often a wrapper that was found saving or stopping is asked whether it is done.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -135,7 +138,7 @@ impl Agent {
                 info!(session = id.as_str(), "ended");
             } else {
                 warn!(session = id.as_str(), "its wrapper is gone");
-                agent.remove_leftovers().await;
+                agent.remove_leftovers();
             }
         });
     }
@@ -191,19 +194,20 @@ impl Agent {
             let serial = self.add_session(record, Phase::Crashed).await?;
             self.reconnect(&id, serial).await;
         }
-        self.remove_leftovers().await;
+        self.remove_leftovers();
         Ok(())
     }
 
     /// Takes away what nobody is at any more: what a wrapper that died in the middle of a save left, or raw files that were
     /// being read when their snapshot had been packed.
-    pub(crate) async fn remove_leftovers(&self) {
+    /// In the background, because packs that are under way are waited for.
+    pub(crate) fn remove_leftovers(&self) {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.clear_leftovers()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => warn!(%error, "cannot take away what an unfinished save left"),
-            Err(error) => warn!(%error, "the store's clean-up was lost"),
-        }
+        tokio::task::spawn_blocking(move || match store.clear_leftovers(LEFTOVER_PATIENCE) {
+            Ok(0) => {}
+            Ok(count) => info!(count, "took away what was left in the store"),
+            Err(error) => warn!(%error, "cannot take away what is left in the store"),
+        });
     }
 
     /// Looks again at sessions without wrapper: one may have been in the middle of its start.

@@ -93,15 +93,12 @@ impl Store {
         Ok(report)
     }
 
-    /// Takes away what killed writers left, and nothing else; answers how much. Does nothing while others use the store.
+    /// Takes away what killed writers left, and nothing else; answers how much.
     ///
     /// # Errors
-    /// When something cannot be removed.
-    pub fn clear_leftovers(&self) -> Result<u64> {
-        let _lock = match Lock::file(&self.lock_path(), Mode::Exclusive, Duration::ZERO) {
-            Err(Error::Busy { .. }) => return Ok(0),
-            other => other?,
-        };
+    /// [`Error::Busy`] when others use the store for longer than `wait`, or when something cannot be removed.
+    pub fn clear_leftovers(&self, wait: Duration) -> Result<u64> {
+        let _lock = Lock::file(&self.lock_path(), Mode::Exclusive, wait)?;
         let mut report = GcReport::default();
         self.remove_leftovers(&mut report)?;
         Ok(report.leftovers_removed)

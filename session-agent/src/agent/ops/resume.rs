@@ -74,7 +74,7 @@ impl Agent {
             let launched = agent.launch(reservation, record, Some(&snapshot), &job).await;
             drop(succession);
             // A pack that ended while the raw files were read for this left them where they were.
-            agent.remove_leftovers().await;
+            agent.remove_leftovers();
             let session = launched.map_err(|error| remind(error, &kept))?;
             let resume_ms = began.elapsed().as_secs_f64() * 1e3;
             Ok(Resumed { session, snapshot: snapshot.to_string(), resume_ms })
