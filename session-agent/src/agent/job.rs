@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use freezeframe_api::records::JobFailure;
 use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result, names};
@@ -43,6 +43,8 @@ struct Progress {
     bytes: Bytes,
     state: &'static str,
     result: Dict,
+    /// When clients were last told of it.
+    told: Option<Instant>,
 }
 
 /// One job: the handle for whoever does it, and its D-Bus object.
@@ -75,7 +77,8 @@ impl Agent {
     {
         let path = names::job_path(self.lock().job());
         let bytes = Bytes::default();
-        let progress = Progress { stage: String::new(), fraction: -1.0, bytes, state: "running", result: Dict::new() };
+        let progress =
+            Progress { stage: String::new(), fraction: -1.0, bytes, state: "running", result: Dict::new(), told: None };
         let job = Job {
             inner: Arc::new(Inner {
                 connection: self.connection.clone(),
@@ -135,6 +138,11 @@ impl Job {
             progress.bytes.done = (progress.fraction.max(0.0) * progress.bytes.total as f64) as u64;
             let new = progress.stage != stage;
             progress.stage = stage;
+            // More would fill a client's queue faster than it reads, and nobody sees it.
+            if !new && progress.told.is_some_and(|told| told.elapsed() < TICK) {
+                return;
+            }
+            progress.told = Some(Instant::now());
             (new, progress.bytes.total > 0)
         };
         let told = async {

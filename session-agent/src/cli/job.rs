@@ -38,7 +38,21 @@ pub(super) async fn wait<R: Dictionary>(agent: &Agent, path: OwnedObjectPath, sh
     let properties = PropertiesProxy::builder(connection).destination(BUS_NAME)?.path(path)?.build().await?;
     let mut changed = properties.receive_properties_changed().await?;
     // Subscribed first, then read: a job that has ended meanwhile says so.
-    let state = job.state().await.map_err(|_| lost())?;
+    let state = {
+        let read = job.state();
+        tokio::pin!(read);
+        loop {
+            // Signals are taken meanwhile: a full queue of them would keep the answer from coming.
+            tokio::select! {
+                state = &mut read => break state.map_err(|_| lost())?,
+                Some(signal) = finished.next() => {
+                    let arguments = signal.args()?;
+                    return result(&arguments.state, &arguments.result);
+                }
+                Some(_) = changed.next() => {}
+            }
+        }
+    };
     if state != "running" {
         return result(&state, &job.result().await.map_err(|_| lost())?);
     }
