@@ -1,16 +1,16 @@
 //! A base while it is made: under a lock, in a directory that nothing shows, and gone again unless it becomes whole.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use freezeframe_store::base::BaseLock;
 use freezeframe_store::error::IoContext;
 use freezeframe_store::layout::make_private;
 use freezeframe_store::sync::{sync_directory, sync_file_system};
 use freezeframe_store::{BaseRecord, Error as StoreError, Store, record};
-use rustix::fs::FlockOperation;
 
 use super::{Error, Result};
 use crate::kernel::idmap::IdMap;
@@ -19,42 +19,15 @@ use crate::kernel::userns::{open_directory, spawn_in_user_namespace, start_in};
 /// Name of [`Partial::scratch`].
 const SCRATCH: &str = "scratch";
 
-/// The right to make or remove the base of one name.
-#[derive(Debug)]
-pub(super) struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    /// Takes the lock of the base `name`.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] when another process has it.
-    pub(super) fn take(store: &Store, name: &str) -> Result<Self> {
-        let partial = store.partial_base_dir(name)?;
-        let path = partial.with_extension("lock");
-        loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { name: name.to_owned() }),
-                other => other.at("lock", &path)?,
-            }
-            // Whoever had it before removed the file; then the lock is one of a file that nobody else finds.
-            let ours = file.metadata().at("read", &path)?;
-            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
-                return Ok(Self { path, _file: file });
-            }
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Removed while it is held, so that nobody can hold a lock on it afterwards (see `take`). A file that stays
-        // does no harm.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Takes the lock of the base `name`.
+///
+/// # Errors
+/// [`Error::Busy`] when another process has it.
+pub(super) fn lock(store: &Store, name: &str) -> Result<BaseLock> {
+    BaseLock::take(store, name).map_err(|error| match error {
+        StoreError::Busy { .. } => Error::Busy { name: name.to_owned() },
+        other => other.into(),
+    })
 }
 
 /// A base that is being made. Dropping it without [`Partial::commit`] removes what there is of it.
@@ -66,7 +39,7 @@ pub(super) struct Partial {
     directory: PathBuf,
     target: PathBuf,
     gone: bool,
-    _lock: Lock,
+    _lock: BaseLock,
 }
 
 impl Partial {
@@ -77,7 +50,7 @@ impl Partial {
     pub(super) fn begin(store: &Store, name: &str, map: &IdMap) -> Result<Self> {
         let (directory, target) = (store.partial_base_dir(name)?, store.base_dir(name)?);
         let bases = target.parent().unwrap_or(store.root()).to_owned();
-        let lock = Lock::take(store, name)?;
+        let lock = lock(store, name)?;
         absent(&target, name)?;
         remove_tree(&directory, map)?;
         let partial =

@@ -9,7 +9,7 @@ use freezeframe_store::sync::sync_directory;
 use freezeframe_store::{Error as StoreError, Store};
 use serde_json::json;
 
-use super::partial::{Lock, remove_tree};
+use super::partial::{lock, remove_tree};
 use super::{Error, Progress, Result};
 use crate::kernel::idmap::IdMap;
 
@@ -20,7 +20,7 @@ use crate::kernel::idmap::IdMap;
 pub fn remove(store: &Store, name: &str, progress: Progress<'_>) -> Result<serde_json::Value> {
     let target = store.base_dir(name)?;
     let map = IdMap::for_current_user()?;
-    let _lock = Lock::take(store, name)?;
+    let _lock = lock(store, name)?;
     if fs::symlink_metadata(&target).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         return Err(StoreError::NotFound { what: "base", name: name.to_owned() }.into());
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 use freezeframe_protocol::{Failure, error_name};
 use freezeframe_store::Store;
 
-use super::partial::Lock;
+use super::partial;
 use super::*;
 use crate::kernel::idmap::IdMap;
 
@@ -165,7 +165,7 @@ fn a_killed_build_is_cleared_away_and_a_running_one_is_not() {
     let place = Place::new();
     let left = place.store.partial_base_dir("b").unwrap();
     fs::create_dir_all(left.join("root/usr")).unwrap();
-    let lock = Lock::take(&place.store, "b").unwrap();
+    let lock = partial::lock(&place.store, "b").unwrap();
     let archive = place.tar(&place.tree(), &[]);
     assert_eq!(place.import(&archive).unwrap_err().name, error_name::BUSY);
     assert!(left.join("root/usr").exists(), "what another process makes is left alone");

@@ -11,8 +11,8 @@ use std::process::Command;
 use nix::mount::MsFlags;
 use nix::sched::unshare;
 
+use super::INIT_PATH;
 use super::plan::{Contents, DEVICES, EMPTY, Step};
-use super::{INIT_PATH, USER_ID};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session};
 use crate::kernel::{loopback, mounts, namespaces, userns};
@@ -215,9 +215,4 @@ fn if_there(path: &str, act: impl Fn(&Path, &fs::Metadata) -> io::Result<()>) ->
         Err(e) => Err(e),
         Ok(metadata) => act(Path::new(path), &metadata),
     }
-}
-
-/// Outside owner of what the session's user owns.
-pub fn user_outside(map: &IdMap) -> Option<(u32, u32)> {
-    Some((map.outside_uid(USER_ID)?, map.outside_gid(USER_ID)?))
 }

@@ -118,7 +118,7 @@ impl Capture {
         self.pass(Pass::First(cancelled))
     }
 
-    /// Copies what changed since [`Capture::precopy`], while the session is frozen. Returns the copy's bytes.
+    /// Copies what changed since [`Capture::precopy`], while the session is frozen.
     ///
     /// # Errors
     /// The first entry that could not be copied.

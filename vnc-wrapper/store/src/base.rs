@@ -1,8 +1,15 @@
-//! The record of a base: a read-only root file system that sessions start from.
+//! Bases, the read-only root file systems that sessions start from: their record, and who may make one.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, IoContext, Result};
+use crate::layout::Store;
 use crate::record::Record;
 
 /// `bases/<name>/base.json`.
@@ -31,4 +38,41 @@ pub struct BaseRecord {
 
 impl Record for BaseRecord {
     const FORMAT: u32 = 1;
+}
+
+/// The right to make or remove the base of one name, for those who build, import and remove bases alike.
+#[derive(Debug)]
+pub struct BaseLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl BaseLock {
+    /// Takes the lock of the base `name`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another process has it; else when `name` cannot be one, or the file system fails.
+    pub fn take(store: &Store, name: &str) -> Result<Self> {
+        let path = store.partial_base_dir(name)?.with_extension("lock");
+        loop {
+            let file = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path }),
+                other => other.at("lock", &path)?,
+            }
+            // Whoever had it before removed the file; then the lock is one of a file that nobody else finds.
+            let ours = file.metadata().at("read", &path)?;
+            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
+                return Ok(Self { path, _file: file });
+            }
+        }
+    }
+}
+
+impl Drop for BaseLock {
+    fn drop(&mut self) {
+        // Removed while it is held, so that nobody can hold a lock on it afterwards (see `take`). A file that stays
+        // does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
 }

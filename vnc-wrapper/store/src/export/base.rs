@@ -1,16 +1,14 @@
 //! The base in an export: taken up where it is asked for, put in its place where it is missing.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-
-use rustix::fs::FlockOperation;
+use std::path::Path;
 
 use super::error::{Error, Result};
 use super::head::Head;
 use super::{Watch, objects};
-use crate::base::BaseRecord;
+use crate::base::{BaseLock, BaseRecord};
 use crate::content::{Content, TreeRef};
 use crate::error::IoContext;
 use crate::id::SnapshotId;
@@ -56,7 +54,7 @@ pub(super) fn is_missing(store: &Store, head: &Head, first_id: Option<u32>) -> R
 /// same one then, or the import ends.
 pub(super) fn put(store: &Store, record: &BaseRecord, tree: &TreeRef, watch: &Watch<'_>) -> Result<()> {
     let (partial, target) = (store.partial_base_dir(&record.name)?, store.base_dir(&record.name)?);
-    let _lock = Lock::take(&partial)?;
+    let _lock = BaseLock::take(store, &record.name)?;
     match store.base(&record.name) {
         Ok(here) if here.identity == record.identity => return Ok(()),
         Ok(_) | Err(crate::Error::NotFound { .. }) => {}
@@ -86,37 +84,5 @@ fn remove(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => Ok(other.at("remove", path)?),
-    }
-}
-
-/// The right to make a base of some name: the same file as for those that build and import bases.
-struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    fn take(partial: &Path) -> Result<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let path = partial.with_extension("lock");
-        loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(crate::Error::Busy { path }.into()),
-                other => other.at("lock", &path)?,
-            }
-            // Whoever had it before removed the file; then the lock is one of a file that nobody else finds.
-            let ours = file.metadata().at("read", &path)?;
-            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
-                return Ok(Self { path, _file: file });
-            }
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Removed while it is held, so that nobody can hold a lock on it afterwards.
-        let _ = fs::remove_file(&self.path);
     }
 }
