@@ -4,12 +4,14 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use freezeframe_tests::{Stage, Window, eventually};
+use freezeframe_tests::{Geometry, Stage, Window, eventually};
 
 use crate::LIMIT;
 
 const EDITOR: &str = "Mousepad$";
 const BROWSER: &str = "^a page";
+const BESIDE_THE_EDITOR: Geometry = Geometry { x: 640, y: 60, width: 620, height: 700 };
+const BESIDE_THE_BROWSER: Geometry = Geometry { x: 20, y: 60, width: 560, height: 320 };
 
 /// A session of the base `xfce`.
 pub(crate) struct Desk<'a> {
@@ -43,8 +45,12 @@ impl<'a> Desk<'a> {
             (0..1500).map(|n| format!("<p>Line {n} of a page that is {}.", "long ".repeat(n % 9))).collect();
         let page = format!("<title>a page</title><h1>A page</h1>{lines}");
         self.stage.put(&self.session, "/home/user/page.html", &page)?;
-        self.stage.launch(&self.session, &["firefox-esr", "file:///home/user/page.html"])?;
-        self.stage.wait_for_window(&self.session, BROWSER)?;
+        // With a size it does not fill the whole display.
+        let firefox = ["firefox-esr", "-width", "620", "-height", "700", "file:///home/user/page.html"];
+        self.stage.launch(&self.session, &firefox)?;
+        // Side by side, so that each can be clicked on.
+        self.stage.place(&self.session, &self.browser()?, BESIDE_THE_EDITOR)?;
+        self.stage.place(&self.session, &self.editor()?, BESIDE_THE_BROWSER)?;
         self.settle()
     }
 
