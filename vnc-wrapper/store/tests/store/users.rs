@@ -99,7 +99,7 @@ impl User {
             }
             Action::Gc { rewrite_below, small_packs } => self.collect(now, rewrite_below, small_packs),
             Action::ThinOut { keep_last, budget } => {
-                self.thin_out(now, &Rules { keep_last, budget, ..Rules::default() })
+                self.thin_out(now, &Rules { keep_last, budget, ..Rules::default() });
             }
             Action::Die(version) => {
                 let writer = self.store.begin_snapshot(id("dead")).unwrap();
