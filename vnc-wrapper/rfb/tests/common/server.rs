@@ -39,7 +39,8 @@ impl Server {
             let _ = std::fs::remove_file(old);
         }
         let child = Command::new("sh")
-            // The server writes the number of the display that it found free.
+            // The server writes the number of the display that it found free. It keeps its root window's colour when the
+            // last client goes.
             .arg("-c")
             .arg(r#"exec Xtigervnc -displayfd 3 -noreset -geometry "$1" -depth 24 -rfbport -1 -rfbunixpath "$2" -SecurityTypes None 3>"$3""#)
             .args(["sh", size])
