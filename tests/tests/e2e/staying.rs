@@ -96,6 +96,11 @@ fn viewers_stay_and_follow() {
         ensure!(resumed["session"] == *session, "{resumed}");
         noted.truncate(before);
         both(&mut viewer, &mut noted, "in the resumed session", &session)?;
+        // Once more, under another name.
+        let resumed = stage.word(&["resume", &earlier, "--name", "other"], "session")?;
+        ensure!(resumed == "other", "{resumed}");
+        noted.truncate(before);
+        both(&mut viewer, &mut noted, "in the other session", &resumed)?;
         ensure!(viewer.size() == (1000, 700), "{:?}", viewer.size());
         Ok(())
     });

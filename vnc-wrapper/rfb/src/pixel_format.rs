@@ -95,7 +95,7 @@ impl PixelFormat {
         let form = if self.true_colour { self } else { &Self::BGR233 };
         let mut value = 0;
         for ((colour, max), shift) in rgb.into_iter().zip(form.max).zip(form.shift) {
-            value |= (u32::from(colour) * u32::from(max) + 127) / 255 << (shift & 31);
+            value |= ((u32::from(colour) * u32::from(max) + 127) / 255) << (shift & 31);
         }
         let (little, big, bytes) = (value.to_le_bytes(), value.to_be_bytes(), self.bytes());
         out.extend(if self.big_endian { &big[4 - bytes..] } else { &little[..bytes] });

@@ -230,7 +230,7 @@ async fn input_of_the_meantime_is_delivered_in_order() {
     }
     let ours = || read().lines().filter(|line| *line != "a").map(|line| format!("{line}\n")).collect::<String>();
     tokio::task::block_in_place(|| {
-        wait_for(&format!("{expected} instead of {}", ours()), || (ours() == expected).then_some(()))
+        wait_for(&format!("{expected} instead of {}", ours()), || (ours() == expected).then_some(()));
     });
     let _ = xterm.kill();
     let _ = xterm.wait();
@@ -286,9 +286,9 @@ async fn a_viewer_that_does_not_read_holds_nobody_up() {
     // It reads at last, and all of it is well.
     let mut area = 0;
     while area < 800 * 600 {
-        match timeout(PATIENCE, client.next_event()).await.expect("an update").unwrap() {
-            Event::Updated { area: new, .. } => area += new,
-            _ => {}
+        let event = timeout(PATIENCE, client.next_event()).await.expect("an update").unwrap();
+        if let Event::Updated { area: new, .. } = event {
+            area += new;
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Place {
 }
 
 /// One part of the stream. All of its bytes are there, but for what [`Place`] says follows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     /// The head of an update with so many rectangles.
     Update(u16),
