@@ -92,6 +92,12 @@ fn viewers_stay_and_follow() {
         let before = noted.len();
         let earlier = stage.save(&session)?;
         both(&mut viewer, &mut noted, "to be forgotten", &session)?;
+        // The session is to be saved for that; it goes on when it cannot be.
+        stage.fail_at(&["commit"])?;
+        let outcome = stage.ctl(&["resume", &earlier])?;
+        ensure!(outcome.code == 1, "{}", outcome.tell());
+        stage.fail_at(&[])?;
+        both(&mut viewer, &mut noted, "to be forgotten, too", &session)?;
         let resumed = stage.json(&["resume", &earlier])?;
         ensure!(resumed["session"] == *session, "{resumed}");
         noted.truncate(before);

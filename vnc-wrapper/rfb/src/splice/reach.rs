@@ -16,8 +16,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 /// After so many in a row the server is taken to refuse for good: some fifteen seconds.
 const MAX_FAILURES: u32 = 14;
-/// A connection that stood for so long was a good one.
-const GOOD: Duration = Duration::from_secs(5);
+/// A connection that stood for so long was a good one: a server that refuses what it is told does so at once.
+const GOOD: Duration = Duration::from_millis(500);
 
 /// How often connecting failed of late.
 #[derive(Debug, Default)]
