@@ -119,9 +119,9 @@ mod tests {
         assert_eq!(pixel(PixelFormat::BGRX), [0, 128, 255, 255]);
         assert_eq!(pixel(PixelFormat { depth: 32, ..PixelFormat::BGRX }), [0, 128, 255, 0]);
         assert_eq!(pixel(PixelFormat { big_endian: true, ..PixelFormat::BGRX }), [0, 255, 128, 0]);
-        assert_eq!(pixel(RGB565), 0b11111_100000_00000_u16.to_le_bytes());
-        assert_eq!(pixel(PixelFormat { big_endian: true, ..RGB565 }), 0b11111_100000_00000_u16.to_be_bytes());
-        assert_eq!(pixel(PixelFormat { true_colour: false, ..PixelFormat::BGR233 }), [0b00_100_111]);
+        assert_eq!(pixel(RGB565), 0xfc00_u16.to_le_bytes());
+        assert_eq!(pixel(PixelFormat { big_endian: true, ..RGB565 }), 0xfc00_u16.to_be_bytes());
+        assert_eq!(pixel(PixelFormat { true_colour: false, ..PixelFormat::BGR233 }), [0x27]);
     }
 
     #[test]
