@@ -16,7 +16,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BUILD_PACKAGES := build-essential ca-certificates libadwaita-1-dev libgtk-4-dev pkg-config
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
 TEST_PACKAGES := adwaita-icon-theme appstream desktop-file-utils fonts-dejavu-core imagemagick iproute2 libxml2-utils \
-	openbox procps restic rsync tigervnc-standalone-server x11-xserver-utils xdotool xterm xvfb zstd
+	openbox procps restic rsync tigervnc-standalone-server tigervnc-viewer x11-xserver-utils xdotool xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
 
 # Bases that the tests start from, and the engine, are kept outside of the checkout: building them takes minutes.

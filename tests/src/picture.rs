@@ -35,8 +35,15 @@ impl Picture {
     /// When it is none.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-        let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png);
-        Ok(Self(image.with_context(|| path.display().to_string())?.to_rgb8()))
+        Self::from_png(&bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Reads what is in a PNG file.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_png(bytes: &[u8]) -> Result<Self> {
+        Ok(Self(image::load_from_memory_with_format(bytes, image::ImageFormat::Png)?.to_rgb8()))
     }
 
     /// Width and height.

@@ -8,6 +8,8 @@ use freezeframe_rfb::{Client, ClientMessage, Event, Rect, encoding};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
+use crate::picture::Picture;
+
 /// How long the server may take for one answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
@@ -81,14 +83,26 @@ impl Viewer {
         self.runtime.block_on(async { tokio::time::timeout(ANSWER, wait).await }).context("no update came")?
     }
 
-    /// Waits until the server's side has ended the connection.
+    /// The whole picture, as it is now.
     ///
     /// # Errors
-    /// When it does not within `limit`.
-    pub fn until_dropped(mut self, limit: Duration) -> Result<()> {
+    /// When the connection is gone.
+    pub fn whole(&mut self) -> Result<Picture> {
+        let rect = self.client.picture().bounds();
+        self.send(&[ClientMessage::UpdateRequest { incremental: false, rect }])?;
         let client = &mut self.client;
-        let wait = async { while client.next_event().await.is_ok() {} };
-        self.runtime.block_on(async { tokio::time::timeout(limit, wait).await }).context("still connected")
+        let wait = async {
+            let mut area = 0;
+            while area < u64::from(rect.area()) {
+                if let Event::Updated { area: new, .. } = client.next_event().await? {
+                    area += new;
+                }
+            }
+            Ok::<_, anyhow::Error>(client.picture().to_png()?)
+        };
+        let png =
+            self.runtime.block_on(async { tokio::time::timeout(ANSWER, wait).await }).context("no picture came")?;
+        Picture::from_png(&png?)
     }
 
     fn send(&mut self, messages: &[ClientMessage]) -> Result<()> {
@@ -101,11 +115,20 @@ impl Viewer {
     /// # Errors
     /// When the connection is gone.
     pub fn type_text(&mut self, text: &str) -> Result<()> {
+        self.send_text(text)?;
+        self.sync()
+    }
+
+    /// Types text and waits for nobody.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn send_text(&mut self, text: &str) -> Result<()> {
         for character in text.chars() {
             let keysym = if character == '\n' { keys::RETURN } else { u32::from(character) };
             self.press(&[keysym])?;
         }
-        self.sync()
+        Ok(())
     }
 
     /// Presses keys together and lets them go.

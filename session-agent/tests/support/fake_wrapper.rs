@@ -358,6 +358,10 @@ impl Wrapper {
         std::os::fd::OwnedFd::from(theirs).into()
     }
 
+    async fn hand_over(&self, _heir: OwnedFd) {}
+
+    async fn take_over(&self, _viewers: OwnedFd) {}
+
     async fn screenshot(&self) -> Vec<u8> {
         b"a screenshot".to_vec()
     }

@@ -14,6 +14,7 @@ mod network;
 mod refusals;
 mod rootless;
 mod several;
+mod staying;
 mod store;
 mod viewers;
 

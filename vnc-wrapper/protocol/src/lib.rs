@@ -205,6 +205,12 @@ pub trait Wrapper1 {
     /// Hands out one end of a connected RFB socket.
     fn open_display(&self) -> zbus::Result<zbus::zvariant::OwnedFd>;
 
+    /// Has the viewers go into this socket (seqpacket) if the next save ends the session.
+    fn hand_over(&self, heir: zbus::zvariant::Fd<'_>) -> zbus::Result<()>;
+
+    /// Serves the viewers that a wrapper has put into the other end of this socket.
+    fn take_over(&self, viewers: zbus::zvariant::Fd<'_>) -> zbus::Result<()>;
+
     /// The display as a PNG.
     fn screenshot(&self) -> zbus::Result<Vec<u8>>;
 

@@ -8,7 +8,8 @@ use crate::encoding;
 use crate::error::{Error, Result};
 use crate::framebuffer::{Framebuffer, Rect};
 use crate::handshake::handshake;
-use crate::message::{ClientMessage, PixelFormat};
+use crate::message::ClientMessage;
+use crate::pixel_format::PixelFormat;
 
 /// How much is read at once.
 const READ: usize = 64 << 10;

@@ -4,6 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::pixel_format::PixelFormat;
 
 /// What a server says of its display when a connection begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct ServerInit {
     pub width: u16,
     /// Height in pixels.
     pub height: u16,
+    /// How the server sends pixels unless it is asked for something else; unchecked.
+    pub format: PixelFormat,
     /// The display's name.
     pub name: String,
 }
@@ -44,10 +47,10 @@ pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, shared
 
     let width = stream.read_u16().await?;
     let height = stream.read_u16().await?;
-    // The server's own pixel format: of no interest, since the client sets its own.
-    stream.read_exact(&mut [0; 16]).await?;
+    let mut format = [0; PixelFormat::LENGTH];
+    stream.read_exact(&mut format).await?;
     let name = read_text(stream, "a display name").await?;
-    Ok(ServerInit { width, height, name })
+    Ok(ServerInit { width, height, format: PixelFormat::decode(&format), name })
 }
 
 /// Versions in between count as the older one, later ones as 3.8.
@@ -122,13 +125,13 @@ mod tests {
 
     fn init() -> Vec<u8> {
         let mut bytes = vec![2, 128, 1, 224];
-        bytes.extend([0; 16]);
+        PixelFormat::BGRX.encode(&mut bytes);
         bytes.extend([0, 0, 0, 2, b'h', b'i']);
         bytes
     }
 
     fn expected() -> ServerInit {
-        ServerInit { width: 640, height: 480, name: "hi".into() }
+        ServerInit { width: 640, height: 480, format: PixelFormat::BGRX, name: "hi".into() }
     }
 
     #[tokio::test]

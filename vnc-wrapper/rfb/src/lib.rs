@@ -1,6 +1,7 @@
-//! A small client of the Remote Framebuffer Protocol (RFC 6143), for one kind of server: the display of a session.
+//! A small client of the Remote Framebuffer Protocol (RFC 6143), for one kind of server: the display of a session; and
+//! the [`splice`] that keeps other viewers connected while that server is away.
 //!
-//! Two layers. The lower one is pure: [`Decoder`] turns bytes into [`Event`]s and keeps the picture, [`ClientMessage`]
+//! The client has two layers. The lower one is pure: [`Decoder`] turns bytes into [`Event`]s and keeps the picture, [`ClientMessage`]
 //! turns wishes into bytes, and neither reads nor writes anything. The upper one, [`Client`] with its halves
 //! [`Reader`] and [`Writer`], and [`grab`], joins them to any `AsyncRead + AsyncWrite` stream.
 //!
@@ -13,8 +14,8 @@
 //! - [`Reader::next_event`] may be dropped at any await without losing a byte; sending never waits for reading.
 //!
 //! Deliberately absent: every security type but None (the socket's permissions are the lock), ZRLE and the other
-//! encodings that the splice of the wrapper could not reset, JPEG inside Tight (it is never offered, so a server that
-//! sends it is in error), and the server's side.
+//! encodings that the splice could not reset, and JPEG inside Tight (it is never offered, so a server that sends it is in
+//! error).
 
 mod client;
 mod clipboard;
@@ -26,6 +27,8 @@ mod handshake;
 pub mod limits;
 mod message;
 mod picture;
+mod pixel_format;
+pub mod splice;
 mod tight;
 mod wire;
 
@@ -35,4 +38,5 @@ pub use decoder::{Cursor, Decoder, Event, Screen};
 pub use error::{Error, Result};
 pub use framebuffer::{Framebuffer, Rect};
 pub use handshake::{ServerInit, handshake};
-pub use message::{ClientMessage, PixelFormat};
+pub use message::ClientMessage;
+pub use pixel_format::PixelFormat;

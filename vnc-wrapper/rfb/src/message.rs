@@ -2,36 +2,7 @@
 
 use crate::clipboard::{self, Clipboard};
 use crate::framebuffer::Rect;
-
-/// How a server is to send a pixel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PixelFormat {
-    /// 8, 16 or 32.
-    pub bits_per_pixel: u8,
-    /// How many of the bits mean something.
-    pub depth: u8,
-    /// Whether the highest byte comes first.
-    pub big_endian: bool,
-    /// Whether the bits are colours, not indices of a colour map.
-    pub true_colour: bool,
-    /// The largest value of red, green and blue.
-    pub max: [u16; 3],
-    /// Where red, green and blue begin, counted from the lowest bit.
-    pub shift: [u8; 3],
-}
-
-impl PixelFormat {
-    /// In memory blue, green, red, unused: what [`crate::Framebuffer`] holds.
-    pub const BGRX: Self =
-        Self { bits_per_pixel: 32, depth: 24, big_endian: false, true_colour: true, max: [255; 3], shift: [16, 8, 0] };
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend([self.bits_per_pixel, self.depth, self.big_endian.into(), self.true_colour.into()]);
-        out.extend(self.max.iter().flat_map(|max| max.to_be_bytes()));
-        out.extend(self.shift);
-        out.extend([0; 3]);
-    }
-}
+use crate::pixel_format::PixelFormat;
 
 /// A message from a client to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -41,7 +41,7 @@ impl<'a> Take<'a> {
         Ok(part)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
         let part = self.bytes(N)?;
         let mut array = [0; N];
         array.copy_from_slice(part);

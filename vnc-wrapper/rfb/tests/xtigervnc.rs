@@ -2,85 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+#[path = "common/server.rs"]
+mod server;
+
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use freezeframe_rfb::{Client, ClientMessage, Clipboard, Error, Event, Framebuffer, encoding, grab};
-use tempfile::TempDir;
+use freezeframe_rfb::{Client, ClientMessage, Clipboard, Error, Event, Framebuffer, encoding};
+use server::{PATIENCE, Server, need, wait_for};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A server of its own for one test, ended with it.
-struct Server {
-    child: Child,
-    display: String,
-    socket: PathBuf,
-    _directory: TempDir,
-}
-
-impl Server {
-    fn start(size: &str) -> Self {
-        need("Xtigervnc", "tigervnc-standalone-server");
-        need("xsetroot", "x11-xserver-utils");
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("rfb");
-        let number = directory.path().join("number");
-        let child = Command::new("sh")
-            // The server writes the number of the display that it found free.
-            .arg("-c")
-            .arg(r#"exec Xtigervnc -displayfd 3 -geometry "$1" -depth 24 -rfbport -1 -rfbunixpath "$2" -SecurityTypes None 3>"$3""#)
-            .args(["sh", size])
-            .args([&socket, &number])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let display = wait_for("the server", || {
-            let number = std::fs::read_to_string(&number).ok()?;
-            (number.ends_with('\n') && socket.exists()).then(|| format!(":{}", number.trim()))
-        });
-        Self { child, display, socket, _directory: directory }
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let status = Command::new(program).args(arguments).env("DISPLAY", &self.display).status().unwrap();
-        assert!(status.success(), "{program} {arguments:?}: {status}");
-    }
-
-    async fn stream(&self) -> UnixStream {
-        UnixStream::connect(&self.socket).await.unwrap()
-    }
-
-    async fn grab(&self) -> Framebuffer {
-        timeout(PATIENCE, grab(self.stream().await)).await.expect("grab in time").unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn need(program: &str, package: &str) {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|directory| Path::new(&directory).join(program).exists()));
-    assert!(found, "{program} is not there, and this test needs it: apt-get install {package}");
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// Takes events until the picture is as wanted, asking for more after each update.
 async fn follow<S>(client: &mut Client<S>, mut wanted: impl FnMut(&Framebuffer) -> bool) -> Vec<Event>

@@ -1,21 +1,21 @@
 //! The session's display, as the outside meets it.
 //!
-//! Viewers never hold a connection to the display server: each talks to a relay of the wrapper, which connects to the
-//! server for it. So the wrapper can be off the server's socket at a freeze, whatever viewers do. [`Display::suspend`]
-//! ends the relays' server side; while suspended, viewers that come wait, and are served once the [`Suspended`] display is dropped.
+//! Viewers never hold a connection to the display server: each is spliced to one of its own (`freezeframe_rfb::splice`).
+//! So the wrapper can be off the server's socket at a freeze, whatever viewers do, and they stay. [`Display::suspend`]
+//! ends the connections to the server; they are made again once the [`Suspended`] display is dropped. Viewers of a session
+//! that is stopped may follow to another one ([`follow`]).
 
-mod relay;
+pub mod follow;
 pub mod windows;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use freezeframe_rfb::Framebuffer;
+use freezeframe_rfb::splice::{Outlet, Server};
 use freezeframe_store::manifest::Window;
 use tokio::net::UnixStream;
-use tokio::sync::watch;
 
 use crate::container::inside::Socket;
 use crate::container::{RFB_SOCKET, X_SOCKET};
@@ -30,9 +30,17 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Display {
     init: u32,
-    /// Whether viewers are served now.
-    open: watch::Sender<bool>,
-    viewers: AtomicU32,
+    outlet: Arc<Outlet<Door>>,
+}
+
+/// The display server's socket in the session whose init this is.
+#[derive(Debug)]
+struct Door(u32);
+
+impl Server for Door {
+    async fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(Socket::find(self.0, RFB_SOCKET)?.path()).await
+    }
 }
 
 /// Why a display did not answer.
@@ -52,15 +60,7 @@ pub enum DisplayError {
 impl Display {
     /// The display of the session whose init is `init`.
     pub fn new(init: u32) -> Arc<Self> {
-        Arc::new(Self { init, open: watch::Sender::new(true), viewers: AtomicU32::new(0) })
-    }
-
-    /// Connects to the display server.
-    ///
-    /// # Errors
-    /// When it is not listening.
-    pub async fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(Socket::find(self.init, RFB_SOCKET)?.path()).await
+        Arc::new(Self { init, outlet: Outlet::new(Door(init)) })
     }
 
     /// The windows that are open.
@@ -80,7 +80,7 @@ impl Display {
 
     /// Viewers connected now.
     pub fn viewers(&self) -> u32 {
-        self.viewers.load(Ordering::Relaxed)
+        self.outlet.viewers()
     }
 
     /// Takes one picture of the display. Waits while the display is suspended.
@@ -88,50 +88,31 @@ impl Display {
     /// # Errors
     /// When the display does not answer.
     pub async fn grab(&self) -> Result<Framebuffer, DisplayError> {
-        let _visit = self.visit().await;
-        let grab = async { Ok(freezeframe_rfb::grab(self.connect().await?).await?) };
+        let _visit = self.outlet.visit().await;
+        let grab = async { Ok(freezeframe_rfb::grab(self.outlet.server().connect().await?).await?) };
         tokio::time::timeout(GRAB_DEADLINE, grab).await.unwrap_or(Err(DisplayError::TimedOut(GRAB_DEADLINE)))
     }
 
-    /// Serves a viewer until it or the display server goes, or the display is suspended.
-    pub fn serve(self: &Arc<Self>, viewer: UnixStream) {
-        let display = Arc::clone(self);
+    /// Serves a viewer until it goes, or the display server does for good.
+    pub fn serve(&self, viewer: UnixStream) {
+        let outlet = Arc::clone(&self.outlet);
         tokio::spawn(async move {
-            let _visit = display.visit().await;
-            if let Err(error) = relay::run(&display, viewer).await {
+            if let Err(error) = outlet.serve(viewer).await {
                 tracing::debug!("a viewer's connection ended: {error}");
             }
         });
     }
 
-    /// Waits until the display is open and counts as one who uses it, until the answer is dropped.
-    async fn visit(&self) -> Visit<'_> {
-        loop {
-            // Counted first: whoever suspends the display looks at the count after it has closed it.
-            let visit = Visit::new(&self.viewers);
-            if *self.open.borrow() {
-                return visit;
-            }
-            drop(visit);
-            // The sender lives as long as `self`, so this cannot fail.
-            let _ = self.open.subscribe().wait_for(|open| *open).await;
-        }
-    }
-
-    /// Completes when the display is suspended.
-    async fn until_suspended(&self) {
-        let _ = self.open.subscribe().wait_for(|open| !*open).await;
-    }
-
-    /// Ends every connection to the display server and waits until the server has closed its ends too.
+    /// Ends every connection to the display server and waits until the server has closed its ends too. Viewers stay; who
+    /// asks for the picture meanwhile is shown `picture`.
     ///
     /// # Errors
     /// When the server does not close them in time; the display is then open again.
-    pub async fn suspend(self: &Arc<Self>) -> Result<Suspended, DisplayError> {
-        self.open.send_replace(false);
+    pub async fn suspend(self: &Arc<Self>, picture: Option<Framebuffer>) -> Result<Suspended, DisplayError> {
+        self.outlet.close(picture);
         let suspended = Suspended { display: Arc::clone(self) };
         let deadline = Instant::now() + CLOSE_DEADLINE;
-        while self.viewers() > 0 || connections(&self.unix_sockets()?) > 0 {
+        while self.outlet.connections() > 0 || connections(&self.unix_sockets()?) > 0 {
             if Instant::now() > deadline {
                 return Err(DisplayError::TimedOut(CLOSE_DEADLINE));
             }
@@ -151,22 +132,6 @@ impl Display {
     }
 }
 
-/// One connection to the display server, or the wish for one.
-struct Visit<'a>(&'a AtomicU32);
-
-impl<'a> Visit<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// A display that is off its server's socket. Dropping it serves viewers again.
 #[derive(Debug)]
 pub struct Suspended {
@@ -175,7 +140,7 @@ pub struct Suspended {
 
 impl Drop for Suspended {
     fn drop(&mut self) {
-        self.display.open.send_replace(true);
+        self.display.outlet.open();
     }
 }
 

@@ -276,6 +276,14 @@ impl Control {
         Ok(OwnedFd::from(theirs).into())
     }
 
+    async fn hand_over(&self, heir: zvariant::OwnedFd) {
+        *self.session.heir() = Some(heir.into());
+    }
+
+    async fn take_over(&self, viewers: zvariant::OwnedFd) -> Result<(), Told> {
+        Ok(self.session.display.take_over(&viewers.into()).map_err(|e| e.to_failure())?)
+    }
+
     async fn screenshot(&self) -> Result<Vec<u8>, Told> {
         let told = |text: String| failure(error_name::FAILED, text, "");
         let picture = self.session.display.grab().await.map_err(|e| told(e.to_string()))?;

@@ -1,7 +1,7 @@
 //! Saving a session: the way of one snapshot (DESIGN.md), step by step.
 //!
 //! Until the freeze a save can be cancelled. Whatever fails, at whatever step, leaves the session running as before and
-//! nothing of the snapshot: the writer removes what it wrote, the engine lets the processes run, the display opens again.
+//! nothing of the snapshot: the writer removes what it wrote, the engine lets the processes run, the viewers are connected again.
 
 use std::fs;
 use std::io;
@@ -49,6 +49,8 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
     let cancel = Arc::new(Cancelled::new(false));
     let saving = Doing::Saving { snapshot: id.to_string(), cancel: Arc::clone(&cancel), frozen: false };
     let exclusive = session.begin(saving)?;
+    // For this save alone, whatever becomes of it.
+    let heir = session.heir().take();
 
     session.tell("looking for what cannot be saved", 0.0);
     point("preflight")?;
@@ -79,8 +81,9 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
     point("picture")?;
     let picture = session.display.grab().await;
     let picture = picture.inspect_err(|error| tracing::warn!("the snapshot will have no picture: {error}")).ok();
+    let suspended = session.display.suspend(picture.clone()).await;
     let scene = Scene { windows, picture };
-    let suspended = session.display.suspend().await.map_err(|e| failure(error_name::FAILED, e.to_string(), ""))?;
+    let suspended = suspended.map_err(|e| failure(error_name::FAILED, e.to_string(), ""))?;
     point("freeze")?;
     pass_the_point_of_no_return(session, &cancel)?;
 
@@ -91,8 +94,12 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
         let work = Work { session, options, capture, writer: Some(writer), scene, manifest: None };
         tokio::task::spawn_blocking(move || work.dump(&engine)).await
     };
-    drop((suspended, entering));
     let mut work = saved.map_err(|e| failure(error_name::FAILED, format!("the save was lost: {e}"), ""))??;
+    if stop && let Some(heir) = heir {
+        // While the server is away anyway: it will not be back.
+        session.display.give_away(&heir).await;
+    }
+    drop((suspended, entering));
     if !stop {
         session.tell("writing the snapshot", 0.7);
         work = blocking(move || work.commit().map(|()| work)).await?;

@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) waiting: Mutex<Vec<Waiting>>,
     pub(super) doing: Mutex<Doing>,
     pub(super) progress: broadcast::Sender<Progress>,
+    /// Where the viewers go if the next save ends the session ([`crate::display::follow`]).
+    pub(super) heir: Mutex<Option<OwnedFd>>,
     /// Set when the session was stopped on purpose and nothing of it is left.
     pub(super) ended: watch::Sender<bool>,
     idle: Notify,
@@ -104,6 +106,7 @@ impl Session {
             waiting: Mutex::default(),
             doing: Mutex::default(),
             progress: broadcast::Sender::new(64),
+            heir: Mutex::default(),
             ended: watch::Sender::new(false),
             idle: Notify::new(),
             mount: Mutex::new(Some(mount)),
@@ -126,6 +129,10 @@ impl Session {
 
     pub(super) fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn heir(&self) -> std::sync::MutexGuard<'_, Option<OwnedFd>> {
+        self.heir.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins `what` unless something else is being done.

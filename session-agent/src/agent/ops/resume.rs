@@ -1,8 +1,9 @@
 //! Resuming a snapshot, beside or in the place of the session that it was taken of.
 //!
 //! Nothing the user had is lost by it: a running session of the same lineage is saved and stopped first, in one go, and
-//! only after all that can be checked was checked.
+//! only after all that can be checked was checked. Its viewers follow: see `display/follow.rs` of the wrapper.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -12,6 +13,8 @@ use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::record::Record;
 use freezeframe_store::{Manifest, SessionId, SessionRecord, SnapshotId};
 use jiff::Timestamp;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tracing::warn;
 use zbus::zvariant::OwnedObjectPath;
 
 use super::launch::Reservation;
@@ -64,8 +67,9 @@ impl Agent {
             if !replaced.is_empty() {
                 agent.read_back(&snapshot, &job).await?;
             }
-            let mut kept = Vec::new();
+            let (mut kept, mut viewers) = (Vec::new(), Vec::new());
             for operation in replaced {
+                viewers.extend(hand_over(&operation).await);
                 job.progress(format!("Saving {}", operation.id), -1.0).await;
                 let saved = agent.save_now(&operation, &label, true, &job).await;
                 let saved = saved.map_err(|e| e.context("the running session could not be saved, and goes on"))?;
@@ -76,6 +80,9 @@ impl Agent {
             // A pack that ended while the raw files were read for this left them where they were.
             agent.remove_leftovers();
             let session = launched.map_err(|error| remind(error, &kept))?;
+            for viewers in viewers {
+                agent.take_over(&session, &viewers).await;
+            }
             let resume_ms = began.elapsed().as_secs_f64() * 1e3;
             Ok(Resumed { session, snapshot: snapshot.to_string(), resume_ms })
         })
@@ -101,6 +108,20 @@ impl Agent {
                 Err(Error::new(ErrorKind::Damaged, text)
                     .hint(format!("`sessionctl verify {snapshot}` tells all that is damaged of it.")))
             }
+        }
+    }
+
+    /// Gives the session the viewers of one that it takes the place of. Failing, it closes them.
+    async fn take_over(&self, session: &str, viewers: &OwnedFd) {
+        let taken = async {
+            self.control(session)?
+                .wrapper
+                .take_over(viewers.as_fd().into())
+                .await
+                .map_err(|e| failure::of_call(&e, session))
+        };
+        if let Err(error) = taken.await {
+            warn!(session, %error, "viewers do not follow");
         }
     }
 
@@ -162,6 +183,20 @@ impl Agent {
         let begun = begun.into_iter().map(|(id, serial)| Operation::new(self, id, serial)).collect();
         Ok((reservation, begun, succession))
     }
+}
+
+/// Has the viewers of a session that is about to be stopped go into a socket, of which this answers the other end. It
+/// is not worth a failure: viewers that do not follow are closed.
+async fn hand_over(operation: &Operation) -> Option<OwnedFd> {
+    let (session, kind) = (operation.id.as_str(), SocketType::SEQPACKET);
+    let handed = async {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+            .map_err(|e| Error::new(ErrorKind::Failed, e.to_string()))?;
+        let wrapper = operation.control()?.wrapper;
+        wrapper.hand_over(theirs.as_fd().into()).await.map_err(|e| failure::of_call(&e, session))?;
+        Ok::<_, Error>(ours)
+    };
+    handed.await.inspect_err(|error| warn!(session, %error, "its viewers will not follow")).ok()
 }
 
 /// Tells, beside the failure, where the work of the replaced sessions is.
