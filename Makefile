@@ -13,7 +13,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Packages of Debian 12 and 13.
-BUILD_PACKAGES := build-essential ca-certificates libadwaita-1-dev libgtk-4-dev pkg-config
+BUILD_PACKAGES := build-essential ca-certificates gettext libadwaita-1-dev libgtk-4-dev pkg-config
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
 TEST_PACKAGES := adwaita-icon-theme appstream desktop-file-utils fonts-dejavu-core imagemagick iproute2 libxml2-utils \
 	openbox procps restic rsync tigervnc-standalone-server x11-xserver-utils xdotool xterm xvfb zstd
@@ -108,6 +108,10 @@ install: build ## Installs below PREFIX (default /usr), in DESTDIR if that is gi
 	for icon in $$(cd data/icons && find . -name '*.svg'); do \
 		install -D -m 644 "data/icons/$$icon" "$(DESTDIR)$(PREFIX)/share/icons/$$icon"; \
 	done
+	while read -r language; do \
+		directory="$(DESTDIR)$(PREFIX)/share/locale/$$language/LC_MESSAGES"; mkdir -p "$$directory"; \
+		msgfmt --output-file "$$directory/freezeframe.mo" "app/po/$$language.po"; \
+	done < app/po/LINGUAS
 	mkdir -p "$(DESTDIR)$(PREFIX)"/share/{dbus-1/services,bash-completion/completions,zsh/site-functions} \
 		"$(DESTDIR)$(PREFIX)"/share/{fish/vendor_completions.d,man/man1} "$(DESTDIR)$(PREFIX)/lib/systemd/user"
 	sed 's|@libexecdir@|$(PREFIX)/libexec|' data/io.github.freezeframe.SessionAgent1.service.in \
