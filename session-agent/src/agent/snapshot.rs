@@ -151,6 +151,30 @@ impl SnapshotObject {
         self.read(|d| d.own_bytes)
     }
 
+    /// Bytes that it uses and shares with other snapshots; 0 until that is known.
+    #[zbus(property)]
+    fn shared_bytes(&self) -> fdo::Result<u64> {
+        self.read(|d| d.shared_bytes)
+    }
+
+    /// Whether everything in it was read back, and was as it had been written.
+    #[zbus(property)]
+    fn verified(&self) -> fdo::Result<bool> {
+        self.read(|d| d.verified)
+    }
+
+    /// Whether it came from a file rather than from a session here.
+    #[zbus(property)]
+    fn imported(&self) -> fdo::Result<bool> {
+        self.read(|d| d.imported)
+    }
+
+    /// Whether it was taken by itself rather than asked for.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn automatic(&self) -> fdo::Result<bool> {
+        self.read(|d| d.automatic)
+    }
+
     /// From the first process stopped to the last one running again, in milliseconds.
     #[zbus(property(emits_changed_signal = "const"))]
     fn pause_ms(&self) -> fdo::Result<f64> {

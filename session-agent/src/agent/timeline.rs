@@ -68,6 +68,9 @@ impl Agent {
         object.pinned_changed(&emitter).await?;
         object.state_changed(&emitter).await?;
         object.own_bytes_changed(&emitter).await?;
+        object.shared_bytes_changed(&emitter).await?;
+        object.verified_changed(&emitter).await?;
+        object.imported_changed(&emitter).await?;
         Ok(())
     }
 

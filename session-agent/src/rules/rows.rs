@@ -74,6 +74,10 @@ impl Snapshot {
             pinned: d.pinned,
             raw_bytes: d.raw_bytes,
             own_bytes: d.own_bytes,
+            shared_bytes: d.shared_bytes,
+            verified: d.verified,
+            imported: d.imported,
+            automatic: d.automatic,
             pause_ms: d.pause_ms,
             windows: d.windows,
         }
@@ -86,6 +90,7 @@ impl Snapshot {
             label: self.marks.label.clone().unwrap_or_default(),
             state: self.state().to_owned(),
             pinned: self.marks.pinned,
+            imported: self.marks.imported.is_some(),
             damage: self.damage().unwrap_or_default().to_owned(),
             ..SnapshotDetails::default()
         };
@@ -97,6 +102,7 @@ impl Snapshot {
             label: self.marks.label.clone().unwrap_or_else(|| m.label.clone()),
             raw_bytes: m.raw_bytes(),
             own_bytes: self.own_bytes(),
+            automatic: m.automatic,
             pause_ms: m.pause_ms,
             freeze_ms: m.freeze_ms,
             memory_bytes: m.memory_bytes,

@@ -276,6 +276,7 @@ fn manifest(wrapper: &Shared, options: &SaveOptions) -> Manifest {
         parent,
         created: Timestamp::now(),
         label: options.label.clone(),
+        automatic: options.automatic,
         base: session.base,
         base_identity: session.base_identity,
         width: session.width,

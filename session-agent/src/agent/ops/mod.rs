@@ -6,6 +6,7 @@ mod launch;
 mod pack;
 mod resume;
 mod save;
+mod settings;
 mod stop;
 mod transfer;
 mod upkeep;

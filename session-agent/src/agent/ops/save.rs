@@ -57,7 +57,7 @@ impl Agent {
         let id = operation.id.as_str();
         let control = operation.control()?;
         let snapshot = SnapshotId::random();
-        let options = protocol::SaveOptions { snapshot: snapshot.to_string(), label: label.to_owned(), stop };
+        let options = protocol::SaveOptions { snapshot: snapshot.to_string(), label: label.to_owned(), stop, automatic: false };
         let options = encode(&options)?;
         let mut progress = control.progress().await.map_err(|e| failure::of_call(&e, id))?;
         let answer = control.wrapper.save(&options);
