@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod agent;
+mod live_shared;
 mod live_view;
 mod stage;
