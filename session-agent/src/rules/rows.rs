@@ -129,6 +129,19 @@ impl Snapshot {
     }
 }
 
+/// The windows of `one` that `other` does not have, each as often as it has more of them.
+pub fn windows_without(one: &[WindowRow], other: &[WindowRow]) -> Vec<WindowRow> {
+    let mut left: Vec<&WindowRow> = other.iter().collect();
+    let mut only = Vec::new();
+    for window in one {
+        match left.iter().position(|there| *there == window) {
+            Some(at) => drop(left.swap_remove(at)),
+            None => only.push(window.clone()),
+        }
+    }
+    only
+}
+
 /// Whether `filter` lets the row through.
 pub fn passes(filter: &TimelineFilter, row: &SnapshotRow) -> bool {
     if row.state == "deleted" && !filter.deleted {
@@ -234,6 +247,14 @@ mod tests {
         assert!(passes(&search("talk mousepad"), &row()));
         assert!(passes(&search("NOTES"), &row()));
         assert!(!passes(&search("talk firefox"), &row()));
+    }
+
+    #[test]
+    fn windows_are_compared_as_often_as_they_are_there() {
+        let window = |title: &str| WindowRow { title: title.into(), application: "XTerm".into() };
+        let (one, other) = ([window("a"), window("b"), window("a")], [window("a"), window("c")]);
+        assert_eq!(windows_without(&one, &other), [window("b"), window("a")]);
+        assert_eq!(windows_without(&other, &one), [window("c")]);
     }
 
     #[test]

@@ -1,40 +1,60 @@
-//! What the user has set.
+//! What the user has set: kept in `config.toml`, where the user may write too.
 
-use std::sync::Arc;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
-use freezeframe_api::records::{AutomaticTrouble, Comparison, Settings, StorageUse};
+use freezeframe_api::records::Settings;
 use freezeframe_api::{Dict, Error, ErrorKind, Result};
+use freezeframe_store::sync::write_atomically;
+use tracing::info;
 
-use crate::agent::Agent;
-
-fn not_yet() -> Error {
-    Error::new(ErrorKind::NotAvailable, "this release does not have that yet")
-}
+use crate::agent::{Agent, failure};
+use crate::config::Config;
+use crate::rules::settings;
 
 impl Agent {
+    /// The configuration as it is now.
+    pub(crate) fn config(&self) -> Config {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the user has set.
     pub(crate) fn settings(&self) -> Settings {
-        Settings::default()
+        settings::of_config(&self.config())
     }
 
-    pub(crate) async fn set_settings(self: &Arc<Self>, _settings: &Dict) -> Result<()> {
-        Err(not_yet())
+    /// Sets the keys that are given: in the file first, by a rename.
+    pub(crate) async fn set_settings(self: &Arc<Self>, change: &Dict) -> Result<()> {
+        let _one_at_a_time = self.writing_config.lock().await;
+        let file = &self.dirs.config_file;
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(Error::new(ErrorKind::Failed, format!("cannot read {}: {e}", file.display()))),
+        };
+        // The user may have changed the file by hand since it was read.
+        let old = settings::of_config(&Config::read(file)?);
+        let new = settings::changed(&old, change)?;
+        let text = settings::write(&text, &old, &new)?;
+        let config = Config::parse(&text)
+            .map_err(|reason| Error::new(ErrorKind::Failed, format!("{} would be wrong: {reason}", file.display())))?;
+        if new != old {
+            replace(file, &text)?;
+        }
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        info!("settings changed");
+        self.automatic.look_again();
+        Ok(())
     }
+}
 
-    pub(crate) async fn compare(self: &Arc<Self>, _first: &str, _second: &str) -> Result<Comparison> {
-        Err(not_yet())
+/// Puts the file in its place. One that is a link stays one, as people keep such files elsewhere.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    let cannot = |e: io::Error| Error::new(ErrorKind::Failed, format!("cannot write {}: {e}", file.display()));
+    if let Some(directory) = file.parent() {
+        std::fs::create_dir_all(directory).map_err(cannot)?;
     }
-
-    pub(crate) async fn storage_use(self: &Arc<Self>) -> Result<Vec<StorageUse>> {
-        Err(not_yet())
-    }
-
-    pub(crate) fn automatic_paused(&self) -> bool {
-        false
-    }
-
-    pub(crate) fn pause_automatic(self: &Arc<Self>, _paused: bool) {}
-
-    pub(crate) fn automatic_trouble(&self) -> Vec<AutomaticTrouble> {
-        Vec::new()
-    }
+    let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    write_atomically(&place, text.as_bytes()).map_err(|e| failure::of_store(&e))
 }
