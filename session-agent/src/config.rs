@@ -47,7 +47,7 @@ pub struct Automatic {
     /// Minutes between two snapshots of a session.
     #[serde(deserialize_with = "minutes")]
     pub minutes: u32,
-    /// Only when something was typed, clicked or drawn.
+    /// Only when the screen is not as it was at the last such snapshot.
     pub only_if_changed: bool,
 }
 

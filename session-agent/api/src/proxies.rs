@@ -58,6 +58,9 @@ pub trait Manager1 {
     fn storage_use(&self) -> zbus::Result<Vec<Dict>>;
     /// The user's public key, which exports are signed with; made on first use.
     fn public_key(&self) -> zbus::Result<String>;
+    /// Something that `Settings` tells has changed.
+    #[zbus(signal)]
+    fn settings_changed(&self) -> zbus::Result<()>;
     /// Whether no session is saved by itself, until the agent ends or this is set back.
     #[zbus(property)]
     fn automatic_paused(&self) -> zbus::Result<bool>;

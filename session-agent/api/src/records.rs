@@ -172,7 +172,7 @@ dictionary! {
         pub automatic: bool,
         /// Minutes between two such snapshots of a session: 1 to 10,080 (a week).
         pub automatic_minutes: u32,
-        /// Only when something was typed, clicked or drawn since the last snapshot.
+        /// Only when the screen is not as it was at the last such snapshot.
         pub automatic_only_if_changed: bool,
         /// The newest snapshots to keep; 0 switches the rule off, as in all rules below.
         pub keep_last: u32,

@@ -7,6 +7,7 @@ use freezeframe_api::records::{
     TimelineFilter,
 };
 use freezeframe_api::{Dict, Dictionary, Result, names};
+use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
 use super::Agent;
@@ -139,6 +140,10 @@ impl Manager {
     fn automatic_trouble(&self) -> Vec<Dict> {
         self.0.automatic_trouble().iter().map(Dictionary::to_dict).collect()
     }
+
+    /// Something that `Settings` tells has changed.
+    #[zbus(signal)]
+    pub(crate) async fn settings_changed(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
 
     /// The agent's release.
     #[zbus(property(emits_changed_signal = "const"))]

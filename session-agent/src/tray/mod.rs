@@ -27,7 +27,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
-use zbus::fdo::RequestNameFlags;
 
 use crate::programs::Programs;
 use acts::Acts;
@@ -63,17 +62,18 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let connection = zbus::Connection::session().await.map_err(|e| {
-        Error::new(ErrorKind::Unreachable, format!("cannot connect to the session bus: {e}"))
-            .hint("It belongs to a desktop: start it there.")
-    })?;
-    match connection.request_name_with_flags(NAME, RequestNameFlags::DoNotQueue.into()).await {
+    let builder = zbus::connection::Builder::session()?.name(NAME)?;
+    let connection = match builder.allow_name_replacements(false).replace_existing_names(false).build().await {
+        Ok(connection) => connection,
         Err(zbus::Error::NameTaken) => {
             info!("there is one already");
             return Ok(());
         }
-        other => drop(other?),
-    }
+        Err(e) => {
+            return Err(Error::new(ErrorKind::Unreachable, format!("cannot connect to the session bus: {e}"))
+                .hint("It belongs to a desktop: start it there."));
+        }
+    };
     let cannot_listen = |e: std::io::Error| Error::new(ErrorKind::Failed, format!("cannot listen to signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_listen)?;
     let programs = Programs::from_environment();

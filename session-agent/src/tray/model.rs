@@ -12,7 +12,7 @@ use crate::rules::words;
 pub const LAST: usize = 5;
 
 /// Characters of a label or of a message in the menu.
-const WIDE: usize = 44;
+const WIDE: usize = 36;
 
 /// A snapshot is news for so long. One that is older came to light rather than into being.
 const NEWS: SignedDuration = SignedDuration::from_mins(2);
@@ -122,7 +122,8 @@ fn tidy(text: &str, limit: usize) -> String {
     if clean.chars().count() <= limit {
         return clean;
     }
-    clean.chars().take(limit - 1).chain(['…']).collect()
+    let start: String = clean.chars().take(limit - 1).collect();
+    format!("{}…", start.trim_end())
 }
 
 impl Model {

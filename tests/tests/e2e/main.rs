@@ -15,6 +15,7 @@ mod refusals;
 mod rootless;
 mod several;
 mod store;
+mod tray;
 mod viewers;
 
 use std::sync::{Condvar, Mutex, PoisonError};

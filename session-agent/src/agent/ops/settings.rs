@@ -4,11 +4,14 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
+use freezeframe_api::names::ROOT;
 use freezeframe_api::records::Settings;
 use freezeframe_api::{Dict, Error, ErrorKind, Result};
 use freezeframe_store::sync::write_atomically;
-use tracing::info;
+use tracing::{info, warn};
+use zbus::object_server::SignalEmitter;
 
+use crate::agent::manager::Manager;
 use crate::agent::{Agent, failure};
 use crate::config::Config;
 use crate::rules::settings;
@@ -45,6 +48,10 @@ impl Agent {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
         info!("settings changed");
         self.automatic.look_again();
+        let told = async { Manager::settings_changed(&SignalEmitter::new(&self.connection, ROOT)?).await };
+        if let Err(error) = told.await {
+            warn!(%error, "cannot tell that settings have changed");
+        }
         Ok(())
     }
 }

@@ -102,7 +102,7 @@ impl Panel {
     /// What is on the screen.
     pub(crate) fn picture(&self) -> RgbImage {
         let mut command = Command::new("import");
-        command.args(["-silent", "-display", &self.display, "-window", "root", "png:-"]);
+        command.args(["-silent", "-window", "root", "png:-"]).env("DISPLAY", &self.display);
         let output = command.output().expect("import is needed: apt install imagemagick");
         assert!(output.status.success(), "{output:?}");
         image::load_from_memory(&output.stdout).unwrap().into_rgb8()

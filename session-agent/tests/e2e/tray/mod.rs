@@ -88,6 +88,7 @@ impl Tray {
             .env("DBUS_SESSION_BUS_ADDRESS", world.address())
             .env("XDG_RUNTIME_DIR", world.runtime())
             .env("HOME", world.dir.path().join("home"))
+            .env("FREEZEFRAME_DATA_FILES", concat!(env!("CARGO_MANIFEST_DIR"), "/../data"))
             .env("TZ", "UTC")
             .stderr(fs::File::create(world.dir.path().join("tray.log")).unwrap());
         let program = Program::start(&mut command);
@@ -281,10 +282,13 @@ fn a_snapshot_is_told_with_its_picture_and_can_be_undone() {
     server.act(told.number + 1000, "undo");
     server.act(told.number, "undo");
     until("it is deleted", || count(&world) == 0);
+    let offered = || tray.menu().iter().any(|line| line.label.ends_with(" – desktop"));
+    until("the menu offers it no more", || !offered());
     assert_eq!(world.json(&["timeline", "--deleted"]).done()[0]["state"], "deleted");
     // Not told: what is set so, and what failed for whoever asked elsewhere.
     world.json(&["settings", "notify=off"]).done();
     world.json(&["save"]).done();
+    until("the tray knows it", offered);
     world.json(&["settings", "notify=on"]).done();
     world.json(&["save", "--label", "refuse"]).refused(4, "Refused");
     tray.click("Snapshot session");
