@@ -2,7 +2,7 @@
 //!
 //! - [`application`] takes the command line and opens windows;
 //! - [`window`] is one window: the list of sessions ([`sessions`]) or one session's desktop ([`live`]);
-//! - [`i18n`] is the user's language;
+//! - [`mod@preferences`] is what the agent keeps for the user; [`i18n`] is the user's language;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
 //!
@@ -13,6 +13,8 @@ mod agent;
 mod application;
 mod i18n;
 mod live;
+mod named;
+mod preferences;
 mod runtime;
 mod sessions;
 mod window;

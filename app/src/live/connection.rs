@@ -106,7 +106,7 @@ impl Input {
 /// Connects in the background.
 pub(crate) fn connect(source: Source) -> Connection {
     // Room for little: when the page is behind, no newer picture is asked for.
-    let (tell, views) = async_channel::bounded(2);
+    let (tell, views) = async_channel::bounded(1);
     let (queue, input) = async_channel::bounded(INPUT_QUEUE);
     runtime().spawn(keep_connected(source, tell, input));
     Connection { views, input: Input { queue } }
