@@ -11,7 +11,6 @@ use super::{Bus, Program, wait_for};
 const FOCUSABLE: u64 = 1 << 11;
 const FOCUSED: u64 = 1 << 12;
 const SENSITIVE: u64 = 1 << 24;
-const SHOWING: u64 = 1 << 25;
 const VISIBLE: u64 = 1 << 30;
 
 /// The bus that accessible programs are on.
@@ -27,24 +26,31 @@ pub(crate) struct Accessible {
     pub(crate) path: String,
     pub(crate) name: String,
     pub(crate) role: String,
-    pub(crate) depth: usize,
-    /// Whether it can be operated: focused, or acted on.
-    pub(crate) operable: bool,
     states: u64,
+    /// Whether the pointer would meet it, or something in it, at its middle. GTK 4.8 itself calls everything visible,
+    /// on pages that are not seen too.
+    showing: bool,
 }
 
 impl Accessible {
     pub(crate) fn showing(&self) -> bool {
-        let all = SHOWING | VISIBLE;
-        self.states & all == all
+        self.showing
     }
 
     pub(crate) fn focusable(&self) -> bool {
-        self.states & FOCUSABLE != 0 && self.states & SENSITIVE != 0
+        let all = FOCUSABLE | SENSITIVE | VISIBLE;
+        self.states & all == all
     }
 
     pub(crate) fn focused(&self) -> bool {
         self.states & FOCUSED != 0
+    }
+
+    /// What stands in for a name where there is none is the name of GTK's class.
+    pub(crate) fn nameless(&self) -> bool {
+        let name = self.name.trim();
+        let class = |prefix| name.strip_prefix(prefix).is_some_and(|rest: &str| rest.starts_with(char::is_uppercase));
+        name.is_empty() || ["Gtk", "Adw", "Freezeframe"].into_iter().any(class)
     }
 }
 
@@ -58,6 +64,8 @@ impl Access {
             Command::new(launcher)
                 .arg("--launch-immediately")
                 .env("DBUS_SESSION_BUS_ADDRESS", &bus.address)
+                // Its own bus lies there, under a name that is always the same.
+                .env("XDG_RUNTIME_DIR", bus.directory())
                 .env_remove("DISPLAY")
                 .stderr(Stdio::null()),
         );
@@ -81,17 +89,14 @@ impl Access {
     /// All that is in the tree of the only program, in its order. Empty while there is none; a widget that goes away
     /// meanwhile is left out.
     pub(crate) async fn tree(&self) -> Vec<Accessible> {
-        let root = ("org.a11y.atspi.Registry".to_owned(), "/org/a11y/atspi/accessible/root".to_owned());
-        let mut open: Vec<(String, String, usize)> = Vec::new();
-        for (bus, path) in self.children(&root.0, &root.1).await.into_iter().rev() {
-            open.push((bus, path, 0));
-        }
-        let mut all = Vec::new();
-        while let Some((bus, path, depth)) = open.pop() {
-            let Some(one) = self.look(&bus, &path, depth).await else { continue };
+        let root = self.children("org.a11y.atspi.Registry", "/org/a11y/atspi/accessible/root").await;
+        let mut open: Vec<Place> = root.into_iter().map(|(bus, path)| Place { bus, line: vec![path] }).collect();
+        let mut all: Vec<Accessible> = Vec::new();
+        while let Some(place) = open.pop() {
+            let Some(one) = self.look(&place).await else { continue };
             all.push(one);
-            for (bus, path) in self.children(&bus, &path).await.into_iter().rev() {
-                open.push((bus, path, depth + 1));
+            for (bus, path) in self.children(&place.bus, place.path()).await.into_iter().rev() {
+                open.push(Place { bus, line: [&place.line[..], &[path]].concat() });
             }
         }
         all
@@ -119,31 +124,74 @@ impl Access {
             .collect()
     }
 
-    async fn look(&self, bus: &str, path: &str, depth: usize) -> Option<Accessible> {
-        let call = |method: &'static str| {
-            self.connection.call_method(Some(bus), path, Some("org.a11y.atspi.Accessible"), method, &())
-        };
-        let role = call("GetRoleName").await.ok()?.body().deserialize::<String>().ok()?;
-        let state = call("GetState").await.ok()?.body().deserialize::<Vec<u32>>().ok()?;
+    async fn look(&self, place: &Place) -> Option<Accessible> {
+        const ACCESSIBLE: &str = "org.a11y.atspi.Accessible";
+        let call = |method: &'static str| self.call(&place.bus, place.path(), ACCESSIBLE, method, ());
+        let role = call("GetRoleName").await?.body().deserialize::<String>().ok()?;
+        let state = call("GetState").await?.body().deserialize::<Vec<u32>>().ok()?;
         let states = state.iter().take(2).enumerate().fold(0, |all, (at, bits)| all | u64::from(*bits) << (32 * at));
-        let interfaces = call("GetInterfaces").await.ok()?.body().deserialize::<Vec<String>>().ok()?;
         let name = self
-            .connection
-            .call_method(
-                Some(bus),
-                path,
-                Some("org.freedesktop.DBus.Properties"),
-                "Get",
-                &("org.a11y.atspi.Accessible", "Name"),
-            )
-            .await
-            .ok()?
+            .call(&place.bus, place.path(), "org.freedesktop.DBus.Properties", "Get", (ACCESSIBLE, "Name"))
+            .await?
             .body()
             .deserialize::<zbus::zvariant::OwnedValue>()
             .ok()
             .and_then(|value| String::try_from(value).ok())?;
-        let actions = interfaces.iter().any(|name| name == "org.a11y.atspi.Action");
-        let operable = states & SENSITIVE != 0 && (states & FOCUSABLE != 0 || actions);
-        Some(Accessible { path: format!("{bus}{path}"), name, role, depth, operable, states })
+        let showing = states & VISIBLE != 0 && self.is_met(place).await.unwrap_or_default();
+        Some(Accessible { path: format!("{}{}", place.bus, place.path()), name, role, states, showing })
+    }
+
+    /// Whether the pointer would meet it at its middle.
+    async fn is_met(&self, place: &Place) -> Option<bool> {
+        const COMPONENT: &str = "org.a11y.atspi.Component";
+        // Coordinates of the window.
+        let window = 1u32;
+        let extents = self.call(&place.bus, place.path(), COMPONENT, "GetExtents", (window,)).await?;
+        let ((x, y, width, height),) = extents.body().deserialize::<((i32, i32, i32, i32),)>().ok()?;
+        if width <= 0 || height <= 0 {
+            return Some(false);
+        }
+        // The first of the line is the program, the second its window.
+        let top = place.line.get(1)?;
+        let middle = (x + width / 2, y + height / 2, window);
+        let met = self.call(&place.bus, top, COMPONENT, "GetAccessibleAtPoint", middle).await?;
+        let ((_, mut met),) = met.body().deserialize::<((String, OwnedObjectPath),)>().ok()?;
+        for _ in 0..40 {
+            if met.as_str() == place.path() {
+                return Some(true);
+            }
+            let parent = self
+                .call(
+                    &place.bus,
+                    met.as_str(),
+                    "org.freedesktop.DBus.Properties",
+                    "Get",
+                    ("org.a11y.atspi.Accessible", "Parent"),
+                )
+                .await?;
+            let parent = parent.body().deserialize::<zbus::zvariant::OwnedValue>().ok()?;
+            met = <(String, OwnedObjectPath)>::try_from(parent).ok()?.1;
+        }
+        Some(false)
+    }
+
+    async fn call<A>(&self, bus: &str, path: &str, interface: &str, method: &str, arguments: A) -> Option<zbus::Message>
+    where
+        A: serde::Serialize + zbus::zvariant::DynamicType,
+    {
+        self.connection.call_method(Some(bus), path, Some(interface), method, &arguments).await.ok()
+    }
+}
+
+/// Where something is: on whose connection, and below what.
+struct Place {
+    bus: String,
+    /// From the program down to itself.
+    line: Vec<String>,
+}
+
+impl Place {
+    fn path(&self) -> &str {
+        self.line.last().map_or("/", String::as_str)
     }
 }
