@@ -21,11 +21,15 @@ use crate::rules::automatic::{Candidate, Decision, decide};
 /// No wait is longer without a look at the clock, which may be set meanwhile, or stand still while the machine sleeps.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// A session whose picture takes longer is saved without a look at it.
+const PICTURE: Duration = Duration::from_secs(10);
+
 /// What is remembered of one session until the agent ends.
 #[derive(Debug, Default)]
 struct Memory {
     /// Which session of that name it is.
     serial: u64,
+    saved: Option<Timestamp>,
     failed: Option<Timestamp>,
     failures: u32,
     passed_over: Option<Timestamp>,
@@ -111,8 +115,9 @@ impl Agent {
             // One dated after now says nothing: the clock was wrong.
             let taken = state.snapshots.values().filter_map(|s| s.manifest.as_ref().ok());
             let taken = taken.filter(|m| m.session == record.id && m.lineage == record.lineage).map(|m| m.created);
-            let saved = taken.chain([record.started]).filter(|then| *then <= now).max();
             let memory = memories.get(id);
+            let remembered = memory.and_then(|m| m.saved);
+            let saved = taken.chain([record.started]).chain(remembered).filter(|then| *then <= now).max();
             Candidate {
                 session: id.clone(),
                 at_rest: session.phase == Phase::Running,
@@ -128,7 +133,11 @@ impl Agent {
 
     /// Saves a session, unless its screen is as it was. Answers when that is done, so that there are never two at once.
     async fn save_of_itself(self: &Arc<Self>, id: &str, now: Timestamp) {
-        let screen = if self.config().automatic.only_if_changed { self.screenshot(id).await.ok() } else { None };
+        let screen = if self.config().automatic.only_if_changed {
+            timeout(PICTURE, self.screenshot(id)).await.ok().and_then(Result::ok)
+        } else {
+            None
+        };
         let as_it_was = self.remember(id, |m| screen.is_some() && m.screen == screen);
         if as_it_was {
             self.remember(id, |m| m.passed_over = Some(now));
@@ -170,7 +179,7 @@ impl Agent {
     /// A session was saved, by whomever: what kept it from being saved is over.
     pub(super) async fn saved_well(&self, id: &str) {
         let told = self.remember(id, |m| {
-            (m.failed, m.failures, m.passed_over) = (None, 0, None);
+            (m.saved, m.failed, m.failures, m.passed_over) = (Some(Timestamp::now()), None, 0, None);
             m.trouble.take().is_some()
         });
         if told {

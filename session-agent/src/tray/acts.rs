@@ -13,7 +13,8 @@ use zbus::names::WellKnownName;
 use zbus::proxy::CacheProperties;
 use zbus::zvariant::OwnedObjectPath;
 
-use super::model::{Act, Told};
+use super::model::Act;
+use super::news::Told;
 use crate::programs::Programs;
 
 /// Does them.

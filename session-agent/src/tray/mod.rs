@@ -4,6 +4,7 @@
 //! notification server does to this process, sessions and snapshots do not notice.
 //!
 //! - [`model`]: what is known of the agent, and, purely, what icon and menu say of it;
+//! - [`news`]: what is new in it, and worth a notification;
 //! - `watch`: keeps that up to date over D-Bus, through agents that end and start;
 //! - `item`: the model as a StatusNotifierItem (<https://www.freedesktop.org/wiki/Specifications/StatusNotifierItem/>);
 //! - `notify`: what is told by notifications (<https://specifications.freedesktop.org/notification-spec/>);
@@ -14,6 +15,7 @@
 mod acts;
 mod item;
 pub mod model;
+pub mod news;
 mod notify;
 mod watch;
 
@@ -31,7 +33,8 @@ use tracing_subscriber::EnvFilter;
 use crate::programs::Programs;
 use acts::Acts;
 use item::Item;
-use model::{Act, News};
+use model::Act;
+use news::News;
 use notify::Notifier;
 
 /// One of these on a desktop is enough.

@@ -13,7 +13,8 @@ use zbus::proxy::CacheProperties;
 use zbus::zvariant::Value;
 use zbus::{MatchRule, Message, MessageStream};
 
-use super::model::{Act, Told};
+use super::model::Act;
+use super::news::Told;
 
 const SERVICE: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";

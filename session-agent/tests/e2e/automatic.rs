@@ -25,7 +25,7 @@ fn rows(world: &World) -> Vec<Value> {
 }
 
 /// What `ask` answers of the agent's manager.
-fn manager<T>(world: &World, ask: impl AsyncFnOnce(Manager1Proxy<'static>) -> T) -> T {
+pub(crate) fn manager<T>(world: &World, ask: impl AsyncFnOnce(Manager1Proxy<'static>) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let address = world.address();

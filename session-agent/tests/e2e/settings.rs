@@ -3,8 +3,11 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use freezeframe_api::records::{RetentionOptions, RetentionReport};
+use freezeframe_api::{Dictionary, Error, ErrorKind};
 use serde_json::{Value, json};
 
+use crate::automatic::manager;
 use crate::world::World;
 
 fn save(world: &World, options: &[&str]) -> String {
@@ -47,6 +50,21 @@ fn settings_are_kept_in_the_users_own_file() {
     fs::write(&elsewhere, "what = [").unwrap();
     let error = world.json(&["settings", "keep_last=3"]).refused(2, "InvalidArgument");
     assert!(error["message"].as_str().unwrap().contains("config.toml"), "{error}");
+}
+
+#[test]
+fn rules_are_tried_without_being_set() {
+    let world = World::with_session();
+    let all: Vec<String> = (0..3).map(|_| save(&world, &["--wait"])).collect();
+    let ask = |options: RetentionOptions| manager(&world, async |m| m.retention(&options.to_dict()).await);
+    let one = RetentionOptions { keep_last: Some(1), ..RetentionOptions::default() };
+    let report = RetentionReport::from_dict(&ask(one).unwrap()).unwrap();
+    assert_eq!((report.rules, report.applied), (true, false));
+    assert_eq!(report.remove.iter().map(|row| &row.snapshot).collect::<Vec<_>>(), [&all[0], &all[1]]);
+    let error = Error::from_bus(&ask(RetentionOptions { apply: true, ..one }).unwrap_err());
+    assert_eq!(error.kind, ErrorKind::InvalidArgument);
+    assert!(!RetentionReport::from_dict(&ask(RetentionOptions::default()).unwrap()).unwrap().rules);
+    assert_eq!(world.json(&["timeline"]).done().as_array().unwrap().len(), 3);
 }
 
 #[test]

@@ -26,7 +26,7 @@ struct Server(Arc<Mutex<Vec<Told>>>);
 
 #[zbus::interface(name = "org.freedesktop.Notifications")]
 impl Server {
-    #[allow(clippy::too_many_arguments, reason = "the specification's")]
+    #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value, reason = "the specification's")]
     fn notify(
         &self,
         _application: String,
