@@ -47,14 +47,19 @@ impl LivePage {
         });
     }
 
-    /// The window gets the view's actions, so that its menu and its header bar can have them.
-    pub(super) fn join_window(&self) {
+    /// While a desktop is shown the window has the view's actions, for its menu and its header bar.
+    pub(super) fn offer_actions(&self, offered: bool) {
         let Some(window) = self.root().and_downcast::<gtk::Window>() else { return };
         let actions = gio::SimpleActionGroup::new();
-        for (name, property) in [("follow-window", "follow-window"), ("grab-shortcuts", "grab-shortcuts")] {
-            actions.add_action(&gio::PropertyAction::new(name, self, property));
+        for name in ["follow-window", "grab-shortcuts"] {
+            actions.add_action(&gio::PropertyAction::new(name, self, name));
         }
-        window.insert_action_group("live", Some(&actions));
+        window.insert_action_group("live", offered.then_some(&actions));
+    }
+
+    /// The view has a window now.
+    pub(super) fn join_window(&self) {
+        let Some(window) = self.root().and_downcast::<gtk::Window>() else { return };
         window.connect_fullscreened_notify(glib::clone!(
             #[weak(rename_to = page)]
             self,

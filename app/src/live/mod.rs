@@ -2,13 +2,13 @@
 //!
 //! [`connection`] speaks RFB on a thread of its own and keeps trying while the session lives; [`screen`] is the widget
 //! that draws the picture and takes keyboard and pointer; [`page`] puts a word over it when there is something to say.
-//! [`clipboard`] joins the session's clipboard with the user's, [`in_window`] is what
-//! the view asks of its window, [`bar`] what full screen has instead of a header bar.
-//! [`geometry`], [`keys`], [`mod@pointer`] and [`follow`] are the parts that need no window: where the picture lies, which
-//! keys are held, what the wheel did, when the desktop is to take the window's size.
+//! [`clipboard`] joins the session's clipboard with the user's; [`in_window`] is what the view asks of its window, and
+//! [`bar`] what full screen has instead of a header bar. [`geometry`], [`keys`], [`mod@pointer`] and [`follow`] are the
+//! parts that need no window: where the picture lies, which keys are held, what the wheel did, when the desktop is to take
+//! the window's size.
 //!
-//! The view brings its own actions to the window that it is put in: `live.follow-window` and `live.grab-shortcuts`, both
-//! on or off.
+//! While it shows a desktop, the view brings two actions to its window, each on or off: `live.follow-window` and
+//! `live.grab-shortcuts`.
 
 mod bar;
 mod clipboard;

@@ -150,6 +150,7 @@ impl LivePage {
         page.clipboard.replace(Some(clipboard));
         page.input.replace(Some(connection.input.clone()));
         page.screen.set_input(Some(connection.input));
+        self.offer_actions(true);
         let following = glib::spawn_future_local(glib::clone!(
             #[weak(rename_to = page)]
             self,
@@ -179,6 +180,7 @@ impl LivePage {
     /// Nothing is sent any more.
     fn let_go(&self) {
         let page = self.imp();
+        self.offer_actions(false);
         page.input.take();
         page.clipboard.take();
         page.resizable.set(None);

@@ -83,8 +83,7 @@ pub(super) async fn retention(settings: &Settings) -> Result<RetentionReport> {
     let options = options.to_dict();
     ask(async move {
         let connection = bus().await?;
-        let report =
-            manager(&connection).await?.retention(&options).await.map_err(|error| Error::from_bus(&error))?;
+        let report = manager(&connection).await?.retention(&options).await.map_err(|error| Error::from_bus(&error))?;
         RetentionReport::from_dict(&report)
     })
     .await

@@ -57,11 +57,15 @@ pub(crate) fn add_to(window: &gtk::ApplicationWindow) {
 /// The window that Ctrl+? opens.
 fn help_overlay() -> gtk::ShortcutsWindow {
     // `.ui` is the only way to put sections into a window of this kind.
-    let mut ui = String::from(r#"<interface><object class="GtkShortcutsWindow" id="help"><property name="modal">1</property>"#);
+    let mut ui =
+        String::from(r#"<interface><object class="GtkShortcutsWindow" id="help"><property name="modal">1</property>"#);
     ui.push_str(r#"<child><object class="GtkShortcutsSection"><property name="section-name">all</property>"#);
     let escape = |text: &str| gtk::glib::markup_escape_text(text).to_string();
     for (title, keys) in sections() {
-        ui.push_str(&format!(r#"<child><object class="GtkShortcutsGroup"><property name="title">{}</property>"#, escape(&title)));
+        ui.push_str(&format!(
+            r#"<child><object class="GtkShortcutsGroup"><property name="title">{}</property>"#,
+            escape(&title)
+        ));
         for (accelerator, title) in keys {
             ui.push_str(&format!(
                 r#"<child><object class="GtkShortcutsShortcut"><property name="accelerator">{}</property><property name="title">{}</property></object></child>"#,

@@ -29,6 +29,8 @@ pub(crate) fn present(parent: Option<&gtk::Window>) {
     let window = adw::PreferencesWindow::builder()
         .title(gettext("Preferences"))
         .modal(true)
+        // The button of libadwaita 1.2's search has no name for screen readers.
+        .search_enabled(false)
         .default_width(640)
         .default_height(660)
         .build();
@@ -102,9 +104,10 @@ impl Preferences {
             "",
             &[preferences.base.upcast_ref::<gtk::Widget>(), preferences.size.upcast_ref()],
         );
-        let [automatic, kept] = [preferences.automatic_group(), preferences.kept_group()];
+        let automatic = preferences.automatic_group();
+        let [drawn, rules] = preferences.kept_groups();
         for page in [
-            page(&gettext("Snapshots"), "camera-photo-symbolic", &[&automatic, &kept]),
+            page(&gettext("Snapshots"), "camera-photo-symbolic", &[&automatic, &drawn, &rules]),
             page(&gettext("Desktops"), "video-display-symbolic", &[&desktops]),
             page(&gettext("Storage"), "drive-harddisk-symbolic", &[&storage_group(window)]),
             page(&gettext("Shortcuts"), "input-keyboard-symbolic", &[&shortcuts_group()]),
@@ -134,16 +137,16 @@ impl Preferences {
             &gettext("Not while nobody types, clicks or sees anything new"),
             |settings| &mut settings.automatic_only_if_changed,
         );
-        let notify = self.switch(
-            &gettext("Notify After a Snapshot"),
-            &gettext("Of snapshots that you asked for"),
-            |settings| &mut settings.notify,
-        );
+        let notify =
+            self.switch(&gettext("Notify After a Snapshot"), &gettext("Of snapshots that you asked for"), |settings| {
+                &mut settings.notify
+            });
         let rows: Vec<&gtk::Widget> = [&on, &minutes, &changed, &notify].map(Cast::upcast_ref).into();
         group(&gettext("Automatic Snapshots"), "", &rows)
     }
 
-    fn kept_group(self: &Rc<Self>) -> adw::PreferencesGroup {
+    /// The drawing, and the rules that it is of.
+    fn kept_groups(self: &Rc<Self>) -> [adw::PreferencesGroup; 2] {
         let rule = |title: &str, subtitle: &str, get: fn(&mut Settings) -> &mut u32| {
             let read = move |settings: &Settings| f64::from(*get(&mut settings.clone()));
             self.number(title, subtitle, (0.0, 10_000.0, 1.0), read, move |settings, value| {
@@ -164,25 +167,19 @@ impl Preferences {
                 |settings, value| settings.budget_bytes = (value * GIB) as u64,
             ),
         ];
-        let group = group(
-            &gettext("What Is Kept"),
-            &gettext("Pinned snapshots always stay. What no rule keeps is deleted; with every rule at 0, nothing is."),
-            &rows.iter().map(Cast::upcast_ref).collect::<Vec<_>>(),
-        );
+        let rules = group("", "", &rows.iter().map(Cast::upcast_ref).collect::<Vec<_>>());
         let drawing = gtk::Box::new(gtk::Orientation::Vertical, 6);
-        drawing.set_margin_top(18);
         drawing.append(&self.strip);
         drawing.append(&self.legend);
-        group.add(&drawing);
-        group
+        let drawn = group(
+            &gettext("What Is Kept"),
+            &gettext("Pinned snapshots always stay. What no rule keeps is deleted; with every rule at 0, nothing is."),
+            &[drawing.upcast_ref()],
+        );
+        [drawn, rules]
     }
 
-    fn switch(
-        self: &Rc<Self>,
-        title: &str,
-        subtitle: &str,
-        get: fn(&mut Settings) -> &mut bool,
-    ) -> adw::ActionRow {
+    fn switch(self: &Rc<Self>, title: &str, subtitle: &str, get: fn(&mut Settings) -> &mut bool) -> adw::ActionRow {
         let (row, switch) = switch_row(title, subtitle);
         let preferences = Rc::downgrade(self);
         switch.connect_active_notify(move |switch| {

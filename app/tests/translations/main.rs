@@ -56,7 +56,11 @@ fn the_template_has_every_string_and_each_language_a_translation() {
             let entry = entries.iter().find(|entry| entry.id == one.id);
             let entry = entry.unwrap_or_else(|| panic!("{language}: {:?} is missing: {again}", one.id));
             assert!(!entry.fuzzy, "{language}: {:?} is fuzzy", one.id);
-            assert!(!entry.texts.is_empty() && entry.texts.iter().all(|text| !text.is_empty()), "{language}: {:?}", one.id);
+            assert!(
+                !entry.texts.is_empty() && entry.texts.iter().all(|text| !text.is_empty()),
+                "{language}: {:?}",
+                one.id
+            );
             assert_eq!(entry.plural, one.plural, "{language}");
             let wanted = placeholders(&one.id);
             for text in &entry.texts {

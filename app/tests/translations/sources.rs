@@ -55,7 +55,11 @@ fn walk(directory: &Path, files: &mut Vec<PathBuf>) {
 fn in_ui(text: &str) -> Vec<(String, Option<String>)> {
     let marked = text.split("translatable=\"yes\">").skip(1).map(|rest| rest.split('<').next().unwrap());
     let plain = |text: &str| {
-        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+        text.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&apos;", "'")
+            .replace("&amp;", "&")
     };
     marked.map(|text| (plain(text), None)).collect()
 }

@@ -7,6 +7,10 @@ use zbus::zvariant::OwnedObjectPath;
 
 use super::{Bus, Program, wait_for};
 
+const ACCESSIBLE: &str = "org.a11y.atspi.Accessible";
+const COMPONENT: &str = "org.a11y.atspi.Component";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
 /// Bits of AT-SPI's set of states (`atspi-constants.h`).
 const FOCUSABLE: u64 = 1 << 11;
 const FOCUSED: u64 = 1 << 12;
@@ -27,7 +31,7 @@ pub(crate) struct Accessible {
     pub(crate) name: String,
     pub(crate) role: String,
     states: u64,
-    /// Whether the pointer would meet it, or something in it, at its middle. GTK 4.8 itself calls everything visible,
+    /// Whether the pointer would meet it, or something in it. GTK 4.8 itself calls everything visible,
     /// on pages that are not seen too.
     showing: bool,
 }
@@ -113,8 +117,7 @@ impl Access {
     }
 
     async fn children(&self, bus: &str, path: &str) -> Vec<(String, String)> {
-        let answer =
-            self.connection.call_method(Some(bus), path, Some("org.a11y.atspi.Accessible"), "GetChildren", &()).await;
+        let answer = self.connection.call_method(Some(bus), path, Some(ACCESSIBLE), "GetChildren", &()).await;
         let Ok(answer) = answer else { return Vec::new() };
         let Ok(children) = answer.body().deserialize::<Vec<(String, OwnedObjectPath)>>() else { return Vec::new() };
         children
@@ -125,13 +128,12 @@ impl Access {
     }
 
     async fn look(&self, place: &Place) -> Option<Accessible> {
-        const ACCESSIBLE: &str = "org.a11y.atspi.Accessible";
         let call = |method: &'static str| self.call(&place.bus, place.path(), ACCESSIBLE, method, ());
         let role = call("GetRoleName").await?.body().deserialize::<String>().ok()?;
         let state = call("GetState").await?.body().deserialize::<Vec<u32>>().ok()?;
         let states = state.iter().take(2).enumerate().fold(0, |all, (at, bits)| all | u64::from(*bits) << (32 * at));
         let name = self
-            .call(&place.bus, place.path(), "org.freedesktop.DBus.Properties", "Get", (ACCESSIBLE, "Name"))
+            .call(&place.bus, place.path(), PROPERTIES, "Get", (ACCESSIBLE, "Name"))
             .await?
             .body()
             .deserialize::<zbus::zvariant::OwnedValue>()
@@ -141,9 +143,8 @@ impl Access {
         Some(Accessible { path: format!("{}{}", place.bus, place.path()), name, role, states, showing })
     }
 
-    /// Whether the pointer would meet it at its middle.
+    /// Whether the pointer would meet it: at its middle, or beside an icon that is in the middle and in no tree.
     async fn is_met(&self, place: &Place) -> Option<bool> {
-        const COMPONENT: &str = "org.a11y.atspi.Component";
         // Coordinates of the window.
         let window = 1u32;
         let extents = self.call(&place.bus, place.path(), COMPONENT, "GetExtents", (window,)).await?;
@@ -151,24 +152,26 @@ impl Access {
         if width <= 0 || height <= 0 {
             return Some(false);
         }
+        for (x, y) in [(x + width / 2, y + height / 2), (x + 1, y + height / 2), (x + width / 2, y + 1)] {
+            if self.is_at(place, (x, y, window)).await == Some(true) {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// Whether it, or something in it, is at this point.
+    async fn is_at(&self, place: &Place, point: (i32, i32, u32)) -> Option<bool> {
         // The first of the line is the program, the second its window.
         let top = place.line.get(1)?;
-        let middle = (x + width / 2, y + height / 2, window);
-        let met = self.call(&place.bus, top, COMPONENT, "GetAccessibleAtPoint", middle).await?;
+        let met = self.call(&place.bus, top, COMPONENT, "GetAccessibleAtPoint", point).await?;
         let ((_, mut met),) = met.body().deserialize::<((String, OwnedObjectPath),)>().ok()?;
-        for _ in 0..40 {
+        // No tree is deeper.
+        for _ in 0..60 {
             if met.as_str() == place.path() {
                 return Some(true);
             }
-            let parent = self
-                .call(
-                    &place.bus,
-                    met.as_str(),
-                    "org.freedesktop.DBus.Properties",
-                    "Get",
-                    ("org.a11y.atspi.Accessible", "Parent"),
-                )
-                .await?;
+            let parent = self.call(&place.bus, met.as_str(), PROPERTIES, "Get", (ACCESSIBLE, "Parent")).await?;
             let parent = parent.body().deserialize::<zbus::zvariant::OwnedValue>().ok()?;
             met = <(String, OwnedObjectPath)>::try_from(parent).ok()?.1;
         }

@@ -149,6 +149,7 @@ impl Manager {
     }
 
     /// Of forty snapshots the newest stay, as many as the first rule says.
+    #[allow(clippy::needless_pass_by_value, reason = "zbus gives it so")]
     fn retention(&self, options: Dict) -> Dict {
         let keep = RetentionOptions::from_dict(&options).unwrap().keep_last.unwrap_or_default() as usize;
         let row = |number: usize| RetentionRow {

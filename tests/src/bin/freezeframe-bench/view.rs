@@ -67,6 +67,8 @@ pub(crate) fn measure(rounds: usize) -> Result<()> {
             let (name, arguments, program) = &viewers[at];
             let mut command = quiet(program, &screen);
             command.args(arguments).arg(&socket).env("GDK_BACKEND", "x11").env("HOME", directory.path());
+            // A screen without a graphics processor: GL in software would be measured, not the app.
+            command.env("GSK_RENDERER", "cairo");
             command.env("DBUS_SESSION_BUS_ADDRESS", "disabled:").env("GTK_A11Y", "none");
             command.env("GSETTINGS_BACKEND", "memory").env("ADW_DISABLE_PORTAL", "1");
             let viewer = Ended(command.spawn().with_context(|| (*name).to_owned())?);
@@ -177,7 +179,9 @@ impl Painter {
         connection.create_window(0, window, root, 0, 0, width, height, 0, WindowClass::INPUT_OUTPUT, 0, &aux)?;
         connection.create_gc(gc, window, &CreateGCAux::new())?;
         connection.map_window(window)?.check()?;
-        connection.set_input_focus(x11rb::protocol::xproto::InputFocus::PARENT, window, x11rb::CURRENT_TIME)?.check()?;
+        connection
+            .set_input_focus(x11rb::protocol::xproto::InputFocus::PARENT, window, x11rb::CURRENT_TIME)?
+            .check()?;
         let wish = Arc::new(Wish::default());
         let wanted = Arc::clone(&wish);
         let thread = std::thread::spawn(move || paint(&connection, window, gc, &wanted));
@@ -274,9 +278,8 @@ impl Eye {
     }
 
     fn look(&self, painter: &Painter) -> Result<Took> {
-        let middle = eventually(LIMIT, "the session on the screen", || {
-            Ok(self.find(REST[0])?.or(self.find(REST[1])?))
-        })?;
+        let middle =
+            eventually(LIMIT, "the session on the screen", || Ok(self.find(REST[0])?.or(self.find(REST[1])?)))?;
         // The keyboard goes to whom the pointer clicks.
         self.connection.xtest_fake_input(6, 0, 0, self.root, middle.0, middle.1, 0)?;
         for kind in [4, 5] {
