@@ -16,9 +16,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Packages of Debian 12 and 13.
 BUILD_PACKAGES := build-essential ca-certificates gettext libadwaita-1-dev libgtk-4-dev pkg-config
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
-TEST_PACKAGES := adwaita-icon-theme appstream at-spi2-core desktop-file-utils fonts-dejavu-core imagemagick iproute2 libxml2-utils \
-	openbox procps restic rsync tigervnc-standalone-server tigervnc-viewer x11-xserver-utils xclip xdotool xfce4-panel \
-	xterm xvfb zstd
+TEST_PACKAGES := adwaita-icon-theme appstream at-spi2-core dbus-bin desktop-file-utils fonts-dejavu-core \
+	imagemagick iproute2 librsvg2-common libxml2-utils openbox procps restic rsync tigervnc-standalone-server \
+	tigervnc-viewer x11-xserver-utils xclip xdotool xfce4-panel xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
 
 # Bases that the tests start from, and the engine, are kept outside of the checkout: building them takes minutes.
