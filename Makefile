@@ -8,15 +8,17 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PREFIX ?= /usr
 DESTDIR ?=
+SYSCONFDIR ?= /etc
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # A cargo that rustup has put there is often not in the PATH of root's shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Packages of Debian 12 and 13.
-BUILD_PACKAGES := build-essential ca-certificates libadwaita-1-dev libgtk-4-dev pkg-config
+BUILD_PACKAGES := build-essential ca-certificates gettext libadwaita-1-dev libgtk-4-dev pkg-config
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
-TEST_PACKAGES := adwaita-icon-theme appstream desktop-file-utils fonts-dejavu-core imagemagick iproute2 libxml2-utils \
-	openbox procps restic rsync tigervnc-standalone-server tigervnc-viewer x11-xserver-utils xdotool xterm xvfb zstd
+TEST_PACKAGES := adwaita-icon-theme appstream at-spi2-core dbus-bin desktop-file-utils fonts-dejavu-core \
+	imagemagick iproute2 librsvg2-common libxml2-utils openbox procps restic rsync tigervnc-standalone-server \
+	tigervnc-viewer x11-xserver-utils xclip xdotool xfce4-panel xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
 
 # Bases that the tests start from, and the engine, are kept outside of the checkout: building them takes minutes.
@@ -52,7 +54,7 @@ check: ## Checks format, lints, documentation, licences and data files; changes 
 	else \
 		echo "NOT CHECKED: licences and sources of dependencies; cargo-deny is not installed (cargo install cargo-deny)"; \
 	fi
-	desktop-file-validate data/*.desktop
+	desktop-file-validate data/*.desktop data/autostart/*.desktop
 	appstreamcli validate --no-net data/*.metainfo.xml
 	xmllint --noout data/dbus/*.xml data/icons/hicolor/*/apps/*.svg
 
@@ -99,15 +101,21 @@ bases:
 	if [ "$$(id -u)" = 0 ]; then $$wrapper engine "$${places[@]}" | stages; fi
 
 install: build ## Installs below PREFIX (default /usr), in DESTDIR if that is given
-	install -D -t "$(DESTDIR)$(PREFIX)/bin" $(TARGET)/release/freezeframe $(TARGET)/release/sessionctl
+	install -D -t "$(DESTDIR)$(PREFIX)/bin" $(TARGET)/release/freezeframe $(TARGET)/release/freezeframe-tray \
+		$(TARGET)/release/sessionctl
 	install -D -t "$(DESTDIR)$(PREFIX)/libexec/freezeframe" $(TARGET)/release/session-agent $(TARGET)/release/vnc-wrapper
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/freezeframe/bases" data/bases/*.toml
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/applications" data/*.desktop
+	install -D -m 644 -t "$(DESTDIR)$(SYSCONFDIR)/xdg/autostart" data/autostart/*.desktop
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/metainfo" data/*.metainfo.xml
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/dbus-1/interfaces" data/dbus/*.xml
 	for icon in $$(cd data/icons && find . -name '*.svg'); do \
 		install -D -m 644 "data/icons/$$icon" "$(DESTDIR)$(PREFIX)/share/icons/$$icon"; \
 	done
+	while read -r language; do \
+		directory="$(DESTDIR)$(PREFIX)/share/locale/$$language/LC_MESSAGES"; mkdir -p "$$directory"; \
+		msgfmt --output-file "$$directory/freezeframe.mo" "app/po/$$language.po"; \
+	done < app/po/LINGUAS
 	mkdir -p "$(DESTDIR)$(PREFIX)"/share/{dbus-1/services,bash-completion/completions,zsh/site-functions} \
 		"$(DESTDIR)$(PREFIX)"/share/{fish/vendor_completions.d,man/man1} "$(DESTDIR)$(PREFIX)/lib/systemd/user"
 	sed 's|@libexecdir@|$(PREFIX)/libexec|' data/io.github.freezeframe.SessionAgent1.service.in \

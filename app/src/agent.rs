@@ -160,7 +160,7 @@ fn sort(error: Error) -> NoDisplay {
 }
 
 /// A connection to the session bus. One for each use: a bus that went away takes no more than that use with it.
-async fn bus() -> Result<Connection, Error> {
+pub(crate) async fn bus() -> Result<Connection, Error> {
     let unreachable = |error: &zbus::Error| {
         Error::new(ErrorKind::Unreachable, format!("there is no session bus: {error}"))
             .hint("Start Freezeframe inside a desktop session, or with dbus-run-session.")

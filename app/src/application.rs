@@ -9,6 +9,7 @@ use gtk::{gdk, gio, glib};
 
 use crate::Options;
 use crate::live::Source;
+use crate::preferences;
 use crate::window::Window;
 
 /// The name under which the desktop knows the program.
@@ -40,7 +41,10 @@ mod imp {
             application.set_accels_for_action("win.leave-desktop", &["<Shift>F11"]);
             let about =
                 gio::ActionEntry::builder("about").activate(|app: &super::Application, _, _| app.about()).build();
-            application.add_action_entries([about]);
+            let preferences = gio::ActionEntry::builder("preferences")
+                .activate(|app: &super::Application, _, _| preferences::present(app.active_window().as_ref()))
+                .build();
+            application.add_action_entries([about, preferences]);
         }
 
         fn activate(&self) {
@@ -96,6 +100,7 @@ impl Application {
             open.filter(|_| !matches!(source, Some(Source::Socket(_)))).find(|window| window.session() == wanted);
         let window = known.unwrap_or_else(|| {
             let window = Window::new(self);
+            preferences::add_to(window.upcast_ref());
             match source {
                 Some(source) => window.show_desktop(source),
                 None => window.show_sessions(),

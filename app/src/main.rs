@@ -2,6 +2,7 @@
 //!
 //! - [`application`] takes the command line and opens windows;
 //! - [`window`] is one window: the list of sessions ([`sessions`]) or one session's desktop ([`live`]);
+//! - [`mod@preferences`] is what the agent keeps for the user; [`i18n`] is the user's language;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
 //!
@@ -10,7 +11,10 @@
 
 mod agent;
 mod application;
+mod i18n;
 mod live;
+mod named;
+mod preferences;
 mod runtime;
 mod sessions;
 mod window;
@@ -35,6 +39,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    i18n::start();
     // Parsed here, before a running instance is asked: mistakes and --help belong to the terminal they were typed in.
     let options = Options::parse();
     tracing_subscriber::fmt()

@@ -1,18 +1,20 @@
 //! `config.toml`: what a user may set. All of it is optional; a key that is not known is an error.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_api::{Error, ErrorKind};
 use freezeframe_store::retention::Rules;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::rules::duration::KeepDeleted;
 use crate::rules::size::Size;
 
 /// What is told with every error.
 const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"); in [retention] \
-                     keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\").";
+                     keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\"); in [automatic] enabled, minutes, \
+                     only_if_changed; in [notifications] snapshots.";
 
 /// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -28,6 +30,58 @@ pub struct Config {
     /// Which snapshots are kept; everything is when there is no rule.
     #[serde(default)]
     pub retention: Rules,
+    /// Whether, and how often, sessions are saved by themselves.
+    #[serde(default)]
+    pub automatic: Automatic,
+    /// What is told by notifications.
+    #[serde(default)]
+    pub notifications: Notifications,
+}
+
+/// The table `[automatic]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Automatic {
+    /// Off unless the user says so.
+    pub enabled: bool,
+    /// Minutes between two snapshots of a session.
+    #[serde(deserialize_with = "minutes")]
+    pub minutes: u32,
+    /// Only when the screen is not as it was at the last such snapshot.
+    pub only_if_changed: bool,
+}
+
+impl Automatic {
+    /// From a minute to a week.
+    pub const MINUTES: RangeInclusive<u32> = 1..=10_080;
+}
+
+impl Default for Automatic {
+    fn default() -> Self {
+        Self { enabled: false, minutes: 15, only_if_changed: true }
+    }
+}
+
+fn minutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let minutes = u32::deserialize(deserializer)?;
+    if Automatic::MINUTES.contains(&minutes) {
+        return Ok(minutes);
+    }
+    Err(serde::de::Error::custom(format!("{minutes} is out of range: minutes go from 1 to 10080, which is a week")))
+}
+
+/// The table `[notifications]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notifications {
+    /// Of snapshots that were asked for.
+    pub snapshots: bool,
+}
+
+impl Default for Notifications {
+    fn default() -> Self {
+        Self { snapshots: true }
+    }
 }
 
 impl Config {
@@ -35,15 +89,23 @@ impl Config {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] names the file and the key.
-    pub fn read(file: &Path) -> Result<Self> {
+    pub fn read(file: &Path) -> Result<Self, Error> {
         let refused = |reason: String| {
             Error::new(ErrorKind::InvalidArgument, format!("cannot use {}: {reason}", file.display())).hint(KNOWN)
         };
         match std::fs::read_to_string(file) {
-            Ok(text) => toml::from_str(&text).map_err(|e| refused(e.message().to_owned())),
+            Ok(text) => Self::parse(&text).map_err(refused),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(refused(e.to_string())),
         }
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// The text says which key cannot be used, and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|e| e.message().to_owned())
     }
 }
 
@@ -51,7 +113,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Config> {
+    fn read(text: &str) -> Result<Config, Error> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("config.toml");
         std::fs::write(&file, text).unwrap();
@@ -77,6 +139,10 @@ mod tests {
         let error = read("[retention]\nyearly = 3\n").unwrap_err();
         assert!(error.message.contains("yearly") && error.hint.contains("monthly"), "{error:?}");
         assert!(read("[retention]\ndaily = 0\n").is_err());
+        let config = read("[automatic]\nenabled = true\n[notifications]\nsnapshots = false\n").unwrap();
+        assert_eq!(config.automatic, Automatic { enabled: true, ..Automatic::default() });
+        assert!(!config.notifications.snapshots);
+        assert!(read("[automatic]\nminutes = 0\n").unwrap_err().message.contains("10080"));
         assert!(read("keep_deleted = \"-1 day\"\n").unwrap_err().message.contains("1 day"));
     }
 

@@ -3,10 +3,11 @@
 //! - [`dirs`], [`programs`], [`config`], [`bus`]: where things are; what both programs must agree on;
 //! - [`rules`]: pure decisions: sizes, names, which base, which snapshot is meant, what a row of the timeline says;
 //! - [`agent`]: the D-Bus service. Its objects only decode, call and map errors;
-//! - [`cli`]: `sessionctl`, a plain D-Bus client that shares no state with the agent.
+//! - [`cli`]: `sessionctl`, a plain D-Bus client that shares no state with the agent;
+//! - [`tray`]: `freezeframe-tray`, another one, beside the clock.
 //!
 //! Deliberately absent: namespaces, mounts, process images (the wrapper's), what the store is made of (its own crate),
-//! retention by itself and tray (later issues), and unsafe code.
+//! and unsafe code.
 
 pub mod agent;
 pub mod bus;
@@ -15,3 +16,4 @@ pub mod config;
 pub mod dirs;
 pub mod programs;
 pub mod rules;
+pub mod tray;

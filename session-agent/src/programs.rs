@@ -68,6 +68,19 @@ impl Programs {
         installed.into_iter().chain(in_workspace).find(|p| p.is_dir())
     }
 
+    /// The directory of our icons, a theme's directory of that name in it; none when it is nowhere.
+    pub fn icons(&self) -> Option<PathBuf> {
+        if let Some(files) = &self.data_files {
+            return Some(files.join("icons"));
+        }
+        let own = self.own_directory.as_deref()?;
+        let installed = ["../share/icons", "../../share/icons"].map(|p| own.join(p));
+        let in_workspace = own.ancestors().filter(|a| a.join("Cargo.toml").is_file()).map(|a| a.join("data/icons"));
+        let icon = "hicolor/symbolic/apps/io.github.freezeframe.Freezeframe-symbolic.svg";
+        let found = installed.into_iter().chain(in_workspace).find(|p| p.join(icon).is_file())?;
+        found.canonicalize().ok()
+    }
+
     /// The recipe of that profile.
     ///
     /// # Errors

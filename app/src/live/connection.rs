@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use freezeframe_api::{Error as ApiError, ErrorKind};
-use freezeframe_rfb::{Client, ClientMessage, Cursor, Event, Framebuffer, Reader, Writer, encoding};
+use freezeframe_rfb::{Client, ClientMessage, Clipboard, Cursor, Event, Framebuffer, Reader, Screen, Writer, encoding};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -24,6 +24,8 @@ const GOOD: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(5);
 /// Input that may wait. When that many wait, the display takes none.
 const INPUT_QUEUE: usize = 1024;
+/// When more than this waits, the display is behind, and nothing large is put on top.
+const INPUT_BEHIND: usize = 8;
 
 /// Where a display is.
 #[derive(Debug, Clone)]
@@ -55,8 +57,16 @@ pub(crate) enum View {
     Picture(Framebuffer),
     /// The pointer looks like this.
     Cursor(Cursor),
+    /// The picture's size, and whether another one can be asked for.
+    Screen(Screen),
     /// The bell rang.
     Bell,
+    /// Something about the session's clipboard.
+    Clipboard(Clipboard),
+    /// The session's clipboard has this text, from a server that knows no better way to say it.
+    CutText(String),
+    /// The session's clipboard has a text that is too long to be taken.
+    CutTextTooLong,
     /// The connection is lost, or not yet there; it is being tried.
     Away(ApiError),
     /// The session is no more. The last thing said.
@@ -86,12 +96,17 @@ impl Input {
             let _ = self.queue.try_send((Instant::now(), message));
         }
     }
+
+    /// Whether the display takes less than it is given.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.queue.len() > INPUT_BEHIND
+    }
 }
 
 /// Connects in the background.
 pub(crate) fn connect(source: Source) -> Connection {
     // Room for little: when the page is behind, no newer picture is asked for.
-    let (tell, views) = async_channel::bounded(2);
+    let (tell, views) = async_channel::bounded(1);
     let (queue, input) = async_channel::bounded(INPUT_QUEUE);
     runtime().spawn(keep_connected(source, tell, input));
     Connection { views, input: Input { queue } }
@@ -149,7 +164,8 @@ async fn show<S>(stream: S, tell: &Sender<View>, input: &Receiver<(Instant, Clie
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let client = match tokio::time::timeout(HANDSHAKE, Client::connect(stream, encoding::LIVE)).await {
+    let wanted = [encoding::LIVE, &[encoding::EXTENDED_CLIPBOARD]].concat();
+    let client = match tokio::time::timeout(HANDSHAKE, Client::connect(stream, &wanted)).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return End::Lost(error),
         Err(_) => return End::Lost(freezeframe_rfb::Error::Closed),
@@ -178,7 +194,8 @@ where
 fn fresh(input: &Receiver<(Instant, ClientMessage)>) -> Vec<ClientMessage> {
     let mut fresh = Vec::new();
     while let Ok((at, message)) = input.try_recv() {
-        if at.elapsed() < STALE {
+        // What was said of the clipboard was said to another server.
+        if at.elapsed() < STALE && !matches!(message, ClientMessage::Clipboard(_)) {
             fresh.push(message);
         }
     }
@@ -206,7 +223,14 @@ async fn read<R: AsyncRead + Unpin>(
             }
             Event::Cursor(cursor) => View::Cursor(cursor),
             Event::Bell => View::Bell,
-            // Sizes come with the picture; the clipboard is not shared yet.
+            Event::Resized(screen) => View::Screen(screen),
+            Event::Clipboard(said) => View::Clipboard(said),
+            Event::CutText(text) => View::CutText(text),
+            Event::CutTextTooLong { .. } => View::CutTextTooLong,
+            Event::ResizeRefused { status } => {
+                tracing::debug!(status, "the display keeps its size");
+                continue;
+            }
             _ => continue,
         };
         tell.send(view).await.map_err(|_| End::Unwatched)?;

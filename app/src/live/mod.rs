@@ -2,11 +2,20 @@
 //!
 //! [`connection`] speaks RFB on a thread of its own and keeps trying while the session lives; [`screen`] is the widget
 //! that draws the picture and takes keyboard and pointer; [`page`] puts a word over it when there is something to say.
-//! [`geometry`], [`keys`] and [`mod@pointer`] are the parts that need no window: where the picture lies, which keys are
-//! held, what the wheel did.
+//! [`clipboard`] joins the session's clipboard with the user's; [`in_window`] is what the view asks of its window, and
+//! [`bar`] what full screen has instead of a header bar. [`geometry`], [`keys`], [`mod@pointer`] and [`follow`] are the
+//! parts that need no window: where the picture lies, which keys are held, what the wheel did, when the desktop is to take
+//! the window's size.
+//!
+//! While it shows a desktop, the view brings two actions to its window, each on or off: `live.follow-window` and
+//! `live.grab-shortcuts`.
 
+mod bar;
+mod clipboard;
 pub(crate) mod connection;
+mod follow;
 mod geometry;
+mod in_window;
 mod keys;
 mod page;
 mod pointer;

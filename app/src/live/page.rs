@@ -1,6 +1,7 @@
 //! A session's desktop with a word over it when there is something to say: connecting, away, ended.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use adw::prelude::*;
@@ -8,8 +9,12 @@ use adw::subclass::prelude::*;
 use freezeframe_api::Error;
 use gtk::glib;
 
-use super::connection::{self, Source, View};
+use super::bar::LiveBar;
+use super::clipboard::SharedClipboard;
+use super::connection::{self, Input, Source, View};
+use super::follow::Follow;
 use super::screen::Screen;
+use crate::i18n::gettext;
 use crate::sessions::sentence;
 
 /// A save drops its viewers and takes them again at once; nobody needs to read about that.
@@ -18,27 +23,52 @@ const PATIENCE: Duration = Duration::from_millis(700);
 mod imp {
     use super::*;
 
-    #[derive(Default, gtk::CompositeTemplate)]
+    #[derive(Default, gtk::CompositeTemplate, glib::Properties)]
     #[template(file = "page.ui")]
+    #[properties(wrapper_type = super::LivePage)]
     pub struct LivePage {
         #[template_child]
-        pub(super) stack: TemplateChild<gtk::Stack>,
+        pub(in crate::live) toasts: TemplateChild<adw::ToastOverlay>,
         #[template_child]
-        pub(super) connecting_label: TemplateChild<gtk::Label>,
+        pub(in crate::live) overlay: TemplateChild<gtk::Overlay>,
         #[template_child]
-        pub(super) screen: TemplateChild<Screen>,
+        pub(in crate::live) bar: TemplateChild<LiveBar>,
         #[template_child]
-        pub(super) notice: TemplateChild<gtk::Revealer>,
+        pub(in crate::live) stack: TemplateChild<gtk::Stack>,
         #[template_child]
-        pub(super) notice_label: TemplateChild<gtk::Label>,
+        pub(in crate::live) connecting_label: TemplateChild<gtk::Label>,
         #[template_child]
-        pub(super) ended: TemplateChild<adw::StatusPage>,
+        pub(in crate::live) screen: TemplateChild<Screen>,
         #[template_child]
-        pub(super) back_button: TemplateChild<gtk::Button>,
+        pub(in crate::live) notice: TemplateChild<gtk::Revealer>,
+        #[template_child]
+        pub(in crate::live) notice_label: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub(in crate::live) ended: TemplateChild<adw::StatusPage>,
+        #[template_child]
+        pub(in crate::live) back_button: TemplateChild<gtk::Button>,
         /// What follows the present connection; ended with it.
-        pub(super) following: RefCell<Option<glib::JoinHandle<()>>>,
+        pub(in crate::live) following: RefCell<Option<glib::JoinHandle<()>>>,
         /// Tells the notice that waits for [`PATIENCE`] whether it is still true: each change counts one up.
-        pub(super) turn: Cell<u64>,
+        pub(in crate::live) turn: Cell<u64>,
+        /// Where the desktop's input goes.
+        pub(in crate::live) input: RefCell<Option<Input>>,
+        pub(in crate::live) clipboard: RefCell<Option<Rc<SharedClipboard>>>,
+        /// The screen's id and flags, while the display can be given another size.
+        pub(in crate::live) resizable: Cell<Option<(u32, u32)>>,
+        pub(in crate::live) follow: RefCell<Follow>,
+        /// Waits until the view's size stands.
+        pub(in crate::live) settling: RefCell<Option<glib::SourceId>>,
+        /// Whether the desktop has the keyboard.
+        pub(in crate::live) has_keyboard: Cell<bool>,
+        /// Whether it has the system's shortcuts.
+        pub(in crate::live) grabbed: Cell<bool>,
+        /// Whether the desktop takes the window's size.
+        #[property(get, set, explicit_notify)]
+        pub(in crate::live) follow_window: Cell<bool>,
+        /// Whether the desktop is given the system's shortcuts too, while it has the keyboard.
+        #[property(get, set, explicit_notify)]
+        pub(in crate::live) grab_shortcuts: Cell<bool>,
     }
 
     #[glib::object_subclass]
@@ -49,6 +79,7 @@ mod imp {
 
         fn class_init(class: &mut Self::Class) {
             Screen::ensure_type();
+            LiveBar::ensure_type();
             class.bind_template();
         }
 
@@ -57,7 +88,14 @@ mod imp {
         }
     }
 
+    #[glib::derived_properties]
     impl ObjectImpl for LivePage {
+        fn constructed(&self) {
+            self.parent_constructed();
+            self.follow_window.set(true);
+            self.obj().wire();
+        }
+
         fn signals() -> &'static [glib::subclass::Signal] {
             static SIGNALS: std::sync::OnceLock<Vec<glib::subclass::Signal>> = std::sync::OnceLock::new();
             SIGNALS.get_or_init(|| {
@@ -75,6 +113,11 @@ mod imp {
     }
 
     impl WidgetImpl for LivePage {
+        fn root(&self) {
+            self.parent_root();
+            self.obj().join_window();
+        }
+
         fn grab_focus(&self) -> bool {
             match self.stack.visible_child_name().as_deref() {
                 Some("screen") => self.screen.grab_focus(),
@@ -99,9 +142,15 @@ impl LivePage {
         let page = self.imp();
         page.stack.set_visible_child_name("connecting");
         page.screen.clear();
-        page.connecting_label.set_label("Connecting to the desktop…");
+        page.connecting_label.set_label(&gettext("Connecting to the desktop…"));
+        page.follow.replace(Follow::default());
         let connection = connection::connect(source);
+        let clipboard = SharedClipboard::new(&WidgetExt::display(self).clipboard(), connection.input.clone());
+        clipboard.set_focused(page.has_keyboard.get());
+        page.clipboard.replace(Some(clipboard));
+        page.input.replace(Some(connection.input.clone()));
         page.screen.set_input(Some(connection.input));
+        self.offer_actions(true);
         let following = glib::spawn_future_local(glib::clone!(
             #[weak(rename_to = page)]
             self,
@@ -125,6 +174,19 @@ impl LivePage {
         if let Some(screen) = page.screen.try_get() {
             screen.set_input(None);
         }
+        self.let_go();
+    }
+
+    /// Nothing is sent any more.
+    fn let_go(&self) {
+        let page = self.imp();
+        self.offer_actions(false);
+        page.input.take();
+        page.clipboard.take();
+        page.resizable.set(None);
+        if let Some(settling) = page.settling.take() {
+            settling.remove();
+        }
     }
 
     /// Calls back when the desktop has another size than before, in pixels.
@@ -144,11 +206,32 @@ impl LivePage {
         (self.imp().screen.width(), self.imp().screen.height())
     }
 
+    pub(super) fn say(&self, text: &str) {
+        self.imp().toasts.add_toast(adw::Toast::builder().title(text).timeout(4).build());
+    }
+
     fn show(&self, view: View) {
         let page = self.imp();
         match view {
             // The picture says more.
-            View::Connected => {}
+            View::Connected => {
+                page.resizable.set(None);
+                if let Some(clipboard) = page.clipboard.borrow().as_ref() {
+                    clipboard.reset();
+                }
+            }
+            View::Screen(screen) => page.resizable.set(screen.resizable),
+            View::Clipboard(said) => {
+                if let Some(clipboard) = page.clipboard.borrow().as_ref() {
+                    clipboard.hear(said);
+                }
+            }
+            View::CutText(text) => {
+                if let Some(clipboard) = page.clipboard.borrow().as_ref() {
+                    clipboard.hear_latin1(&text);
+                }
+            }
+            View::CutTextTooLong => self.say(&gettext("What was copied in the desktop is too long to be shared")),
             View::Picture(picture) => {
                 let size = (picture.width(), picture.height());
                 let resized = page.screen.picture_size() != Some(size);
@@ -173,13 +256,14 @@ impl LivePage {
         if page.stack.visible_child_name().as_deref() != Some("screen") {
             page.stack.set_visible_child_name("screen");
             page.screen.grab_focus();
+            self.settle();
         }
     }
 
     fn set_away(&self, error: &Error) {
         let page = self.imp();
-        page.connecting_label.set_label(&in_a_sentence("Connecting to the desktop…", error));
-        page.notice_label.set_label("The desktop does not answer. Trying again…");
+        page.connecting_label.set_label(&in_a_sentence(&gettext("Connecting to the desktop…"), error));
+        page.notice_label.set_label(&gettext("The desktop does not answer. Trying again…"));
         page.notice.set_tooltip_text(Some(&error.message));
         let turn = page.turn.get();
         glib::timeout_add_local_once(
@@ -202,8 +286,10 @@ impl LivePage {
         let page = self.imp();
         page.turn.set(page.turn.get() + 1);
         page.screen.set_input(None);
+        self.let_go();
         let shown = page.screen.picture_size().is_some();
-        page.ended.set_title(if shown { "This Desktop Has Ended" } else { "This Desktop Cannot Be Shown" });
+        let title = if shown { gettext("This Desktop Has Ended") } else { gettext("This Desktop Cannot Be Shown") };
+        page.ended.set_title(&title);
         page.ended.set_description(Some(&glib::markup_escape_text(&in_a_sentence("", error))));
         page.stack.set_visible_child_name("ended");
         page.back_button.grab_focus();

@@ -22,6 +22,7 @@ mod imp {
         pub(super) dimmed: Cell<bool>,
         pub(super) keys: RefCell<HeldKeys>,
         pub(super) pointer: RefCell<Pointer>,
+        pub(super) room: Cell<(i32, i32)>,
     }
 
     #[glib::object_subclass]
@@ -48,6 +49,11 @@ mod imp {
             screen.take_pointer();
             screen.take_wheel();
         }
+
+        fn signals() -> &'static [glib::subclass::Signal] {
+            static SIGNALS: std::sync::OnceLock<Vec<glib::subclass::Signal>> = std::sync::OnceLock::new();
+            SIGNALS.get_or_init(|| vec![glib::subclass::Signal::builder("room-changed").build()])
+        }
     }
 
     impl WidgetImpl for Screen {
@@ -60,6 +66,13 @@ mod imp {
             let (width, height) = self.obj().picture_size().unwrap_or((640, 400));
             let natural = if orientation == gtk::Orientation::Horizontal { width } else { height };
             (1, i32::from(natural).max(1), -1, -1)
+        }
+
+        fn size_allocate(&self, width: i32, height: i32, baseline: i32) {
+            self.parent_size_allocate(width, height, baseline);
+            if self.room.replace((width, height)) != (width, height) {
+                self.obj().emit_by_name::<()>("room-changed", &[]);
+            }
         }
 
         fn snapshot(&self, snapshot: &gtk::Snapshot) {
@@ -149,6 +162,28 @@ impl Screen {
         let texture = self.imp().texture.borrow();
         // It was made from two u16.
         texture.as_ref().map(|texture| (texture.width() as u16, texture.height() as u16))
+    }
+
+    /// Calls back when the widget has another size than before.
+    pub(crate) fn connect_room_changed(&self, call: impl Fn(&Self) + 'static) {
+        self.connect_closure("room-changed", false, glib::closure_local!(move |screen: &Self| call(screen)));
+    }
+
+    /// Calls back when the keyboard comes (true) and when it goes.
+    pub(crate) fn connect_keyboard(&self, call: impl Fn(&Self, bool) + Clone + 'static) {
+        let focus = gtk::EventControllerFocus::new();
+        let came = call.clone();
+        focus.connect_enter(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            move |_| came(&screen, true)
+        ));
+        focus.connect_leave(glib::clone!(
+            #[weak(rename_to = screen)]
+            self,
+            move |_| call(&screen, false)
+        ));
+        self.add_controller(focus);
     }
 
     /// Lets go of every key and button: the keyboard goes elsewhere.

@@ -1,19 +1,10 @@
 //! The live view: the app itself on a screen of its own, before real and unreal RFB servers.
 
-use crate::stage::{FakeServer, Relay, Said, Stage, VncServer, wait_for};
+use crate::stage::{FakeServer, Relay, Said, Stage, VncServer, solid_update, wait_for};
 use image::Rgb;
 
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 const GREEN: [u8; 3] = [0x10, 0xa0, 0x40];
-
-/// An update that fills the whole picture with one colour, in the Raw encoding.
-fn solid_update(width: u16, height: u16, [r, g, b]: [u8; 3]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 0, 1];
-    bytes.extend([0, 0, width, height].into_iter().flat_map(u16::to_be_bytes));
-    bytes.extend([0; 4]);
-    bytes.extend([b, g, r, 0].repeat(usize::from(width) * usize::from(height)));
-    bytes
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_every_pixel_and_types_into_the_session() {

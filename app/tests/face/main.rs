@@ -1,6 +1,11 @@
 //! The program itself on screens of its own: started, looked at and used as people do, by keys, pointer and pixels.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod accessible;
 mod agent;
+mod hostile;
+mod language;
+mod live_shared;
 mod live_view;
+mod preferences;
 mod stage;

@@ -62,14 +62,20 @@ macro_rules! plain_fields {
 
 plain_fields!(bool, u16, i32, u32, u64, f64, String, Vec<String>, HashMap<String, String>);
 
-impl Field for Option<String> {
-    fn put(&self) -> Option<OwnedValue> {
-        self.as_ref().and_then(Field::put)
-    }
-    fn take(value: &OwnedValue) -> Option<Self> {
-        String::take(value).map(Some)
-    }
+macro_rules! optional_fields {
+    ($($type:ty),*) => {$(
+        impl Field for Option<$type> {
+            fn put(&self) -> Option<OwnedValue> {
+                self.as_ref().and_then(Field::put)
+            }
+            fn take(value: &OwnedValue) -> Option<Self> {
+                <$type>::take(value).map(Some)
+            }
+        }
+    )*};
 }
+
+optional_fields!(u32, u64, String);
 
 impl Field for Option<OwnedFd> {
     fn put(&self) -> Option<OwnedValue> {

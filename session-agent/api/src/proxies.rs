@@ -47,8 +47,29 @@ pub trait Manager1 {
     /// What would go by the rules that are configured, and why; or deletes it ([`crate::records::RetentionOptions`]).
     /// Answers [`crate::records::RetentionReport`].
     fn retention(&self, options: &Dict) -> zbus::Result<Dict>;
+    /// What is different in the second snapshot: [`crate::records::Comparison`].
+    fn compare(&self, first: &str, second: &str) -> zbus::Result<Dict>;
+    /// What the user has set: [`crate::records::Settings`].
+    fn settings(&self) -> zbus::Result<Dict>;
+    /// Sets the keys of [`crate::records::Settings`] that are given; the others stay.
+    fn set_settings(&self, settings: &Dict) -> zbus::Result<()>;
+    /// What the snapshots of each session take ([`crate::records::StorageUse`]); the last line, without a session, is of
+    /// the whole store.
+    fn storage_use(&self) -> zbus::Result<Vec<Dict>>;
     /// The user's public key, which exports are signed with; made on first use.
     fn public_key(&self) -> zbus::Result<String>;
+    /// Something that `Settings` tells has changed.
+    #[zbus(signal)]
+    fn settings_changed(&self) -> zbus::Result<()>;
+    /// Whether no session is saved by itself, until the agent ends or this is set back.
+    #[zbus(property)]
+    fn automatic_paused(&self) -> zbus::Result<bool>;
+    /// Sets it.
+    #[zbus(property)]
+    fn set_automatic_paused(&self, paused: bool) -> zbus::Result<()>;
+    /// Sessions that could not be saved by themselves the last time ([`crate::records::AutomaticTrouble`]).
+    #[zbus(property)]
+    fn automatic_trouble(&self) -> zbus::Result<Vec<Dict>>;
     /// The agent's release.
     #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
@@ -170,6 +191,9 @@ pub trait Snapshot1 {
     /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
     #[zbus(property)]
     fn shared_bytes(&self) -> zbus::Result<u64>;
+    /// Whether it was taken by itself rather than asked for.
+    #[zbus(property)]
+    fn automatic(&self) -> zbus::Result<bool>;
     /// The pause in milliseconds.
     #[zbus(property)]
     fn pause_ms(&self) -> zbus::Result<f64>;

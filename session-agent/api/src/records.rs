@@ -69,6 +69,8 @@ dictionary! {
         pub label: Option<String>,
         /// End the session once the snapshot is whole.
         pub stop: bool,
+        /// Taken by itself rather than asked for.
+        pub automatic: bool,
     }
 }
 
@@ -144,8 +146,121 @@ dictionary! {
     /// Options of `Manager1.Retention`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct RetentionOptions {
-        /// Delete what would go, rather than only say so.
+        /// Delete what would go, rather than only say so; not together with rules to try.
         pub apply: bool,
+        /// A rule to try, as all below; 0 switches it off, and an absent one is as configured. The newest ones to keep.
+        pub keep_last: Option<u32>,
+        /// Hours of which the newest is kept.
+        pub keep_hourly: Option<u32>,
+        /// Days of which the newest is kept.
+        pub keep_daily: Option<u32>,
+        /// Weeks of which the newest is kept.
+        pub keep_weekly: Option<u32>,
+        /// Months of which the newest is kept.
+        pub keep_monthly: Option<u32>,
+        /// Bytes that all together may take.
+        pub budget_bytes: Option<u64>,
+    }
+}
+
+dictionary! {
+    /// What a user may set: answer of `Manager1.Settings`, and, with only the keys that change, what
+    /// `Manager1.SetSettings` takes.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Settings {
+        /// Whether sessions are saved by themselves.
+        pub automatic: bool,
+        /// Minutes between two such snapshots of a session: 1 to 10,080 (a week).
+        pub automatic_minutes: u32,
+        /// Only when the screen is not as it was at the last such snapshot.
+        pub automatic_only_if_changed: bool,
+        /// The newest snapshots to keep; 0 switches the rule off, as in all rules below.
+        pub keep_last: u32,
+        /// Hours of which the newest is kept.
+        pub keep_hourly: u32,
+        /// Days of which the newest is kept.
+        pub keep_daily: u32,
+        /// Weeks of which the newest is kept.
+        pub keep_weekly: u32,
+        /// Months of which the newest is kept.
+        pub keep_monthly: u32,
+        /// Bytes that all snapshots together may take; 0 for no limit.
+        pub budget_bytes: u64,
+        /// The base of a session that names none; empty for the only one.
+        pub default_base: String,
+        /// Width of the display of a session that names no size.
+        pub default_width: u16,
+        /// Height of that display.
+        pub default_height: u16,
+        /// Whether a snapshot that was asked for is told by a notification.
+        pub notify: bool,
+    }
+}
+
+dictionary! {
+    /// Why sessions cannot be saved by themselves just now.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct AutomaticTrouble {
+        /// The session.
+        pub session: String,
+        /// The error's name, without its prefix.
+        pub name: String,
+        /// What failed and why.
+        pub message: String,
+        /// What to do; may be empty.
+        pub hint: String,
+    }
+}
+
+dictionary! {
+    /// A file that differs between two snapshots.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct FileChange {
+        /// Its path inside the session; bytes that are no UTF-8 are shown as U+FFFD.
+        pub path: String,
+        /// `added`, `removed` or `changed`.
+        pub change: String,
+        /// Its size in bytes in the second snapshot; of a removed one, in the first.
+        pub bytes: u64,
+    }
+}
+
+dictionary! {
+    /// Answer of `Manager1.Compare`: what is different in the second snapshot.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Comparison {
+        /// The one that is compared with.
+        pub first: String,
+        /// The one that is compared.
+        pub second: String,
+        /// Files that differ, by path: at most [`Comparison::MOST_FILES`].
+        pub files: Vec<FileChange>,
+        /// How many files differ.
+        pub files_total: u64,
+        /// Windows of the second that the first does not have.
+        pub windows_opened: Vec<WindowRow>,
+        /// Windows of the first that the second does not have.
+        pub windows_closed: Vec<WindowRow>,
+    }
+}
+
+impl Comparison {
+    /// No answer names more files.
+    pub const MOST_FILES: usize = 2_000;
+}
+
+dictionary! {
+    /// What the snapshots of a session take: a line of the answer of `Manager1.StorageUse`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct StorageUse {
+        /// The session that they were taken of; empty in the last line, which is of the whole store.
+        pub session: String,
+        /// How many there are, deleted ones that can still be brought back among them.
+        pub snapshots: u32,
+        /// Bytes that they added to the store; in the last line, bytes that the store takes on disk.
+        pub own_bytes: u64,
+        /// Bytes before compression and deduplication.
+        pub raw_bytes: u64,
     }
 }
 
@@ -222,6 +337,8 @@ dictionary! {
         pub imported: bool,
         /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
         pub shared_bytes: u64,
+        /// Whether it was taken by itself rather than asked for.
+        pub automatic: bool,
         /// From the first process stopped to the last one running again, in milliseconds.
         pub pause_ms: f64,
         /// Windows that were open.
@@ -257,6 +374,8 @@ dictionary! {
         pub imported: bool,
         /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
         pub shared_bytes: u64,
+        /// Whether it was taken by itself rather than asked for.
+        pub automatic: bool,
         /// From the first process stopped to the last one running again, in milliseconds.
         pub pause_ms: f64,
         /// Part of the pause until every process had stopped.

@@ -7,6 +7,7 @@ use freezeframe_api::records::{
     TimelineFilter,
 };
 use freezeframe_api::{Dict, Dictionary, Result, names};
+use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
 use super::Agent;
@@ -88,15 +89,61 @@ impl Manager {
     }
 
     /// Which snapshots go by the rules that are configured, and which stay: rules, applied, remove and keep (snapshot,
-    /// session, created, label, own_bytes, reasons), over_budget. Options: apply (delete those that go).
+    /// session, created, label, own_bytes, reasons), over_budget. Options: apply (delete those that go); or rules to try
+    /// instead of those configured: keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, budget_bytes.
     async fn retention(&self, options: Dict) -> Result<Dict> {
         Ok(self.0.retention(RetentionOptions::from_options(&options)?).await?.to_dict())
+    }
+
+    /// What is different in the second snapshot: first, second, files (path, change, bytes), files_total, windows_opened,
+    /// windows_closed. At most 2,000 files are named.
+    async fn compare(&self, first: String, second: String) -> Result<Dict> {
+        Ok(self.0.compare(&first, &second).await?.to_dict())
+    }
+
+    /// What the user has set: automatic, automatic_minutes, automatic_only_if_changed, keep_last, keep_hourly, keep_daily,
+    /// keep_weekly, keep_monthly, budget_bytes, default_base, default_width, default_height, notify.
+    async fn settings(&self) -> Result<Dict> {
+        Ok(self.0.settings().to_dict())
+    }
+
+    /// Sets the keys that are given, in config.toml; the others stay.
+    async fn set_settings(&self, settings: Dict) -> Result<()> {
+        self.0.set_settings(&settings).await
+    }
+
+    /// What the snapshots of each session take: session, snapshots, own_bytes, raw_bytes. The last line, without a session,
+    /// is of the whole store: its own_bytes are what it takes on disk.
+    async fn storage_use(&self) -> Result<Vec<Dict>> {
+        Ok(self.0.storage_use().await?.iter().map(Dictionary::to_dict).collect())
     }
 
     /// The user's public key, which exports are signed with; made on first use.
     async fn public_key(&self) -> Result<String> {
         self.0.public_key()
     }
+
+    /// Whether no session is saved by itself, until the agent ends or this is set back.
+    #[zbus(property)]
+    fn automatic_paused(&self) -> bool {
+        self.0.automatic_paused()
+    }
+
+    /// Sets it.
+    #[zbus(property)]
+    fn set_automatic_paused(&self, paused: bool) {
+        self.0.pause_automatic(paused);
+    }
+
+    /// Sessions that could not be saved by themselves the last time: session, name, message, hint.
+    #[zbus(property)]
+    fn automatic_trouble(&self) -> Vec<Dict> {
+        self.0.automatic_trouble().iter().map(Dictionary::to_dict).collect()
+    }
+
+    /// Something that `Settings` tells has changed.
+    #[zbus(signal)]
+    pub(crate) async fn settings_changed(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
 
     /// The agent's release.
     #[zbus(property(emits_changed_signal = "const"))]

@@ -5,6 +5,7 @@
 //! in `ops`, what is remembered in `state`. An agent that ends, in whatever way, leaves its sessions running, and
 //! the next one finds them.
 
+mod automatic;
 mod control;
 mod failure;
 mod job;
@@ -60,7 +61,10 @@ pub struct Agent {
     store: Store,
     dirs: Directories,
     programs: Programs,
-    config: Config,
+    config: Mutex<Config>,
+    /// Held while config.toml is written.
+    writing_config: tokio::sync::Mutex<()>,
+    automatic: automatic::Automatic,
     root: bool,
     state: Mutex<State>,
     scanning: tokio::sync::Mutex<()>,
@@ -95,7 +99,9 @@ impl Agent {
             store,
             dirs,
             programs,
-            config,
+            config: Mutex::new(config),
+            writing_config: tokio::sync::Mutex::new(()),
+            automatic: automatic::Automatic::default(),
             root,
             state: Mutex::default(),
             scanning: tokio::sync::Mutex::new(()),
@@ -118,6 +124,7 @@ impl Agent {
         }
         tokio::spawn(agent.clone().keep_packing());
         tokio::spawn(agent.clone().keep_counting());
+        tokio::spawn(agent.clone().keep_saving());
         info!(data = %agent.dirs.data.display(), root, "ready");
         Ok(agent)
     }

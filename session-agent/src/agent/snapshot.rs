@@ -169,6 +169,12 @@ impl SnapshotObject {
         self.read(|d| d.shared_bytes)
     }
 
+    /// Whether it was taken by itself rather than asked for.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn automatic(&self) -> fdo::Result<bool> {
+        self.read(|d| d.automatic)
+    }
+
     /// From the first process stopped to the last one running again, in milliseconds.
     #[zbus(property(emits_changed_signal = "const"))]
     fn pause_ms(&self) -> fdo::Result<f64> {

@@ -65,6 +65,16 @@ pub enum Verb {
     Verify(Verify),
     /// Take away what no snapshot needs, and what was deleted long enough ago
     Gc(Gc),
+    /// Tell which files and windows differ between two snapshots
+    Compare(Compare),
+    /// Show the settings, or change them
+    Settings {
+        /// What to set, such as automatic=true or keep_daily=7; nothing shows all
+        #[arg(value_name = "KEY=VALUE", value_parser = setting)]
+        changes: Vec<(String, String)>,
+    },
+    /// Tell what the snapshots of each session take
+    Storage,
     /// Tell which snapshots would go by the rules in config.toml, and why
     Retention(Retention),
     /// Tell what this machine lacks, and the command that mends it
@@ -144,6 +154,11 @@ pub struct Exec {
     /// The program and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<String>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -269,6 +284,15 @@ pub struct Import {
     pub trust: Option<String>,
 }
 
+/// `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The one to compare with
+    pub first: String,
+    /// The one that is compared
+    pub second: String,
+}
+
 /// `gc`.
 #[derive(Debug, Args)]
 pub struct Gc {
@@ -340,6 +364,10 @@ mod tests {
             "gc --keep-deleted 0s",
             "retention",
             "retention --apply",
+            "compare FIRST latest",
+            "settings",
+            "settings automatic=true keep_daily=7",
+            "storage",
             "doctor",
             "completions bash",
         ] {

@@ -85,6 +85,7 @@ impl Snapshot {
             verified: d.verified,
             imported: d.imported,
             shared_bytes: d.shared_bytes,
+            automatic: d.automatic,
             pause_ms: d.pause_ms,
             windows: d.windows,
         }
@@ -112,6 +113,7 @@ impl Snapshot {
             label: self.marks.label.clone().unwrap_or_else(|| m.label.clone()),
             raw_bytes: m.raw_bytes(),
             own_bytes: self.own_bytes(),
+            automatic: m.automatic,
             pause_ms: m.pause_ms,
             freeze_ms: m.freeze_ms,
             memory_bytes: m.memory_bytes,
@@ -136,6 +138,19 @@ impl Snapshot {
             ..of_marks
         }
     }
+}
+
+/// The windows of `one` that `other` does not have, each as often as it has more of them.
+pub fn windows_without(one: &[WindowRow], other: &[WindowRow]) -> Vec<WindowRow> {
+    let mut left: Vec<&WindowRow> = other.iter().collect();
+    let mut only = Vec::new();
+    for window in one {
+        match left.iter().position(|there| *there == window) {
+            Some(at) => drop(left.swap_remove(at)),
+            None => only.push(window.clone()),
+        }
+    }
+    only
 }
 
 /// Whether `filter` lets the row through.
@@ -243,6 +258,14 @@ mod tests {
         assert!(passes(&search("talk mousepad"), &row()));
         assert!(passes(&search("NOTES"), &row()));
         assert!(!passes(&search("talk firefox"), &row()));
+    }
+
+    #[test]
+    fn windows_are_compared_as_often_as_they_are_there() {
+        let window = |title: &str| WindowRow { title: title.into(), application: "XTerm".into() };
+        let (one, other) = ([window("a"), window("b"), window("a")], [window("a"), window("c")]);
+        assert_eq!(windows_without(&one, &other), [window("b"), window("a")]);
+        assert_eq!(windows_without(&other, &one), [window("c")]);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails; clippy sees only functions marked as tests")]
 
+mod automatic;
 mod errors;
 mod interface;
 mod lifecycle;
 mod recovery;
+mod settings;
 mod store;
+mod tray;
 mod world;

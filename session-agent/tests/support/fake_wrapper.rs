@@ -3,7 +3,8 @@
 //!
 //! What it is told by names: a session called `fails` does not start; a save labelled `refuse` is refused by
 //! pre-flight, one labelled `hold` lasts until it is cancelled, one labelled `die` kills the wrapper. Nothing is packed
-//! while there is a file `hold-packing` in the runtime directory.
+//! while there is a file `hold-packing` in the runtime directory, and no save that nobody asked for goes through while there
+//! is a file `refuse-automatic`.
 
 #![allow(missing_docs, reason = "zbus::interface makes items without documentation")]
 #![allow(clippy::unwrap_used, reason = "a program for tests: a panic is its way to fail")]
@@ -221,7 +222,14 @@ fn start(cli: &Cli, store: &Store, id: &str, resume: Option<&str>) {
 async fn supervise(runtime: &Path, store: Store, id: SessionId) {
     let listener = UnixListener::bind(control_socket(&session_runtime_dir(runtime, id.as_str()))).unwrap();
     let ending = Arc::new(Notify::new());
-    let wrapper = Arc::new(Shared { store, id, cancel: Notify::new(), ending: ending.clone(), saving: false.into() });
+    let wrapper = Arc::new(Shared {
+        store,
+        id,
+        cancel: Notify::new(),
+        ending: ending.clone(),
+        saving: false.into(),
+        runtime: runtime.to_owned(),
+    });
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted.unwrap().0,
@@ -252,6 +260,7 @@ struct Shared {
     cancel: Notify,
     ending: Arc<Notify>,
     saving: std::sync::atomic::AtomicBool,
+    runtime: PathBuf,
 }
 
 impl Shared {
@@ -262,6 +271,15 @@ impl Shared {
 }
 
 struct Wrapper(Arc<Shared>);
+
+/// A desktop of 640x400: blue, and a white window in its left half.
+fn thumbnail() -> Vec<u8> {
+    let white = |x: u32, y: u32| (40..300).contains(&x) && (40..360).contains(&y);
+    let colour = |x: u32, y: u32| image::Rgb(if white(x, y) { [255, 255, 255] } else { [28u8, 113, 216] });
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_fn(640, 400, colour).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    png.into_inner()
+}
 
 fn manifest(wrapper: &Shared, options: &SaveOptions) -> Manifest {
     let mut session = wrapper.store.session(&wrapper.id).unwrap();
@@ -276,6 +294,7 @@ fn manifest(wrapper: &Shared, options: &SaveOptions) -> Manifest {
         parent,
         created: Timestamp::now(),
         label: options.label.clone(),
+        automatic: options.automatic,
         base: session.base,
         base_identity: session.base_identity,
         width: session.width,
@@ -301,6 +320,9 @@ impl Wrapper {
         use std::sync::atomic::Ordering::SeqCst;
         let options: SaveOptions = serde_json::from_str(&options).unwrap();
         Self::progress(&emitter, "Looking for what cannot be saved", 0.1).await?;
+        if options.automatic && self.0.runtime.join("refuse-automatic").exists() {
+            return Err(Error::new(ErrorKind::Refused, "gdb traces process 12").hint("End gdb."));
+        }
         match options.label.as_str() {
             "refuse" => return Err(Error::new(ErrorKind::Refused, "gdb traces process 12").hint("End gdb.")),
             "die" => std::process::abort(),
@@ -320,7 +342,7 @@ impl Wrapper {
         let unique = |length: usize| manifest.id.as_str().bytes().cycle().take(length).collect::<Vec<u8>>();
         fs::write(writer.layer_dir().join("file"), unique(234)).unwrap();
         fs::write(writer.images_dir().join("core.img"), unique(1000)).unwrap();
-        writer.commit(&manifest, Some(b"a thumbnail")).unwrap();
+        writer.commit(&manifest, Some(&thumbnail())).unwrap();
         if options.stop {
             self.0.end();
         }

@@ -16,6 +16,7 @@ mod rootless;
 mod several;
 mod staying;
 mod store;
+mod tray;
 mod viewers;
 
 use std::sync::{Condvar, Mutex, PoisonError};

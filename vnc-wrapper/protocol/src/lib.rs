@@ -137,6 +137,9 @@ pub struct SaveOptions {
     pub label: String,
     /// End the session once the snapshot is whole. The session is never thawed in between.
     pub stop: bool,
+    /// Taken by itself rather than asked for.
+    #[serde(default)]
+    pub automatic: bool,
 }
 
 /// Options of `Wrapper1.Execute`.

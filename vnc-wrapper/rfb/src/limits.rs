@@ -2,8 +2,8 @@
 
 /// Pixels along one side of a picture.
 pub const MAX_SIDE: u16 = 16_384;
-/// Pixels of a whole picture: 64 Mi, which take 256 MiB.
-pub const MAX_PIXELS: u32 = 64 << 20;
+/// Pixels of a whole picture: 34 Mi, which take 136 MiB and are more than 8K has (7680 x 4320).
+pub const MAX_PIXELS: u32 = 34 << 20;
 /// Bytes of a name, a reason or a clipboard text in Latin-1. A longer clipboard text is skipped, not kept.
 pub const MAX_TEXT: u32 = 64 << 10;
 /// Bytes of a clipboard text in UTF-8, and of the message that brings it. A longer message is skipped, not kept.

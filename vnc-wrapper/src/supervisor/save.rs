@@ -233,6 +233,7 @@ impl Work {
             parent: record.last_snapshot.or(record.parent),
             created: Timestamp::now(),
             label: self.options.label.clone(),
+            automatic: self.options.automatic,
             base: record.base,
             base_identity: record.base_identity,
             width: self.scene.picture.as_ref().map_or(record.width, Framebuffer::width),

@@ -135,6 +135,7 @@ fn manifest(id: &SnapshotId) -> Manifest {
         parent: None,
         created: jiff::Timestamp::now(),
         label: String::new(),
+        automatic: false,
         base: "b".into(),
         base_identity: "i".into(),
         width: 1280,

@@ -41,6 +41,7 @@
 //! ([`record`]). Deliberately absent: D-Bus, namespaces, processes, unsafe code, and any need for root.
 
 pub mod base;
+pub mod compare;
 pub mod content;
 pub mod error;
 pub mod export;
@@ -69,6 +70,7 @@ pub mod verify;
 mod wire;
 
 pub use base::BaseRecord;
+pub use compare::{Change, FileChange};
 pub use content::{Content, TreeRef};
 pub use error::{Error, Result};
 pub use gc::{GcOptions, GcReport};

@@ -47,6 +47,9 @@ pub struct Manifest {
     pub created: Timestamp,
     /// The user's words for it at the save.
     pub label: String,
+    /// Taken by itself rather than asked for.
+    #[serde(default)]
+    pub automatic: bool,
     /// The base that the layer lies on.
     pub base: String,
     /// [`crate::BaseRecord::identity`] of that base.

@@ -161,6 +161,7 @@ fn manifest(text: &str) -> Manifest {
         parent: Some(id("aaaaaaaaaaaa")),
         created: "2026-11-20T10:11:12.131415Z".parse().unwrap(),
         label: "before the update".into(),
+        automatic: false,
         base: "xfce".into(),
         base_identity: "identity-1".into(),
         width: 1280,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use freezeframe_api::records::SessionRow;
+use freezeframe_api::records::{
+    BaseRow, Collected, RetentionOptions, RetentionReport, RetentionRow, SessionRow, Settings, StorageUse,
+};
 use freezeframe_api::{Dict, Dictionary as _, names};
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 use zbus::{Connection, fdo};
@@ -16,7 +18,7 @@ use super::{Program, wait_for};
 pub(crate) struct Bus {
     pub(crate) address: String,
     _daemon: Program,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// The three rules of the session bus's own configuration; without all of them zbus waits for ever.
@@ -43,7 +45,12 @@ impl Bus {
         let daemon =
             Program::start(Command::new("dbus-daemon").arg("--config-file").arg(&configuration).arg("--nofork"));
         wait_for("the bus", || socket.exists().then_some(()));
-        Self { address: format!("unix:path={}", socket.display()), _daemon: daemon, _directory: directory }
+        Self { address: format!("unix:path={}", socket.display()), _daemon: daemon, directory }
+    }
+
+    /// A directory that lives as long as the bus.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 }
 
@@ -54,14 +61,24 @@ type Displays = Arc<Mutex<HashMap<String, PathBuf>>>;
 pub(crate) struct FakeAgent {
     connection: Connection,
     displays: Displays,
+    settings: Arc<Mutex<Settings>>,
 }
 
 impl FakeAgent {
     pub(crate) async fn start(bus: &Bus) -> Self {
         let displays = Displays::default();
+        let settings = Arc::new(Mutex::new(Settings {
+            automatic_minutes: 30,
+            keep_last: 5,
+            default_base: "xfce".into(),
+            default_width: 1280,
+            default_height: 800,
+            ..Settings::default()
+        }));
+        let manager = Manager { displays: Arc::clone(&displays), settings: Arc::clone(&settings) };
         let connection = zbus::connection::Builder::address(bus.address.as_str())
             .unwrap()
-            .serve_at(names::ROOT, Manager { displays: Arc::clone(&displays) })
+            .serve_at(names::ROOT, manager)
             .unwrap()
             .serve_at(names::ROOT, fdo::ObjectManager)
             .unwrap()
@@ -70,7 +87,12 @@ impl FakeAgent {
             .build()
             .await
             .unwrap();
-        Self { connection, displays }
+        Self { connection, displays, settings }
+    }
+
+    /// What was set last.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.lock().unwrap().clone()
     }
 
     pub(crate) async fn add(&self, id: &str, socket: &Path) {
@@ -92,6 +114,7 @@ impl FakeAgent {
 
 struct Manager {
     displays: Displays,
+    settings: Arc<Mutex<Settings>>,
 }
 
 #[zbus::interface(name = "io.github.freezeframe.Manager1")]
@@ -107,6 +130,58 @@ impl Manager {
             ..SessionRow::default()
         };
         names.into_iter().map(|session| row(session).to_dict()).collect()
+    }
+
+    fn list_bases(&self) -> Vec<Dict> {
+        let base = |name: &str| BaseRow { base: name.into(), state: "whole".into(), ..BaseRow::default() }.to_dict();
+        ["minimal", "xfce"].map(base).into()
+    }
+
+    fn settings(&self) -> Dict {
+        self.settings.lock().unwrap().to_dict()
+    }
+
+    fn set_settings(&self, changed: Dict) {
+        let mut settings = self.settings.lock().unwrap();
+        let mut all = settings.to_dict();
+        all.extend(changed);
+        *settings = Settings::from_dict(&all).unwrap();
+    }
+
+    /// Of forty snapshots the newest stay, as many as the first rule says.
+    #[allow(clippy::needless_pass_by_value, reason = "zbus gives it so")]
+    fn retention(&self, options: Dict) -> Dict {
+        let keep = RetentionOptions::from_dict(&options).unwrap().keep_last.unwrap_or_default() as usize;
+        let row = |number: usize| RetentionRow {
+            snapshot: format!("s{number:02}"),
+            created: format!("2026-01-01T{:02}:{:02}:00Z", number / 2, number % 2 * 30),
+            own_bytes: 50 << 20,
+            ..RetentionRow::default()
+        };
+        let (remove, keep) = ((0..40 - keep.min(40)).map(row), (40 - keep.min(40)..40).map(row));
+        RetentionReport { rules: true, remove: remove.collect(), keep: keep.collect(), ..RetentionReport::default() }
+            .to_dict()
+    }
+
+    fn storage_use(&self) -> Vec<Dict> {
+        let line = |session: &str, snapshots, own_bytes, raw_bytes| {
+            StorageUse { session: session.into(), snapshots, own_bytes, raw_bytes }.to_dict()
+        };
+        vec![
+            line("amber-fox", 28, 1_400 << 20, 9_000 << 20),
+            line("blue-heron", 12, 600 << 20, 3_500 << 20),
+            line("", 40, 2_100 << 20, 12_500 << 20),
+        ]
+    }
+
+    async fn collect_garbage(
+        &self,
+        _options: Dict,
+        #[zbus(object_server)] server: &zbus::ObjectServer,
+    ) -> fdo::Result<OwnedObjectPath> {
+        let path = OwnedObjectPath::try_from(format!("{}/jobs/1", names::ROOT)).unwrap();
+        server.at(path.clone(), Job).await?;
+        Ok(path)
     }
 
     fn find_session(&self, name: &str) -> Result<OwnedObjectPath, Refusal> {
@@ -143,5 +218,21 @@ impl Session {
     #[zbus(property)]
     fn state(&self) -> String {
         "running".into()
+    }
+}
+
+/// A collection that is done at once.
+struct Job;
+
+#[zbus::interface(name = "io.github.freezeframe.Job1")]
+impl Job {
+    #[zbus(property)]
+    fn state(&self) -> String {
+        "done".into()
+    }
+
+    #[zbus(property)]
+    fn result(&self) -> Dict {
+        Collected { snapshots_removed: vec!["s01".into()], freed_bytes: 300 << 20, ..Collected::default() }.to_dict()
     }
 }

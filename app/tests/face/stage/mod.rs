@@ -1,5 +1,6 @@
 //! What a test of the window needs: a screen to stand on, servers to look at, and a bus.
 
+mod access;
 mod agent;
 mod servers;
 
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
+pub(crate) use access::{Access, Accessible};
 pub(crate) use agent::{Bus, FakeAgent};
-pub(crate) use servers::{FakeServer, Relay, Said, VncServer};
+pub(crate) use servers::{FakeServer, Relay, Said, VncServer, solid_update};
 
 /// Longer than anything takes on a slow, busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -94,6 +96,9 @@ pub(crate) struct Stage {
     pub(crate) directory: TempDir,
     pub(crate) display: String,
     bus: Option<String>,
+    /// Whether the app speaks with screen readers, and in which language with people.
+    accessible: bool,
+    language: &'static str,
     _programs: Vec<Program>,
 }
 
@@ -117,7 +122,26 @@ impl Stage {
         std::fs::write(settings.join("settings.ini"), "[Settings]\ngtk-enable-animations=false\n").unwrap();
         let manager = Program::start(Command::new("openbox").env("DISPLAY", &display).stderr(Stdio::null()));
         SCREEN.set(Some(display.clone()));
-        Self { directory, display, bus: bus.map(str::to_owned), _programs: vec![screen, manager] }
+        Self {
+            directory,
+            display,
+            bus: bus.map(str::to_owned),
+            accessible: false,
+            language: "C.UTF-8",
+            _programs: vec![screen, manager],
+        }
+    }
+
+    /// The app is to speak with screen readers, on the accessibility bus of the stage's own bus.
+    pub(crate) fn accessible(mut self) -> Self {
+        self.accessible = true;
+        self
+    }
+
+    /// The app is to speak this language, by its code.
+    pub(crate) fn in_language(mut self, language: &'static str) -> Self {
+        self.language = language;
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -133,7 +157,9 @@ impl Stage {
                 .env_remove("WAYLAND_DISPLAY")
                 .env("GDK_BACKEND", "x11")
                 .env("GSK_RENDERER", "cairo")
-                .env("GTK_A11Y", "none")
+                .env("GTK_A11Y", if self.accessible { "atspi" } else { "none" })
+                .env("LC_ALL", "C.UTF-8")
+                .env("LANGUAGE", self.language)
                 .env("GSETTINGS_BACKEND", "memory")
                 .env("XDG_CONFIG_HOME", self.directory.path())
                 .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_deref().unwrap_or("disabled:"))

@@ -92,8 +92,30 @@ impl Drop for Relay {
 /// What a client said after the handshake, message for message, without requests for updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Said {
-    Key { down: bool, keysym: u32 },
-    Pointer { buttons: u8, x: u16, y: u16 },
+    Key {
+        down: bool,
+        keysym: u32,
+    },
+    Pointer {
+        buttons: u8,
+        x: u16,
+        y: u16,
+    },
+    /// The bytes of a text of the clipboard.
+    CutText(usize),
+    DesktopSize {
+        width: u16,
+        height: u16,
+    },
+}
+
+/// An update that fills the whole picture with one colour, in the Raw encoding.
+pub(crate) fn solid_update(width: u16, height: u16, [r, g, b]: [u8; 3]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 0, 1];
+    bytes.extend([0, 0, width, height].into_iter().flat_map(u16::to_be_bytes));
+    bytes.extend([0; 4]);
+    bytes.extend([b, g, r, 0].repeat(usize::from(width) * usize::from(height)));
+    bytes
 }
 
 /// A server that shows one picture and writes down what is said to it.
@@ -167,6 +189,20 @@ fn serve(
                 let [buttons, a, b, c, d] = pointer;
                 let (x, y) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
                 notes.lock().unwrap().push(Said::Pointer { buttons, x, y });
+            }
+            6 => {
+                let mut head = [0; 7];
+                stream.read_exact(&mut head)?;
+                let length = i32::from_be_bytes([head[3], head[4], head[5], head[6]]).unsigned_abs() as usize;
+                stream.read_exact(&mut vec![0; length])?;
+                notes.lock().unwrap().push(Said::CutText(length));
+            }
+            251 => {
+                let mut size = [0; 23];
+                stream.read_exact(&mut size)?;
+                let [_, a, b, c, d, ..] = size;
+                let (width, height) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                notes.lock().unwrap().push(Said::DesktopSize { width, height });
             }
             other => panic!("the app sent a message of type {other}"),
         }

@@ -52,9 +52,10 @@ impl Agent {
     /// Starts a session from a base.
     pub(crate) async fn start(self: &Arc<Self>, options: StartOptions) -> Result<OwnedObjectPath> {
         let invalid = |text: String| Error::new(ErrorKind::InvalidArgument, text);
+        let config = self.config();
         let size = match &options.size {
             Some(text) => text.parse().map_err(invalid)?,
-            None => self.config.default_size.unwrap_or_default(),
+            None => config.default_size.unwrap_or_default(),
         };
         let network = match options.network.as_deref() {
             None => Network::None,
@@ -64,7 +65,7 @@ impl Agent {
         self.programs.wrapper()?;
         let there = self.store.list_bases().map_err(|e| failure::of_store(&e))?;
         let there: Vec<String> = there.into_iter().map(|b| b.name).collect();
-        let base = names::choose_base(options.base.as_deref(), self.config.default_base.as_deref(), &there)?;
+        let base = names::choose_base(options.base.as_deref(), config.default_base.as_deref(), &there)?;
         let base = self.store.base(&base).map_err(|e| failure::of_store(&e))?;
         let reservation = {
             let mut state = self.lock();

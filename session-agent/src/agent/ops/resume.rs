@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use freezeframe_api::records::{ResumeOptions, Resumed};
+use freezeframe_api::records::{ResumeOptions, Resumed, SaveOptions};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::record::Record;
 use freezeframe_store::{Manifest, SessionId, SessionRecord, SnapshotId};
@@ -63,7 +63,8 @@ impl Agent {
         };
         let (agent, snapshot) = (self.clone(), manifest.id);
         self.job("resume", Cancel::No, move |job| async move {
-            let label = format!("before resuming {snapshot}");
+            let label = Some(format!("before resuming {snapshot}"));
+            let before = SaveOptions { label, stop: true, automatic: false };
             if !replaced.is_empty() {
                 agent.read_back(&snapshot, &job).await?;
             }
@@ -71,7 +72,7 @@ impl Agent {
             for operation in replaced {
                 viewers.extend(hand_over(&operation).await);
                 job.progress(format!("Saving {}", operation.id), -1.0).await;
-                let saved = agent.save_now(&operation, &label, true, &job).await;
+                let saved = agent.save_now(&operation, &before, &job).await;
                 let saved = saved.map_err(|e| e.context("the running session could not be saved, and goes on"))?;
                 kept.push(saved.snapshot);
             }

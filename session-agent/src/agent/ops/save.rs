@@ -8,6 +8,7 @@ use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol as protocol;
 use freezeframe_store::{Manifest, SnapshotId};
 use futures_util::StreamExt;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
 use zbus::zvariant::OwnedObjectPath;
@@ -34,30 +35,53 @@ impl Agent {
 
     /// Saves a session.
     pub(crate) async fn save(self: &Arc<Self>, id: &str, options: SaveOptions) -> Result<OwnedObjectPath> {
+        self.save_telling(id, options, None).await
+    }
+
+    /// As [`Agent::save`]; `told` gets the outcome too.
+    pub(crate) async fn save_telling(
+        self: &Arc<Self>,
+        id: &str,
+        options: SaveOptions,
+        told: Option<oneshot::Sender<Result<Saved>>>,
+    ) -> Result<OwnedObjectPath> {
         self.need_root("saving")?;
-        let label = options.label.unwrap_or_default();
-        check_label(&label)?;
+        check_label(options.label.as_deref().unwrap_or_default())?;
         let operation = self.begin(id, Phase::Saving).await?;
         let control = operation.control()?;
         let agent = self.clone();
         self.job("save", Cancel::Save(control), move |job| async move {
-            agent.save_now(&operation, &label, options.stop, &job).await
+            let outcome = agent.save_now(&operation, &options, &job).await;
+            if outcome.is_ok() {
+                agent.saved_well(operation.id.as_str()).await;
+            }
+            drop(operation);
+            if let Some(told) = told {
+                // Whoever does not listen any more does not need it.
+                let _ = told.send(outcome.clone());
+            }
+            outcome
         })
         .await
     }
 
-    /// Saves within an operation. With `stop` the session has ended when this answers.
+    /// Saves within an operation. With the option `stop` the session has ended when this answers.
     pub(super) async fn save_now(
         self: &Arc<Self>,
         operation: &Operation,
-        label: &str,
-        stop: bool,
+        options: &SaveOptions,
         job: &Job,
     ) -> Result<Saved> {
         let id = operation.id.as_str();
         let control = operation.control()?;
         let snapshot = SnapshotId::random();
-        let options = protocol::SaveOptions { snapshot: snapshot.to_string(), label: label.to_owned(), stop };
+        let stop = options.stop;
+        let options = protocol::SaveOptions {
+            snapshot: snapshot.to_string(),
+            label: options.label.clone().unwrap_or_default(),
+            stop,
+            automatic: options.automatic,
+        };
         let options = encode(&options)?;
         let mut progress = control.progress().await.map_err(|e| failure::of_call(&e, id))?;
         let answer = control.wrapper.save(&options);

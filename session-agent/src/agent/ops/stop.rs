@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use freezeframe_api::Result;
-use freezeframe_api::records::{StopOptions, Stopped};
+use freezeframe_api::records::{SaveOptions, StopOptions, Stopped};
 use zbus::zvariant::OwnedObjectPath;
 
 use crate::agent::job::Cancel;
@@ -29,7 +29,12 @@ impl Agent {
         self.job("stop", cancel, move |job| async move {
             let session = operation.id.to_string();
             let snapshot = if options.save {
-                Some(agent.save_now(&operation, "", true, &job).await?.snapshot)
+                Some(
+                    agent
+                        .save_now(&operation, &SaveOptions { stop: true, ..SaveOptions::default() }, &job)
+                        .await?
+                        .snapshot,
+                )
             } else {
                 agent.stop_now(&operation).await?;
                 None

@@ -21,6 +21,7 @@ use crate::agent::job::Cancel;
 use crate::agent::{Agent, failure};
 use crate::rules::duration::KeepDeleted;
 use crate::rules::rows;
+use crate::rules::settings::tried;
 
 /// How long a collection waits for others to finish with the store.
 const WAIT: Duration = Duration::from_secs(60);
@@ -73,7 +74,7 @@ impl Agent {
     pub(crate) async fn collect_garbage(self: &Arc<Self>, options: CollectOptions) -> Result<OwnedObjectPath> {
         let KeepDeleted(keep_deleted) = match &options.keep_deleted {
             Some(text) => text.parse().map_err(|rule| Error::new(ErrorKind::InvalidArgument, rule))?,
-            None => self.config.keep_deleted,
+            None => self.config().keep_deleted,
         };
         let flag = Arc::new(AtomicBool::new(false));
         let agent = self.clone();
@@ -117,10 +118,14 @@ impl Agent {
         collected
     }
 
-    /// Which snapshots go by the rules that are configured; deletes them when asked to.
+    /// Which snapshots go by the rules that are configured, or by others to try; deletes them when asked to.
     pub(crate) async fn retention(self: &Arc<Self>, options: RetentionOptions) -> Result<RetentionReport> {
+        let rules = tried(&self.config().retention, &options);
+        if options.apply && rules != self.config().retention {
+            return Err(Error::new(ErrorKind::InvalidArgument, "rules that are only tried cannot be applied")
+                .hint("Set them first (`sessionctl settings`), then apply them."));
+        }
         self.rescan().await?;
-        let rules = &self.config.retention;
         let sharing = match rules.budget {
             Some(_) => self.count_sharing().await?,
             None => Sharing::default(),
@@ -137,8 +142,8 @@ impl Agent {
                 }
             }
             let seen: Vec<_> = state.snapshots.values().filter_map(|s| rows::seen(s, &stood_on)).collect();
-            let plan = plan_shared(&seen, rules, now, &TimeZone::system(), &sharing);
-            rows::retention_report(&plan, &state.snapshots, rules)
+            let plan = plan_shared(&seen, &rules, now, &TimeZone::system(), &sharing);
+            rows::retention_report(&plan, &state.snapshots, &rules)
         };
         if options.apply {
             for row in &report.remove {

@@ -3,6 +3,7 @@
 mod base;
 mod doctor;
 mod session;
+mod settings;
 mod snapshot;
 mod transfer;
 mod upkeep;
@@ -62,6 +63,9 @@ pub(super) async fn run(verb: Verb, output: Output) -> Result<ExitCode> {
         Verb::Undelete(one) => snapshot::mark(&agent, &one.snapshot, snapshot::Mark::Undelete, output).await?,
         Verb::Export(arguments) => transfer::export(&agent, &arguments, output).await?,
         Verb::Import(arguments) => transfer::import(&agent, arguments, output).await?,
+        Verb::Compare(arguments) => snapshot::compare(&agent, &arguments, output).await?,
+        Verb::Settings { changes } => settings::settings(&agent, &changes, output).await?,
+        Verb::Storage => settings::storage(&agent, output).await?,
         Verb::Key => transfer::key(&agent, output).await?,
         Verb::Verify(arguments) => return upkeep::verify(&agent, arguments.snapshot.as_deref(), output).await,
         Verb::Gc(arguments) => upkeep::gc(&agent, arguments.keep_deleted, output).await?,

@@ -1,6 +1,8 @@
 //! Verbs on snapshots.
 
-use freezeframe_api::records::{ResumeOptions, Resumed, SnapshotDetails, SnapshotRow, TimelineFilter};
+use freezeframe_api::records::{
+    Comparison, FileChange, ResumeOptions, Resumed, SnapshotDetails, SnapshotRow, TimelineFilter,
+};
 use freezeframe_api::{Dictionary, Result};
 use jiff::Zoned;
 use serde_json::json;
@@ -23,6 +25,11 @@ pub(super) async fn timeline(agent: &Agent, arguments: args::Timeline, output: O
             let mut notes = Vec::new();
             if r.state != "whole" {
                 notes.push(r.state.clone());
+            }
+            for (word, holds) in [("automatic", r.automatic), ("imported", r.imported)] {
+                if holds {
+                    notes.push(word.to_owned());
+                }
             }
             if r.pinned {
                 notes.push("pinned".to_owned());
@@ -98,6 +105,23 @@ fn describe(d: &SnapshotDetails, now: &Zoned) -> String {
         line("Closed", format!("{} of {} (process {})", closed.object, closed.application, closed.pid));
     }
     lines.join("\n")
+}
+
+pub(super) async fn compare(agent: &Agent, arguments: &args::Compare, output: Output) -> Result<()> {
+    let compared = agent.manager.compare(&arguments.first, &arguments.second).await?;
+    output.print(&Comparison::from_dict(&compared)?, |c| {
+        let cells = |f: &FileChange| vec![f.change.clone(), words::bytes(f.bytes), f.path.clone()];
+        let rows: Vec<_> = c.files.iter().map(cells).collect();
+        let mut lines = vec![table(&["FILE IS", "SIZE", "PATH"], &rows, "No file differs.")];
+        let more = c.files_total.saturating_sub(c.files.len() as u64);
+        if more > 0 {
+            lines.push(format!("… and {more} more"));
+        }
+        for (word, windows) in [("Opened", &c.windows_opened), ("Closed", &c.windows_closed)] {
+            lines.extend(windows.iter().map(|w| clean(&format!("{word}: {} ({})", w.title, w.application))));
+        }
+        lines.join("\n")
+    })
 }
 
 pub(super) async fn resume(agent: &Agent, arguments: args::Resume, output: Output) -> Result<()> {

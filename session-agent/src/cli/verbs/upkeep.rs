@@ -83,7 +83,9 @@ pub(super) async fn gc(agent: &Agent, keep_deleted: Option<String>, output: Outp
 }
 
 pub(super) async fn retention(agent: &Agent, apply: bool, output: Output) -> Result<()> {
-    let report = RetentionReport::from_dict(&agent.manager.retention(&RetentionOptions { apply }.to_dict()).await?)?;
+    let report = RetentionReport::from_dict(
+        &agent.manager.retention(&RetentionOptions { apply, ..RetentionOptions::default() }.to_dict()).await?,
+    )?;
     let now = Zoned::now();
     output.print(&report, |report| describe(report, &now))
 }

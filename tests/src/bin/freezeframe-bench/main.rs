@@ -1,6 +1,6 @@
 //! `make bench`: how long a save pauses a desktop and how long a resume takes, beside CRIU called by hand; what snapshots
-//! cost in the store, and how fast it is ([`store`]). `freezeframe-bench store` measures only the latter, and a number at
-//! the end is that of the rounds.
+//! cost in the store, and how fast it is ([`store`]); how soon and how smoothly a desktop is seen ([`view`]).
+//! `freezeframe-bench store` and `freezeframe-bench view` measure only that, and a number at the end is that of the rounds.
 //!
 //! Freezeframe and CRIU called by hand do the same with the same desktop in the same run, one after the other, with the same options of CRIU. By hand
 //! means: `criu dump --leave-running` whose post-dump script copies the whole layer with `cp -a`, and `criu restore` onto
@@ -8,6 +8,7 @@
 
 mod desk;
 mod store;
+mod view;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write, stdout};
@@ -65,11 +66,15 @@ fn line(text: &str) -> Result<()> {
 fn run() -> Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
     let only_store = arguments.next_if(|word| word == "store").is_some();
+    let only_view = arguments.next_if(|word| word == "view").is_some();
     let rounds = match arguments.next() {
         Some(text) => text.parse().context("the number of rounds")?,
         None => ROUNDS,
     };
     ensure!(rounds > 0, "at least one round");
+    if only_view {
+        return view::measure(rounds);
+    }
     ensure!(nix::unistd::geteuid().is_root(), "this needs root, as CRIU does");
     let programs = Programs::find()?;
     Cache::fill(&programs, &["xfce"], |stage| {
@@ -79,7 +84,8 @@ fn run() -> Result<()> {
     if !only_store {
         pauses(rounds)?;
     }
-    store::measure(&programs, rounds)
+    store::measure(&programs, rounds)?;
+    if only_store { Ok(()) } else { view::measure(rounds) }
 }
 
 fn pauses(rounds: usize) -> Result<()> {

@@ -87,6 +87,7 @@ fn world(spoil: impl Fn(&std::path::Path, &std::path::Path)) -> World {
         parent: None,
         created: jiff::Timestamp::UNIX_EPOCH,
         label: String::new(),
+        automatic: false,
         base: "base".into(),
         base_identity: "one".into(),
         width: 1,

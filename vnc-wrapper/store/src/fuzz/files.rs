@@ -25,6 +25,7 @@ fn manifest() -> Manifest {
         parent: Some(SnapshotId::new("ba9876543210").unwrap()),
         created: jiff::Timestamp::UNIX_EPOCH,
         label: "a label".into(),
+        automatic: true,
         base: "xfce".into(),
         base_identity: "identity".into(),
         width: 1280,

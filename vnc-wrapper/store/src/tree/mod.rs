@@ -51,7 +51,9 @@ mod unfold;
 pub use list::ListRef;
 
 pub(crate) use capture::Capture;
-pub(crate) use entry::Kind;
+#[cfg(test)]
+pub(crate) use entry::Meta;
+pub(crate) use entry::{Entry, Kind};
 pub(crate) use lay::lay_out;
 #[cfg(test)]
 pub(crate) use samples::{decode_tree, sample_stream};

@@ -34,6 +34,7 @@ pub(crate) fn manifest(id: &SnapshotId) -> Manifest {
         parent: None,
         created: hour(0),
         label: "a \"label\"".into(),
+        automatic: false,
         base: "xfce".into(),
         base_identity: "identity".into(),
         width: 1280,

@@ -1,0 +1,144 @@
+//! Every widget that can be operated has a name for screen readers, and the keyboard reaches it: on every page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::stage::{Access, Accessible, Bus, FakeAgent, Stage, VncServer, wait_for};
+
+const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
+
+/// Roles that only hold others; GTK calls some of them focusable because what is in them is.
+const HOLDERS: [&str; 4] = ["group", "list", "window", "application"];
+
+fn holder(one: &Accessible) -> bool {
+    HOLDERS.contains(&one.role.as_str())
+}
+
+/// What can be operated on the page that is seen, once that has settled.
+fn operable(access: &Access) -> Vec<Accessible> {
+    let mut before: Vec<String> = Vec::new();
+    wait_for("a page that stands", || {
+        let all: Vec<Accessible> = access.now().into_iter().filter(Accessible::showing).collect();
+        let now: Vec<String> = all.iter().map(|one| format!("{}{}", one.path, one.name)).collect();
+        let stands = !now.is_empty() && now == std::mem::replace(&mut before, now.clone());
+        stands.then(|| all.into_iter().filter(|one| one.focusable() && !holder(one)).collect())
+    })
+}
+
+/// Each that has no name.
+fn nameless(access: &Access, page: &str) -> Vec<String> {
+    let found = operable(access);
+    assert!(!found.is_empty(), "{page}: nothing can be operated");
+    let nameless = found.iter().filter(|one| one.nameless());
+    nameless.map(|one| format!("{page}: a {} without a name ({:?})", one.role, one.name)).collect()
+}
+
+/// Each that neither Tab, nor the arrows within a list, come to.
+fn out_of_reach(stage: &Stage, access: &Access, page: &str) -> Vec<String> {
+    let wanted: BTreeMap<String, String> =
+        operable(access).into_iter().map(|one| (one.path, format!("{} {:?}", one.role, one.name))).collect();
+    let mut reached: BTreeSet<String> = BTreeSet::new();
+    let mut stale = 0;
+    // Round once, and a little further.
+    while stale < 6 && wanted.keys().any(|path| !reached.contains(path)) {
+        stage.xdotool(&["key", "Tab"]);
+        let mut new = take_focus(access, &mut reached);
+        // Inside a list the arrows lead on.
+        for key in ["Down", "Right"] {
+            while new.as_ref().is_some_and(|one| one.role.contains("item") || one.role.contains("radio")) {
+                stage.xdotool(&["key", key]);
+                new = take_focus(access, &mut reached);
+                stale = 0;
+            }
+        }
+        stale = if new.is_some() { 0 } else { stale + 1 };
+    }
+    let missed = wanted.iter().filter(|(path, _)| !reached.contains(*path));
+    missed.map(|(_, name)| format!("{page}: the keyboard does not come to the {name}")).collect()
+}
+
+/// What has the focus, if it did not have it before.
+fn take_focus(access: &Access, reached: &mut BTreeSet<String>) -> Option<Accessible> {
+    let focused: Vec<Accessible> = access.now().into_iter().filter(|one| one.showing() && one.focused()).collect();
+    // The innermost is what the keys go to.
+    let new = focused.last().filter(|one| !reached.contains(&one.path)).cloned();
+    reached.extend(focused.into_iter().map(|one| one.path));
+    new
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_for_screen_readers_and_by_keyboard() {
+    let bus = Bus::start();
+    let access = Access::start(&bus).await;
+    let stage = Stage::new(Some(&bus.address)).accessible();
+    let server = VncServer::start(&stage, "640x480");
+    server.solid_root("#3a7bd5");
+    let _app = stage.app(&[]);
+    stage.wait_for_title("Freezeframe");
+
+    let mut wrong = Vec::new();
+    access.wait("the page without an agent", |one| one.name.contains("Try Again") && one.showing());
+    wrong.extend(nameless(&access, "without an agent"));
+    wrong.extend(out_of_reach(&stage, &access, "without an agent"));
+
+    let agent = FakeAgent::start(&bus).await;
+    access.wait("the empty page", |one| one.name == "No Desktop Is Running" && one.showing());
+    wrong.extend(nameless(&access, "empty"));
+    wrong.extend(out_of_reach(&stage, &access, "empty"));
+
+    agent.add("amber-fox", &server.socket).await;
+    agent.add("blue-heron", &server.socket).await;
+    access.wait("the sessions", |one| one.name.contains("blue-heron") && one.showing());
+    wrong.extend(nameless(&access, "sessions"));
+    wrong.extend(out_of_reach(&stage, &access, "sessions"));
+
+    for (key, title) in [("ctrl+comma", "Preferences"), ("ctrl+question", "Shortcuts")] {
+        wait_for(title, || {
+            if stage.active_title() == title {
+                return Some(());
+            }
+            stage.xdotool(&["key", key]);
+            None
+        });
+        if title == "Preferences" {
+            access.wait("what the rules would keep", |one| one.name.starts_with("5 stay"));
+            for page in ["Snapshots", "Desktops", "Storage", "Shortcuts"] {
+                wait_for(page, || {
+                    let seen = |one: &Accessible| one.name == page && one.showing() && one.focused();
+                    if access.now().iter().any(seen) {
+                        return Some(());
+                    }
+                    stage.xdotool(&["key", "Tab"]);
+                    None
+                });
+                stage.xdotool(&["key", "space"]);
+                wrong.extend(nameless(&access, page));
+                wrong.extend(out_of_reach(&stage, &access, page));
+                stage.keep(&format!("preferences-{page}"));
+            }
+        } else {
+            wrong.extend(nameless(&access, title));
+            stage.keep("shortcuts");
+        }
+        wait_for("the window", || {
+            if stage.active_title() == "Freezeframe" {
+                return Some(());
+            }
+            stage.xdotool(&["key", "Escape"]);
+            None
+        });
+    }
+
+    access.wait("the sessions", |one| one.name.contains("amber-fox") && one.showing());
+    wait_for("the desktop", || {
+        stage.xdotool(&["key", "Tab"]);
+        stage.xdotool(&["key", "Down"]);
+        stage.xdotool(&["key", "Return"]);
+        stage.find(BLUE)
+    });
+    wrong.extend(nameless(&access, "a desktop"));
+    // The desktop takes Tab for itself; with Shift+F11 the keyboard comes back to the window.
+    stage.xdotool(&["key", "shift+F11"]);
+    let seen = |one: &Accessible| one.focused() && one.showing() && one.role != "image";
+    access.wait("the keyboard in the window", seen);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

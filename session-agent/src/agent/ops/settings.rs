@@ -1,0 +1,67 @@
+//! What the user has set: kept in `config.toml`, where the user may write too.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use freezeframe_api::names::ROOT;
+use freezeframe_api::records::Settings;
+use freezeframe_api::{Dict, Error, ErrorKind, Result};
+use freezeframe_store::sync::write_atomically;
+use tracing::{info, warn};
+use zbus::object_server::SignalEmitter;
+
+use crate::agent::manager::Manager;
+use crate::agent::{Agent, failure};
+use crate::config::Config;
+use crate::rules::settings;
+
+impl Agent {
+    /// The configuration as it is now.
+    pub(crate) fn config(&self) -> Config {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the user has set.
+    pub(crate) fn settings(&self) -> Settings {
+        settings::of_config(&self.config())
+    }
+
+    /// Sets the keys that are given: in the file first, by a rename.
+    pub(crate) async fn set_settings(self: &Arc<Self>, change: &Dict) -> Result<()> {
+        let _one_at_a_time = self.writing_config.lock().await;
+        let file = &self.dirs.config_file;
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(Error::new(ErrorKind::Failed, format!("cannot read {}: {e}", file.display()))),
+        };
+        // The user may have changed the file by hand since it was read.
+        let old = settings::of_config(&Config::read(file)?);
+        let new = settings::changed(&old, change)?;
+        let text = settings::write(&text, &old, &new)?;
+        let config = Config::parse(&text)
+            .map_err(|reason| Error::new(ErrorKind::Failed, format!("{} would be wrong: {reason}", file.display())))?;
+        if new != old {
+            replace(file, &text)?;
+        }
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        info!("settings changed");
+        self.automatic.look_again();
+        let told = async { Manager::settings_changed(&SignalEmitter::new(&self.connection, ROOT)?).await };
+        if let Err(error) = told.await {
+            warn!(%error, "cannot tell that settings have changed");
+        }
+        Ok(())
+    }
+}
+
+/// Puts the file in its place. One that is a link stays one, as people keep such files elsewhere.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    let cannot = |e: io::Error| Error::new(ErrorKind::Failed, format!("cannot write {}: {e}", file.display()));
+    if let Some(directory) = file.parent() {
+        std::fs::create_dir_all(directory).map_err(cannot)?;
+    }
+    let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    write_atomically(&place, text.as_bytes()).map_err(|e| failure::of_store(&e))
+}

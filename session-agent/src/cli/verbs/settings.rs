@@ -1,0 +1,99 @@
+//! What the user has set, and what the snapshots take.
+
+use freezeframe_api::records::{Settings, StorageUse};
+use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
+use freezeframe_store::retention::parse_size;
+use zbus::zvariant::{OwnedValue, Value};
+
+use crate::cli::output::{Output, clean, table};
+use crate::cli::reach::Agent;
+use crate::rules::words;
+
+/// Shows the settings, after those that are given are set.
+pub(super) async fn settings(agent: &Agent, changes: &[(String, String)], output: Output) -> Result<()> {
+    if !changes.is_empty() {
+        let now = agent.manager.settings().await?;
+        let changes = changes.iter().map(|(key, text)| Ok((key.clone(), value(&now, key, text)?)));
+        agent.manager.set_settings(&changes.collect::<Result<Dict>>()?).await?;
+    }
+    let settings = Settings::from_dict(&agent.manager.settings().await?)?;
+    output.print(&settings, describe)
+}
+
+/// `text` as a value of the kind that `key` has.
+fn value(now: &Dict, key: &str, text: &str) -> Result<OwnedValue> {
+    let invalid = |text: String| Error::new(ErrorKind::InvalidArgument, text);
+    let Some(there) = now.get(key) else {
+        let mut known: Vec<&str> = now.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        return Err(invalid(format!("there is no setting {key:?}")).hint(format!("Settings: {}.", known.join(", "))));
+    };
+    let wrong = |rule: &str| invalid(format!("{key} cannot be {text:?}: {rule}"));
+    let number = "write a number";
+    Ok(match &**there {
+        Value::Bool(_) => OwnedValue::from(match text {
+            "true" | "on" | "yes" => true,
+            "false" | "off" | "no" => false,
+            _ => return Err(wrong("write true or false")),
+        }),
+        Value::U16(_) => OwnedValue::from(text.parse::<u16>().map_err(|_| wrong(number))?),
+        Value::U32(_) => OwnedValue::from(text.parse::<u32>().map_err(|_| wrong(number))?),
+        Value::U64(_) if text == "0" => OwnedValue::from(0u64),
+        Value::U64(_) => OwnedValue::from(parse_size(text).map_err(|e| invalid(e.to_string()))?),
+        _ => OwnedValue::try_from(Value::from(text)).map_err(zbus::Error::from)?,
+    })
+}
+
+fn describe(s: &Settings) -> String {
+    let rule = |count: u32| if count == 0 { "off".to_owned() } else { count.to_string() };
+    let budget = if s.budget_bytes == 0 { "none".to_owned() } else { words::bytes(s.budget_bytes) };
+    let base = if s.default_base.is_empty() { "the only one".to_owned() } else { clean(&s.default_base) };
+    let rows = [
+        ("automatic", s.automatic.to_string()),
+        ("automatic_minutes", s.automatic_minutes.to_string()),
+        ("automatic_only_if_changed", s.automatic_only_if_changed.to_string()),
+        ("keep_last", rule(s.keep_last)),
+        ("keep_hourly", rule(s.keep_hourly)),
+        ("keep_daily", rule(s.keep_daily)),
+        ("keep_weekly", rule(s.keep_weekly)),
+        ("keep_monthly", rule(s.keep_monthly)),
+        ("budget_bytes", budget),
+        ("default_base", base),
+        ("default_width", s.default_width.to_string()),
+        ("default_height", s.default_height.to_string()),
+        ("notify", s.notify.to_string()),
+    ];
+    rows.map(|(key, value)| format!("{key:<26} {value}")).join("\n")
+}
+
+/// Shows what the snapshots of each session take.
+pub(super) async fn storage(agent: &Agent, output: Output) -> Result<()> {
+    let rows = agent.manager.storage_use().await?;
+    let rows: Vec<StorageUse> = rows.iter().map(StorageUse::from_dict).collect::<Result<_>>()?;
+    output.print(&rows, |rows| {
+        let cells = |r: &StorageUse| {
+            let name = if r.session.is_empty() { "All, on disk".to_owned() } else { r.session.clone() };
+            vec![name, r.snapshots.to_string(), words::bytes(r.own_bytes), words::bytes(r.raw_bytes)]
+        };
+        let rows: Vec<_> = rows.iter().map(cells).collect();
+        table(&["SESSION", "SNAPSHOTS", "STORED", "UNCOMPRESSED"], &rows, "")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_by_the_kind_of_their_key() {
+        let now = Settings::default().to_dict();
+        let read = |key: &str, text: &str| value(&now, key, text);
+        assert_eq!(*read("automatic", "on").unwrap(), Value::Bool(true));
+        assert_eq!(*read("keep_last", "20").unwrap(), Value::U32(20));
+        assert_eq!(*read("budget_bytes", "1 GiB").unwrap(), Value::U64(1 << 30));
+        assert_eq!(*read("default_base", "20").unwrap(), Value::from("20"));
+        for (key, text) in [("automatic", "perhaps"), ("keep_last", "-1"), ("default_width", "70000"), ("keep", "1")] {
+            assert_eq!(read(key, text).unwrap_err().kind, ErrorKind::InvalidArgument, "{key}={text}");
+        }
+    }
+}
