@@ -81,7 +81,7 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
     wrong.extend(out_of_reach(&stage, &access, "without an agent"));
 
     let agent = FakeAgent::start(&bus).await;
-    access.wait("the empty page", |one| one.name == "No Desktop Is Running" && one.showing());
+    access.wait("the empty page", |one| one.name == "Start Your First Desktop" && one.showing());
     wrong.extend(nameless(&access, "empty"));
     wrong.extend(out_of_reach(&stage, &access, "empty"));
 
