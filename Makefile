@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build run test bench install check setup bases clean
+.PHONY: build run test bench install check screenshots setup bases clean
 
 CARGO ?= cargo
 PREFIX ?= /usr
@@ -43,6 +43,9 @@ test: setup ## Runs all tests
 
 bench: setup build ## Measures pause and resume, beside criu called by hand
 	$(TARGET)/release/freezeframe-bench
+
+screenshots: setup ## Takes the pictures of the README anew, into data/screenshots
+	$(CARGO) test --locked -p freezeframe --test face -- --ignored --exact pictures::writes_the_screenshots
 
 check: ## Checks format, lints, documentation, licences and data files; changes nothing
 	$(CARGO) fmt --all --check

@@ -44,7 +44,10 @@ mod imp {
             let preferences = gio::ActionEntry::builder("preferences")
                 .activate(|app: &super::Application, _, _| preferences::present(app.active_window().as_ref()))
                 .build();
-            application.add_action_entries([about, preferences]);
+            let quit = gio::ActionEntry::builder("quit")
+                .activate(|app: &super::Application, _, _| app.windows().iter().for_each(GtkWindowExt::close))
+                .build();
+            application.add_action_entries([about, preferences, quit]);
         }
 
         fn activate(&self) {

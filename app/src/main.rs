@@ -1,14 +1,15 @@
 //! `freezeframe`: the window on one's desktops.
 //!
 //! - [`application`] takes the command line and opens windows;
-//! - [`window`] is one window: the list of sessions ([`sessions`]) or one session's desktop ([`live`]);
+//! - [`window`] is one window: the timeline ([`timeline`]) or one session's desktop ([`live`]);
+//! - [`acts`] is what can be done there with sessions and snapshots;
 //! - [`mod@preferences`] is what the agent keeps for the user; [`i18n`] is the user's language;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
 //!
 //! A face only: it holds nothing that the agent does not know, and no widget is touched outside the main thread.
-//! Deliberately absent until the app's own issue: the timeline, saving and resuming, the clipboard, preferences.
 
+mod acts;
 mod agent;
 mod application;
 mod i18n;
@@ -16,7 +17,7 @@ mod live;
 mod named;
 mod preferences;
 mod runtime;
-mod sessions;
+mod timeline;
 mod window;
 
 use std::path::PathBuf;

@@ -1,13 +1,18 @@
-//! One window: the list of sessions, or one session's desktop.
+//! One window: the timeline, or one session's desktop.
 
 use std::cell::{Cell, RefCell};
 
 use adw::prelude::*;
 use adw::subclass::prelude::*;
+use async_channel::Sender;
 use gtk::{gdk, gio, glib};
 
+use crate::acts;
+use crate::acts::activity::Activity;
+use crate::agent;
 use crate::live::{LivePage, Source};
-use crate::sessions::SessionsPage;
+use crate::runtime::runtime;
+use crate::timeline::TimelinePage;
 
 mod imp {
     use super::*;
@@ -26,11 +31,17 @@ mod imp {
         #[template_child]
         pub(super) stack: TemplateChild<gtk::Stack>,
         #[template_child]
-        pub(super) sessions: TemplateChild<SessionsPage>,
+        pub(super) timeline: TemplateChild<TimelinePage>,
+        #[template_child]
+        pub(super) activity: TemplateChild<Activity>,
+        #[template_child]
+        pub(super) search_button: TemplateChild<gtk::ToggleButton>,
         #[template_child]
         pub(super) live: TemplateChild<LivePage>,
         /// The session shown, none for the list.
         pub(super) session: RefCell<Option<String>>,
+        /// What asks the agent, and its hurry.
+        pub(super) watching: RefCell<Option<(glib::JoinHandle<()>, Sender<()>)>>,
         /// Whether the window took the size of its desktop; later sizes are the user's.
         pub(super) sized: Cell<bool>,
     }
@@ -42,12 +53,48 @@ mod imp {
         type ParentType = adw::ApplicationWindow;
 
         fn class_init(class: &mut Self::Class) {
-            SessionsPage::ensure_type();
+            TimelinePage::ensure_type();
+            Activity::ensure_type();
             LivePage::ensure_type();
             class.bind_template();
             class.install_action("win.show-sessions", None, |window, _, _| window.show_sessions());
             class.install_action("win.full-screen", None, |window, _, _| window.toggle_full_screen());
             class.install_action("win.leave-desktop", None, |window, _, _| window.leave_desktop());
+            class.install_action("win.try-again", None, |window, _, _| window.hurry());
+            class.install_action("win.go-back", None, |window, _, _| {
+                window.timeline().go_back();
+            });
+            class.install_action("win.search", None, |window, _, _| {
+                let bar = window.timeline().search_bar();
+                bar.set_search_mode(!bar.is_search_mode());
+            });
+            class.install_action_async("win.snapshot", None, async |window, _, _| window.snapshot(false).await);
+            class.install_action_async("win.snapshot-with-label-of-shown", None, async |window, _, _| {
+                window.snapshot(true).await;
+            });
+            class.install_action_async("win.start-desktop", None, async |window, _, _| window.start_desktop().await);
+            class.install_action_async("win.import", None, async |window, _, _| window.import().await);
+            class.add_binding_action(gdk::Key::Escape, gdk::ModifierType::empty(), "win.go-back");
+            // Keys of the program as a whole would be taken from the desktop that is shown; these reach it first.
+            let shift = gdk::ModifierType::SHIFT_MASK;
+            for (key, more, action) in [
+                (gdk::Key::s, gdk::ModifierType::empty(), "win.snapshot"),
+                (gdk::Key::S, shift, "win.snapshot-with-label-of-shown"),
+                (gdk::Key::n, gdk::ModifierType::empty(), "win.start-desktop"),
+                (gdk::Key::f, gdk::ModifierType::empty(), "win.search"),
+                (gdk::Key::o, gdk::ModifierType::empty(), "win.import"),
+                (gdk::Key::w, gdk::ModifierType::empty(), "window.close"),
+                (gdk::Key::q, gdk::ModifierType::empty(), "app.quit"),
+            ] {
+                class.add_binding_action(key, gdk::ModifierType::CONTROL_MASK | more, action);
+            }
+            for (name, act) in acts::ACTS {
+                class.install_action(name, Some(glib::VariantTy::STRING), move |window, _, target| {
+                    if let Some(target) = target.and_then(glib::Variant::str) {
+                        act(window.clone(), target.to_owned());
+                    }
+                });
+            }
         }
 
         fn instance_init(object: &glib::subclass::InitializingObject<Self>) {
@@ -65,6 +112,9 @@ mod imp {
     impl WindowImpl for Window {
         fn close_request(&self) -> glib::Propagation {
             self.live.close();
+            if let Some((task, _)) = self.watching.take() {
+                task.abort();
+            }
             self.parent_close_request()
         }
     }
@@ -91,7 +141,24 @@ impl Window {
         self.imp().session.borrow().clone()
     }
 
-    /// Shows the list of sessions.
+    pub(crate) fn timeline(&self) -> TimelinePage {
+        self.imp().timeline.get()
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        self.imp().activity.get()
+    }
+
+    pub(crate) fn toasts(&self) -> adw::ToastOverlay {
+        self.imp().toasts.get()
+    }
+
+    /// Shows a session's desktop.
+    pub(crate) fn open_session(&self, name: &str) {
+        self.show_desktop(Source::Session(name.to_owned()));
+    }
+
+    /// Shows the timeline.
     pub(crate) fn show_sessions(&self) {
         let window = self.imp();
         window.live.close();
@@ -100,9 +167,9 @@ impl Window {
         window.title.set_title("Freezeframe");
         self.set_title(Some("Freezeframe"));
         self.set_live(false);
-        window.stack.set_visible_child_name("sessions");
-        window.sessions.start();
-        window.sessions.grab_focus();
+        window.stack.set_visible_child_name("timeline");
+        self.watch();
+        window.timeline.grab_focus();
     }
 
     /// Shows a desktop.
@@ -113,7 +180,10 @@ impl Window {
             Source::Socket(path) => path.display().to_string(),
         };
         window.session.replace(matches!(source, Source::Session(_)).then(|| name.clone()));
-        window.sessions.stop();
+        // A desktop without an agent knows nothing of a timeline.
+        if window.session.borrow().is_some() {
+            self.watch();
+        }
         window.title.set_title(&name);
         self.set_title(Some(&name));
         self.set_live(true);
@@ -123,11 +193,31 @@ impl Window {
 
     fn wire(&self) {
         let window = self.imp();
-        window.sessions.connect_opened(glib::clone!(
+        window.timeline.connect_session_opened(glib::clone!(
             #[weak(rename_to = window)]
             self,
-            move |_, session| window.show_desktop(Source::Session(session.to_owned()))
+            move |_, session| window.open_session(session)
         ));
+        window.timeline.connect_pair_chosen(glib::clone!(
+            #[weak(rename_to = window)]
+            self,
+            move |_, first, second| {
+                let (first, second) = (first.to_owned(), second.to_owned());
+                glib::spawn_future_local(async move { window.compare(first, second).await });
+            }
+        ));
+        let search = window.timeline.search_bar();
+        search.set_key_capture_widget(Some(self));
+        search.bind_property("search-mode-enabled", &window.search_button.get(), "active").bidirectional().build();
+        let drop = gtk::DropTarget::new(gdk::FileList::static_type(), gdk::DragAction::COPY);
+        drop.connect_drop(glib::clone!(
+            #[weak(rename_to = window)]
+            self,
+            #[upgrade_or]
+            false,
+            move |_, value, _, _| value.get::<gdk::FileList>().is_ok_and(|list| window.import_dropped(&list.files()))
+        ));
+        self.add_controller(drop);
         window.live.connect_resized(glib::clone!(
             #[weak(rename_to = window)]
             self,
@@ -144,11 +234,41 @@ impl Window {
         self.set_live(false);
     }
 
+    /// Asks the agent from now on, whatever is shown: the snapshot button has to know what runs.
+    fn watch(&self) {
+        let window = self.imp();
+        if window.watching.borrow().is_some() {
+            return;
+        }
+        let (tell, told) = async_channel::bounded(2);
+        let (hurry, hurried) = async_channel::bounded(1);
+        runtime().spawn(agent::watch(tell, hurried));
+        let task = glib::spawn_future_local(glib::clone!(
+            #[weak(rename_to = window)]
+            self,
+            async move {
+                while let Ok(news) = told.recv().await {
+                    window.timeline().take(news);
+                }
+            }
+        ));
+        window.watching.replace(Some((task, hurry)));
+    }
+
+    fn hurry(&self) {
+        if let Some((_, hurry)) = self.imp().watching.borrow().as_ref() {
+            // Full: it was asked already.
+            let _ = hurry.try_send(());
+        }
+    }
+
     fn set_live(&self, live: bool) {
         self.imp().back_button.set_visible(live);
         self.action_set_enabled("win.full-screen", live);
         self.action_set_enabled("win.leave-desktop", live);
         self.action_set_enabled("win.show-sessions", live);
+        self.action_set_enabled("win.search", !live);
+        self.action_set_enabled("win.go-back", !live);
     }
 
     fn toggle_full_screen(&self) {

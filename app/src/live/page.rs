@@ -15,7 +15,7 @@ use super::connection::{self, Input, Source, View};
 use super::follow::Follow;
 use super::screen::Screen;
 use crate::i18n::gettext;
-use crate::sessions::sentence;
+use crate::timeline::words::sentence;
 
 /// A save drops its viewers and takes them again at once; nobody needs to read about that.
 const PATIENCE: Duration = Duration::from_millis(700);

@@ -15,7 +15,7 @@ use super::shortcuts::shortcuts_group;
 use super::storage::storage_group;
 use super::strip::Strip;
 use crate::i18n::gettext;
-use crate::sessions::sentence;
+use crate::timeline::words::sentence;
 
 /// A change is sent once no other follows within this time.
 const PAUSE: Duration = Duration::from_millis(400);

@@ -7,5 +7,7 @@ mod hostile;
 mod language;
 mod live_shared;
 mod live_view;
+mod pictures;
 mod preferences;
 mod stage;
+mod timeline;

@@ -1,7 +1,9 @@
 //! What a screen reader is told: the accessible tree, over AT-SPI on a bus of the test's own.
 
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
+use futures_util::future::join_all;
 use zbus::Connection;
 use zbus::zvariant::OwnedObjectPath;
 
@@ -90,20 +92,28 @@ impl Access {
         Self { connection, _launcher: program }
     }
 
-    /// All that is in the tree of the only program, in its order. Empty while there is none; a widget that goes away
-    /// meanwhile is left out.
+    /// All that is in the tree of the only program, from the top down. Empty while there is none; a widget that goes
+    /// away meanwhile is left out.
     pub(crate) async fn tree(&self) -> Vec<Accessible> {
         let root = self.children("org.a11y.atspi.Registry", "/org/a11y/atspi/accessible/root").await;
-        let mut open: Vec<Place> = root.into_iter().map(|(bus, path)| Place { bus, line: vec![path] }).collect();
-        let mut all: Vec<Accessible> = Vec::new();
-        while let Some(place) = open.pop() {
-            let Some(one) = self.look(&place).await else { continue };
-            all.push(one);
-            for (bus, path) in self.children(&place.bus, place.path()).await.into_iter().rev() {
-                open.push(Place { bus, line: [&place.line[..], &[path]].concat() });
+        let mut level: Vec<Place> = root.into_iter().map(|(bus, path)| Place { bus, line: vec![path] }).collect();
+        let mut found: Vec<(Place, Accessible)> = Vec::new();
+        let mut parents: HashMap<String, String> = HashMap::new();
+        while !level.is_empty() {
+            let looks = join_all(level.iter().map(|place| self.look(place))).await;
+            let mut below = Vec::new();
+            for (place, look) in std::mem::take(&mut level).into_iter().zip(looks) {
+                let Some((one, children)) = look else { continue };
+                for (bus, path) in children {
+                    parents.insert(path.clone(), place.path().to_owned());
+                    below.push(Place { bus, line: [&place.line[..], &[path]].concat() });
+                }
+                found.push((place, one));
             }
+            level = below;
         }
-        all
+        let met = join_all(found.iter().map(|(place, one)| self.is_met(place, one, &parents))).await;
+        found.into_iter().zip(met).map(|((_, one), met)| Accessible { showing: met == Some(true), ..one }).collect()
     }
 
     /// Waits for something in the tree that fits.
@@ -127,24 +137,26 @@ impl Access {
             .collect()
     }
 
-    async fn look(&self, place: &Place) -> Option<Accessible> {
+    /// What it is, and what is in it.
+    async fn look(&self, place: &Place) -> Option<(Accessible, Vec<(String, String)>)> {
         let call = |method: &'static str| self.call(&place.bus, place.path(), ACCESSIBLE, method, ());
-        let role = call("GetRoleName").await?.body().deserialize::<String>().ok()?;
-        let state = call("GetState").await?.body().deserialize::<Vec<u32>>().ok()?;
+        let name = self.call(&place.bus, place.path(), PROPERTIES, "Get", (ACCESSIBLE, "Name"));
+        let children = self.children(&place.bus, place.path());
+        let (role, state, name, children) = tokio::join!(call("GetRoleName"), call("GetState"), name, children);
+        let role = role?.body().deserialize::<String>().ok()?;
+        let state = state?.body().deserialize::<Vec<u32>>().ok()?;
         let states = state.iter().take(2).enumerate().fold(0, |all, (at, bits)| all | u64::from(*bits) << (32 * at));
-        let name = self
-            .call(&place.bus, place.path(), PROPERTIES, "Get", (ACCESSIBLE, "Name"))
-            .await?
-            .body()
-            .deserialize::<zbus::zvariant::OwnedValue>()
-            .ok()
-            .and_then(|value| String::try_from(value).ok())?;
-        let showing = states & VISIBLE != 0 && self.is_met(place).await.unwrap_or_default();
-        Some(Accessible { path: format!("{}{}", place.bus, place.path()), name, role, states, showing })
+        let name = name?.body().deserialize::<zbus::zvariant::OwnedValue>().ok()?;
+        let name = String::try_from(name).ok()?;
+        let path = format!("{}{}", place.bus, place.path());
+        Some((Accessible { path, name, role, states, showing: false }, children))
     }
 
     /// Whether the pointer would meet it: at its middle, or beside an icon that is in the middle and in no tree.
-    async fn is_met(&self, place: &Place) -> Option<bool> {
+    async fn is_met(&self, place: &Place, one: &Accessible, parents: &HashMap<String, String>) -> Option<bool> {
+        if one.states & VISIBLE == 0 {
+            return Some(false);
+        }
         // Coordinates of the window.
         let window = 1u32;
         let extents = self.call(&place.bus, place.path(), COMPONENT, "GetExtents", (window,)).await?;
@@ -152,28 +164,18 @@ impl Access {
         if width <= 0 || height <= 0 {
             return Some(false);
         }
-        for (x, y) in [(x + width / 2, y + height / 2), (x + 1, y + height / 2), (x + width / 2, y + 1)] {
-            if self.is_at(place, (x, y, window)).await == Some(true) {
-                return Some(true);
-            }
-        }
-        Some(false)
-    }
-
-    /// Whether it, or something in it, is at this point.
-    async fn is_at(&self, place: &Place, point: (i32, i32, u32)) -> Option<bool> {
         // The first of the line is the program, the second its window.
         let top = place.line.get(1)?;
-        let met = self.call(&place.bus, top, COMPONENT, "GetAccessibleAtPoint", point).await?;
-        let ((_, mut met),) = met.body().deserialize::<((String, OwnedObjectPath),)>().ok()?;
-        // No tree is deeper.
-        for _ in 0..60 {
-            if met.as_str() == place.path() {
-                return Some(true);
+        for (x, y) in [(x + width / 2, y + height / 2), (x + 1, y + height / 2), (x + width / 2, y + 1)] {
+            let met = self.call(&place.bus, top, COMPONENT, "GetAccessibleAtPoint", (x, y, window)).await?;
+            let Ok(((_, met),)) = met.body().deserialize::<((String, OwnedObjectPath),)>() else { continue };
+            let mut met = Some(met.as_str());
+            while let Some(path) = met {
+                if path == place.path() {
+                    return Some(true);
+                }
+                met = parents.get(path).map(String::as_str);
             }
-            let parent = self.call(&place.bus, met.as_str(), PROPERTIES, "Get", (ACCESSIBLE, "Parent")).await?;
-            let parent = parent.body().deserialize::<zbus::zvariant::OwnedValue>().ok()?;
-            met = <(String, OwnedObjectPath)>::try_from(parent).ok()?.1;
         }
         Some(false)
     }

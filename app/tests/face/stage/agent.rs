@@ -1,16 +1,18 @@
 //! A bus of its own, and an agent that stands in for the real one: its sessions are displays that the test made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use freezeframe_api::records::{
-    BaseRow, Collected, RetentionOptions, RetentionReport, RetentionRow, SessionRow, Settings, StorageUse,
+    BaseRow, Collected, Comparison, FileChange, RetentionOptions, RetentionReport, RetentionRow, SaveOptions, Saved,
+    SessionRow, Settings, SnapshotRow, StorageUse, WindowRow,
 };
 use freezeframe_api::{Dict, Dictionary as _, names};
+use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
-use zbus::{Connection, fdo};
+use zbus::{Connection, ObjectServer, fdo};
 
 use super::{Program, wait_for};
 
@@ -54,56 +56,103 @@ impl Bus {
     }
 }
 
-/// Sessions by name, with the socket of each one's display.
-type Displays = Arc<Mutex<HashMap<String, PathBuf>>>;
+/// What the agent knows, and what it was told to do.
+#[derive(Default)]
+struct World {
+    /// Sessions by name, with the socket of each one's display.
+    displays: HashMap<String, PathBuf>,
+    sessions: HashMap<String, SessionRow>,
+    snapshots: BTreeMap<String, SnapshotRow>,
+    /// A picture of each snapshot and session, by id and name.
+    pictures: HashMap<String, PathBuf>,
+    settings: Settings,
+    jobs: u64,
+}
 
-/// An agent with the sessions that the test gives it.
+type Shared = Arc<Mutex<World>>;
+
+/// An agent with the sessions and snapshots that the test gives it.
 pub(crate) struct FakeAgent {
     connection: Connection,
-    displays: Displays,
-    settings: Arc<Mutex<Settings>>,
+    world: Shared,
 }
 
 impl FakeAgent {
     pub(crate) async fn start(bus: &Bus) -> Self {
-        let displays = Displays::default();
-        let settings = Arc::new(Mutex::new(Settings {
+        Self::start_with(bus, Vec::new()).await
+    }
+
+    /// With snapshots from the start, each with a picture or none.
+    pub(crate) async fn start_with(bus: &Bus, snapshots: Vec<(SnapshotRow, Option<PathBuf>)>) -> Self {
+        let world = Shared::default();
+        world.lock().unwrap().settings = Settings {
             automatic_minutes: 30,
             keep_last: 5,
             default_base: "xfce".into(),
             default_width: 1280,
             default_height: 800,
             ..Settings::default()
-        }));
-        let manager = Manager { displays: Arc::clone(&displays), settings: Arc::clone(&settings) };
-        let connection = zbus::connection::Builder::address(bus.address.as_str())
+        };
+        let mut builder = zbus::connection::Builder::address(bus.address.as_str())
             .unwrap()
-            .serve_at(names::ROOT, manager)
+            .serve_at(names::ROOT, Manager { world: Arc::clone(&world) })
             .unwrap()
             .serve_at(names::ROOT, fdo::ObjectManager)
-            .unwrap()
-            .name(names::BUS_NAME)
-            .unwrap()
-            .build()
-            .await
             .unwrap();
-        Self { connection, displays, settings }
+        for (row, picture) in snapshots {
+            let id = row.snapshot.clone();
+            let object = Snapshot { id: id.clone(), world: Arc::clone(&world) };
+            builder = builder.serve_at(names::snapshot_path(&id), object).unwrap();
+            let mut world = world.lock().unwrap();
+            world.snapshots.insert(id.clone(), row);
+            world.pictures.extend(picture.map(|picture| (id, picture)));
+        }
+        let connection = builder.name(names::BUS_NAME).unwrap().build().await.unwrap();
+        Self { connection, world }
+    }
+
+    pub(crate) async fn add(&self, id: &str, socket: &Path) {
+        let row = SessionRow {
+            session: id.into(),
+            state: "running".into(),
+            base: "xfce".into(),
+            size: "800x600".into(),
+            ..SessionRow::default()
+        };
+        self.add_session(row, socket, None).await;
+    }
+
+    pub(crate) async fn add_session(&self, row: SessionRow, socket: &Path, picture: Option<PathBuf>) {
+        let id = row.session.clone();
+        {
+            let mut world = self.world.lock().unwrap();
+            world.displays.insert(id.clone(), socket.to_owned());
+            world.sessions.insert(id.clone(), row);
+            world.pictures.extend(picture.map(|picture| (id.clone(), picture)));
+        }
+        let session = Session { id: id.clone(), world: Arc::clone(&self.world) };
+        self.connection.object_server().at(names::session_path(&id), session).await.unwrap();
     }
 
     /// What was set last.
     pub(crate) fn settings(&self) -> Settings {
-        self.settings.lock().unwrap().clone()
-    }
-
-    pub(crate) async fn add(&self, id: &str, socket: &Path) {
-        self.displays.lock().unwrap().insert(id.to_owned(), socket.to_owned());
-        let session = Session { id: id.to_owned(), displays: Arc::clone(&self.displays) };
-        self.connection.object_server().at(names::session_path(id), session).await.unwrap();
+        self.world.lock().unwrap().settings.clone()
     }
 
     pub(crate) async fn remove(&self, id: &str) {
-        self.displays.lock().unwrap().remove(id);
+        self.world.lock().unwrap().displays.remove(id);
+        self.world.lock().unwrap().sessions.remove(id);
         self.connection.object_server().remove::<Session, _>(names::session_path(id)).await.unwrap();
+    }
+
+    /// What is known of a snapshot now.
+    pub(crate) fn snapshot(&self, id: &str) -> Option<SnapshotRow> {
+        self.world.lock().unwrap().snapshots.get(id).cloned()
+    }
+
+    /// All snapshots, by id.
+    pub(crate) fn snapshots(&self) -> Vec<SnapshotRow> {
+        self.world.lock().unwrap().snapshots.values().cloned().collect()
     }
 
     /// Off the bus, as after a crash.
@@ -113,23 +162,27 @@ impl FakeAgent {
 }
 
 struct Manager {
-    displays: Displays,
-    settings: Arc<Mutex<Settings>>,
+    world: Shared,
 }
 
 #[zbus::interface(name = "io.github.freezeframe.Manager1")]
 impl Manager {
     fn list_sessions(&self, _options: Dict) -> Vec<Dict> {
-        let mut names: Vec<String> = self.displays.lock().unwrap().keys().cloned().collect();
-        names.sort();
-        let row = |session: String| SessionRow {
-            session,
-            state: "running".into(),
-            base: "xfce".into(),
-            size: "800x600".into(),
-            ..SessionRow::default()
-        };
-        names.into_iter().map(|session| row(session).to_dict()).collect()
+        let mut rows: Vec<SessionRow> = self.world.lock().unwrap().sessions.values().cloned().collect();
+        rows.sort_by(|a, b| a.session.cmp(&b.session));
+        rows.iter().map(SessionRow::to_dict).collect()
+    }
+
+    fn find_session(&self, name: &str) -> Result<OwnedObjectPath, Refusal> {
+        if self.world.lock().unwrap().displays.contains_key(name) {
+            return Ok(names::session_path(name));
+        }
+        Err(Refusal::NotFound(format!("there is no session {name:?}")))
+    }
+
+    fn timeline(&self, _filter: Dict) -> Vec<Dict> {
+        let world = self.world.lock().unwrap();
+        world.snapshots.values().filter(|row| row.state != "deleted").map(SnapshotRow::to_dict).collect()
     }
 
     fn list_bases(&self) -> Vec<Dict> {
@@ -138,14 +191,14 @@ impl Manager {
     }
 
     fn settings(&self) -> Dict {
-        self.settings.lock().unwrap().to_dict()
+        self.world.lock().unwrap().settings.to_dict()
     }
 
     fn set_settings(&self, changed: Dict) {
-        let mut settings = self.settings.lock().unwrap();
-        let mut all = settings.to_dict();
+        let mut world = self.world.lock().unwrap();
+        let mut all = world.settings.to_dict();
         all.extend(changed);
-        *settings = Settings::from_dict(&all).unwrap();
+        world.settings = Settings::from_dict(&all).unwrap();
     }
 
     /// Of forty snapshots the newest stay, as many as the first rule says.
@@ -174,21 +227,103 @@ impl Manager {
         ]
     }
 
-    async fn collect_garbage(
-        &self,
-        _options: Dict,
-        #[zbus(object_server)] server: &zbus::ObjectServer,
-    ) -> fdo::Result<OwnedObjectPath> {
-        let path = OwnedObjectPath::try_from(format!("{}/jobs/1", names::ROOT)).unwrap();
-        server.at(path.clone(), Job).await?;
-        Ok(path)
+    /// A collection that is done at once.
+    async fn collect_garbage(&self, _options: Dict, #[zbus(object_server)] server: &ObjectServer) -> OwnedObjectPath {
+        let collected =
+            Collected { snapshots_removed: vec!["s01".into()], freed_bytes: 300 << 20, ..Collected::default() };
+        done(server, &self.world, collected.to_dict()).await
     }
 
-    fn find_session(&self, name: &str) -> Result<OwnedObjectPath, Refusal> {
-        if self.displays.lock().unwrap().contains_key(name) {
-            return Ok(names::session_path(name));
+    fn compare(&self, first: &str, second: &str) -> Dict {
+        let file = |path: &str, change: &str, bytes| FileChange { path: path.into(), change: change.into(), bytes };
+        Comparison {
+            first: first.into(),
+            second: second.into(),
+            files: vec![
+                file("/home/user/notes.txt", "changed", 1_204),
+                file("/home/user/report/draft-2.odt", "added", 48_311),
+                file("/tmp/build.log", "removed", 90_112),
+            ],
+            files_total: 3,
+            windows_opened: vec![WindowRow { title: "draft-2.odt".into(), application: "LibreOffice Writer".into() }],
+            windows_closed: vec![WindowRow { title: "Terminal".into(), application: "xfce4-terminal".into() }],
         }
-        Err(Refusal::NotFound(format!("there is no session {name:?}")))
+        .to_dict()
+    }
+}
+
+/// A job that is done as soon as it is begun.
+async fn done(server: &ObjectServer, world: &Shared, result: Dict) -> OwnedObjectPath {
+    let number = {
+        let mut world = world.lock().unwrap();
+        world.jobs += 1;
+        world.jobs
+    };
+    let path = names::job_path(number);
+    server.at(&path, Job { result }).await.unwrap();
+    path
+}
+
+struct Job {
+    result: Dict,
+}
+
+#[zbus::interface(name = "io.github.freezeframe.Job1")]
+impl Job {
+    #[zbus(property)]
+    fn state(&self) -> String {
+        "done".into()
+    }
+
+    #[zbus(property)]
+    fn result(&self) -> Dict {
+        self.result.iter().map(|(key, value)| (key.clone(), value.try_clone().unwrap())).collect()
+    }
+}
+
+struct Snapshot {
+    id: String,
+    world: Shared,
+}
+
+impl Snapshot {
+    async fn change(&self, emitter: &SignalEmitter<'_>, change: impl FnOnce(&mut SnapshotRow)) {
+        change(self.world.lock().unwrap().snapshots.get_mut(&self.id).unwrap());
+        self.state_changed(emitter).await.unwrap();
+    }
+}
+
+#[zbus::interface(name = "io.github.freezeframe.Snapshot1")]
+impl Snapshot {
+    fn open_thumbnail(&self) -> Result<OwnedFd, Refusal> {
+        let picture = self.world.lock().unwrap().pictures.get(&self.id).cloned();
+        let picture = picture.ok_or_else(|| Refusal::NotFound("it has no picture".into()))?;
+        Ok(OwnedFd::from(std::os::fd::OwnedFd::from(std::fs::File::open(picture).unwrap())))
+    }
+
+    async fn set_label(&self, label: String, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) {
+        self.change(&emitter, |row| row.label = label).await;
+    }
+
+    async fn pin(&self, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) {
+        self.change(&emitter, |row| row.pinned = true).await;
+    }
+
+    async fn unpin(&self, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) {
+        self.change(&emitter, |row| row.pinned = false).await;
+    }
+
+    async fn delete(&self, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) {
+        self.change(&emitter, |row| row.state = "deleted".into()).await;
+    }
+
+    async fn undelete(&self, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) {
+        self.change(&emitter, |row| row.state = "whole".into()).await;
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.world.lock().unwrap().snapshots[&self.id].state.clone()
     }
 }
 
@@ -203,36 +338,50 @@ enum Refusal {
 
 struct Session {
     id: String,
-    displays: Displays,
+    world: Shared,
 }
 
 #[zbus::interface(name = "io.github.freezeframe.Session1")]
 impl Session {
     fn open_display(&self) -> fdo::Result<OwnedFd> {
-        let socket = self.displays.lock().unwrap().get(&self.id).cloned();
+        let socket = self.world.lock().unwrap().displays.get(&self.id).cloned();
         let socket = socket.ok_or_else(|| fdo::Error::UnknownObject("it has ended".into()))?;
         let stream = std::os::unix::net::UnixStream::connect(socket).map_err(|e| fdo::Error::Failed(e.to_string()))?;
         Ok(OwnedFd::from(std::os::fd::OwnedFd::from(stream)))
     }
 
+    fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
+        let picture = self.world.lock().unwrap().pictures.get(&self.id).cloned();
+        let picture = picture.ok_or_else(|| Refusal::NotFound("it has no picture".into()))?;
+        Ok(std::fs::read(picture).unwrap())
+    }
+
+    /// Makes a snapshot of no picture.
+    async fn save(&self, options: Dict, #[zbus(object_server)] server: &ObjectServer) -> OwnedObjectPath {
+        let options = SaveOptions::from_options(&options).unwrap();
+        let id = {
+            let mut world = self.world.lock().unwrap();
+            let id = format!("5a7ed{:07}", world.snapshots.len());
+            let row = SnapshotRow {
+                snapshot: id.clone(),
+                session: self.id.clone(),
+                created: jiff::Timestamp::now().to_string(),
+                label: options.label.unwrap_or_default(),
+                state: "whole".into(),
+                pause_ms: 41.0,
+                ..SnapshotRow::default()
+            };
+            world.snapshots.insert(id.clone(), row);
+            id
+        };
+        let object = Snapshot { id: id.clone(), world: Arc::clone(&self.world) };
+        server.at(names::snapshot_path(&id), object).await.unwrap();
+        let saved = Saved { snapshot: id, session: self.id.clone(), pause_ms: 41.0 };
+        done(server, &self.world, saved.to_dict()).await
+    }
+
     #[zbus(property)]
     fn state(&self) -> String {
         "running".into()
-    }
-}
-
-/// A collection that is done at once.
-struct Job;
-
-#[zbus::interface(name = "io.github.freezeframe.Job1")]
-impl Job {
-    #[zbus(property)]
-    fn state(&self) -> String {
-        "done".into()
-    }
-
-    #[zbus(property)]
-    fn result(&self) -> Dict {
-        Collected { snapshots_removed: vec!["s01".into()], freed_bytes: 300 << 20, ..Collected::default() }.to_dict()
     }
 }

@@ -150,9 +150,15 @@ impl Stage {
 
     /// Starts the app; its window comes in its own time.
     pub(crate) fn app(&self, arguments: &[&str]) -> Program {
+        self.app_with(arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn app_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Program {
         Program::start(
             Command::new(env!("CARGO_BIN_EXE_freezeframe"))
                 .args(arguments)
+                .envs(variables.iter().copied())
                 .env("DISPLAY", &self.display)
                 .env_remove("WAYLAND_DISPLAY")
                 .env("GDK_BACKEND", "x11")

@@ -1,0 +1,314 @@
+//! One card: a picture, what it is of, and the way to all that can be done with it.
+
+use std::cell::{Cell, RefCell};
+
+use gtk::prelude::*;
+use gtk::subclass::prelude::*;
+use gtk::{gdk, glib};
+
+use super::contents::{Face, Key};
+use super::layout::picture_height;
+use super::menu;
+use super::thumbnails::Thumbnails;
+use crate::i18n::{gettext, gettext_f};
+use crate::named::named;
+
+mod imp {
+    use super::*;
+
+    #[derive(Default, gtk::CompositeTemplate)]
+    #[template(file = "card.ui")]
+    pub struct Card {
+        #[template_child]
+        pub(super) frame: TemplateChild<gtk::Overlay>,
+        #[template_child]
+        pub(super) picture: TemplateChild<gtk::Picture>,
+        #[template_child]
+        pub(super) placeholder: TemplateChild<gtk::Image>,
+        #[template_child]
+        pub(super) marks: TemplateChild<gtk::Box>,
+        #[template_child]
+        pub(super) live: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub(super) from: TemplateChild<gtk::Button>,
+        #[template_child]
+        pub(super) menu_button: TemplateChild<gtk::MenuButton>,
+        #[template_child]
+        pub(super) text: TemplateChild<gtk::Box>,
+        #[template_child]
+        pub(super) title: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub(super) when: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub(super) windows: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub(super) cost: TemplateChild<gtk::Label>,
+        /// What a screen reader reads; never seen.
+        #[template_child]
+        pub(super) spoken: TemplateChild<gtk::Label>,
+        pub(super) face: RefCell<Option<Face>>,
+        /// What brings the picture; given up with the card's place.
+        pub(super) bringing: RefCell<Option<glib::JoinHandle<()>>>,
+        pub(super) wide: Cell<i32>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for Card {
+        const NAME: &'static str = "FreezeframeCard";
+        type Type = super::Card;
+        type ParentType = gtk::Widget;
+
+        fn class_init(class: &mut Self::Class) {
+            class.bind_template();
+            class.set_css_name("card");
+            class.set_accessible_role(gtk::AccessibleRole::ListItem);
+            class.install_action("card.open", None, |card, _, _| card.activate_card());
+            class.install_action("card.menu", None, |card, _, _| card.imp().menu_button.popup());
+            for (key, action) in [(gdk::Key::Delete, "win.delete"), (gdk::Key::F2, "win.rename")] {
+                class.add_binding(key, gdk::ModifierType::empty(), move |card| card.act(action));
+            }
+            for key in [gdk::Key::Return, gdk::Key::KP_Enter, gdk::Key::space] {
+                class.add_binding_action(key, gdk::ModifierType::empty(), "card.open");
+            }
+            class.add_binding_action(gdk::Key::Menu, gdk::ModifierType::empty(), "card.menu");
+            class.add_binding_action(gdk::Key::F10, gdk::ModifierType::SHIFT_MASK, "card.menu");
+        }
+
+        fn instance_init(object: &glib::subclass::InitializingObject<Self>) {
+            object.init_template();
+        }
+    }
+
+    impl ObjectImpl for Card {
+        fn constructed(&self) {
+            self.parent_constructed();
+            self.obj().wire();
+        }
+
+        fn signals() -> &'static [glib::subclass::Signal] {
+            static SIGNALS: std::sync::OnceLock<Vec<glib::subclass::Signal>> = std::sync::OnceLock::new();
+            SIGNALS.get_or_init(|| {
+                vec![
+                    glib::subclass::Signal::builder("opened").build(),
+                    glib::subclass::Signal::builder("go-to").param_types([String::static_type()]).build(),
+                ]
+            })
+        }
+
+        fn dispose(&self) {
+            if let Some(bringing) = self.bringing.take() {
+                bringing.abort();
+            }
+            while let Some(child) = self.obj().first_child() {
+                child.unparent();
+            }
+        }
+    }
+
+    impl WidgetImpl for Card {
+        fn measure(&self, orientation: gtk::Orientation, for_size: i32) -> (i32, i32, i32, i32) {
+            if orientation == gtk::Orientation::Horizontal {
+                return (1, 240, -1, -1);
+            }
+            let (text, ..) = self.text.measure(gtk::Orientation::Vertical, -1);
+            let height = picture_height(for_size.max(1)) + text;
+            (height, height, -1, -1)
+        }
+
+        fn size_allocate(&self, width: i32, height: i32, _baseline: i32) {
+            let picture = picture_height(width);
+            self.frame.size_allocate(&gdk::Rectangle::new(0, 0, width, picture), -1);
+            self.text.size_allocate(&gdk::Rectangle::new(0, picture, width, (height - picture).max(1)), -1);
+        }
+
+        /// Tab goes from the card through what is in it.
+        fn focus(&self, direction: gtk::DirectionType) -> bool {
+            let card = self.obj();
+            let mut stops: Vec<gtk::Widget> = vec![card.clone().upcast()];
+            if self.from.is_visible() {
+                stops.push(self.from.get().upcast());
+            }
+            stops.push(self.menu_button.get().upcast());
+            let focus = card.root().and_then(|root| root.focus());
+            // The innermost first: the card is an ancestor of all others.
+            let at = focus.and_then(|focus| stops.iter().rposition(|stop| focus == *stop || focus.is_ancestor(stop)));
+            let next = match (direction, at) {
+                (gtk::DirectionType::TabForward, Some(at)) => at + 1,
+                (gtk::DirectionType::TabBackward, Some(at)) => at.wrapping_sub(1),
+                (gtk::DirectionType::TabBackward, None) => stops.len() - 1,
+                (_, None) => 0,
+                _ => return false,
+            };
+            match stops.get(next) {
+                Some(stop) if next == 0 => {
+                    debug_assert_eq!(stop, card.upcast_ref::<gtk::Widget>());
+                    card.grab_focus()
+                }
+                Some(stop) => stop.child_focus(direction) || stop.grab_focus(),
+                None => false,
+            }
+        }
+
+        fn grab_focus(&self) -> bool {
+            self.parent_grab_focus()
+        }
+    }
+}
+
+glib::wrapper! {
+    /// One card.
+    pub struct Card(ObjectSubclass<imp::Card>) @extends gtk::Widget, @implements gtk::Buildable, gtk::ConstraintTarget;
+}
+
+impl Default for Card {
+    fn default() -> Self {
+        glib::Object::builder().property("focusable", true).build()
+    }
+}
+
+impl Card {
+    /// Height of what is below the picture.
+    pub(crate) fn text_height(&self) -> i32 {
+        self.imp().text.measure(gtk::Orientation::Vertical, -1).0
+    }
+
+    pub(crate) fn key(&self) -> Option<Key> {
+        self.imp().face.borrow().as_ref().map(|face| face.key.clone())
+    }
+
+    /// Shows this, in a card so wide.
+    pub(crate) fn show(&self, face: Face, thumbnails: &Thumbnails, width: i32) {
+        let card = self.imp();
+        let same = card.face.borrow().as_ref() == Some(&face) && card.wide.get() == width;
+        if same {
+            return;
+        }
+        let picture =
+            card.face.borrow().as_ref().is_none_or(|old| old.key != face.key || old.pictured != face.pictured);
+        card.title.set_label(&face.title);
+        card.when.set_label(&face.when);
+        card.windows.set_label(&face.windows);
+        card.cost.set_label(&face.cost);
+        card.text.set_tooltip_text(Some(&[face.title.as_str(), &face.windows].join("\n")));
+        card.live.set_visible(face.live);
+        card.live.set_label(&gettext("Live"));
+        card.from.set_visible(face.from.is_some() && !face.live);
+        if let Some((_, when)) = &face.from {
+            let from = gettext_f("From {when}", &[("when", when)]);
+            card.from.set_label(&from);
+        }
+        while let Some(mark) = card.marks.first_child() {
+            card.marks.remove(&mark);
+        }
+        for (icon, word) in &face.marks {
+            let image: gtk::Image = named(word);
+            image.set_icon_name(Some(icon));
+            image.set_tooltip_text(Some(word));
+            card.marks.append(&image);
+        }
+        card.marks.set_visible(!face.marks.is_empty());
+        card.spoken.set_label(&face.spoken());
+        card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
+        card.face.replace(Some(face));
+        if picture || card.wide.replace(width) != width {
+            self.bring_picture(thumbnails, picture);
+        }
+        card.wide.set(width);
+    }
+
+    /// Brings the picture again: a session's is soon an old one.
+    pub(crate) fn refresh(&self, thumbnails: &Thumbnails) {
+        if matches!(self.key(), Some(Key::Session(_))) {
+            self.bring_picture(thumbnails, false);
+        }
+    }
+
+    fn bring_picture(&self, thumbnails: &Thumbnails, other: bool) {
+        let card = self.imp();
+        if let Some(bringing) = card.bringing.take() {
+            bringing.abort();
+        }
+        let Some((key, pictured)) = card.face.borrow().as_ref().map(|face| (face.key.clone(), face.pictured)) else {
+            return;
+        };
+        let width = card.wide.get().max(1) * self.scale_factor();
+        let cached = thumbnails.cached(&key, width);
+        if other || cached.is_some() {
+            self.set_picture(cached.as_ref());
+        }
+        if cached.is_some() || !pictured {
+            return;
+        }
+        let thumbnails = thumbnails.clone();
+        let bringing = glib::spawn_future_local(glib::clone!(
+            #[weak(rename_to = card)]
+            self,
+            async move {
+                match thumbnails.bring(&key, width).await {
+                    Ok(texture) => card.set_picture(Some(&texture)),
+                    Err(error) => tracing::debug!(?key, %error, "no picture"),
+                }
+            }
+        ));
+        card.bringing.replace(Some(bringing));
+    }
+
+    fn set_picture(&self, texture: Option<&gdk::Texture>) {
+        let card = self.imp();
+        card.picture.set_paintable(texture);
+        card.placeholder.set_visible(texture.is_none());
+    }
+
+    fn activate_card(&self) {
+        self.emit_by_name::<()>("opened", &[]);
+    }
+
+    /// An act of the window on the snapshot of this card.
+    fn act(&self, action: &str) -> glib::Propagation {
+        let Some(Key::Snapshot(id)) = self.key() else { return glib::Propagation::Proceed };
+        match WidgetExt::activate_action(self, action, Some(&id.to_variant())) {
+            Ok(()) => glib::Propagation::Stop,
+            Err(_) => glib::Propagation::Proceed,
+        }
+    }
+
+    fn wire(&self) {
+        let card = self.imp();
+        card.menu_button.set_create_popup_func(glib::clone!(
+            #[weak(rename_to = card)]
+            self,
+            move |button| {
+                if let Some(face) = card.imp().face.borrow().as_ref() {
+                    button.set_menu_model(Some(&menu::of(face)));
+                }
+            }
+        ));
+        card.from.connect_clicked(glib::clone!(
+            #[weak(rename_to = card)]
+            self,
+            move |_| {
+                let from = card.imp().face.borrow().as_ref().and_then(|face| face.from.clone());
+                if let Some((id, _)) = from {
+                    card.emit_by_name::<()>("go-to", &[&id]);
+                }
+            }
+        ));
+        let click = gtk::GestureClick::builder().button(0).build();
+        click.connect_released(glib::clone!(
+            #[weak(rename_to = card)]
+            self,
+            move |click, _, x, y| {
+                if !card.contains(x, y) {
+                    return;
+                }
+                card.grab_focus();
+                match click.current_button() {
+                    gdk::BUTTON_PRIMARY => card.activate_card(),
+                    gdk::BUTTON_SECONDARY => card.imp().menu_button.popup(),
+                    _ => {}
+                }
+            }
+        ));
+        self.add_controller(click);
+    }
+}

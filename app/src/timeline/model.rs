@@ -1,0 +1,133 @@
+//! The snapshots as the timeline shows them: in order, by day, with their branches. No widgets, no clock of its own.
+
+use std::collections::{HashMap, HashSet};
+
+use freezeframe_api::records::{SessionRow, SnapshotRow};
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+/// One snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// What the agent says of it.
+    pub(crate) row: SnapshotRow,
+    /// The instant of the freeze. A row whose time cannot be read counts as of 1970.
+    pub(crate) taken: Timestamp,
+    /// The same as a clock on the wall shows it.
+    pub(crate) local: DateTime,
+    /// What a search looks at: label, session, windows, applications; small letters, one line each.
+    pub(crate) words: String,
+}
+
+impl Snapshot {
+    pub(crate) fn new(row: SnapshotRow, zone: &TimeZone) -> Self {
+        let taken = row.created.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let local = zone.to_datetime(taken);
+        let mut words = format!("{}\n{}", row.label, row.session);
+        for window in &row.windows {
+            for word in [&window.title, &window.application] {
+                words.push('\n');
+                words.push_str(word);
+            }
+        }
+        Self { words: words.to_lowercase(), row, taken, local }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.row.snapshot
+    }
+
+    pub(crate) fn parent(&self) -> Option<&str> {
+        self.row.parent.as_deref().filter(|parent| !parent.is_empty())
+    }
+
+    /// Titles of its windows, each once.
+    pub(crate) fn titles(&self) -> Vec<&str> {
+        let mut seen = HashSet::new();
+        let titles = self.row.windows.iter().map(|window| window.title.as_str());
+        titles.filter(|title| !title.is_empty() && seen.insert(*title)).collect()
+    }
+}
+
+/// The rows as the timeline has them: the newest first, those of one instant by their ids.
+pub(crate) fn newest_first(rows: Vec<SnapshotRow>, zone: &TimeZone) -> Vec<Snapshot> {
+    let mut all: Vec<Snapshot> = rows.into_iter().map(|row| Snapshot::new(row, zone)).collect();
+    all.sort_by(|a, b| b.taken.cmp(&a.taken).then_with(|| a.id().cmp(b.id())));
+    all
+}
+
+/// Those of one day: how many of the list, which has the newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Day {
+    pub(crate) date: Date,
+    pub(crate) count: usize,
+}
+
+/// Groups by the day on the wall.
+pub(crate) fn days(dates: impl IntoIterator<Item = Date>) -> Vec<Day> {
+    let mut days: Vec<Day> = Vec::new();
+    for date in dates {
+        match days.last_mut() {
+            Some(day) if day.date == date => day.count += 1,
+            _ => days.push(Day { date, count: 1 }),
+        }
+    }
+    days
+}
+
+/// For each snapshot the place in the list of the one that it branches off from: its parent, where that is not simply the
+/// one before it of the same session.
+pub(crate) fn branches(newest_first: &[Snapshot]) -> Vec<Option<usize>> {
+    let places: HashMap<&str, usize> = newest_first.iter().enumerate().map(|(at, s)| (s.id(), at)).collect();
+    let mut before: HashMap<&str, usize> = HashMap::new();
+    let mut from = vec![None; newest_first.len()];
+    for (at, snapshot) in newest_first.iter().enumerate().rev() {
+        let previous = before.insert(&snapshot.row.session, at);
+        let parent = snapshot.parent().and_then(|id| places.get(id).copied());
+        from[at] = parent.filter(|parent| Some(*parent) != previous && *parent != at);
+    }
+    from
+}
+
+/// All that hangs together by parents with this snapshot, itself included.
+fn tree<'a>(snapshots: &'a [Snapshot], id: &'a str) -> HashSet<&'a str> {
+    let parents: HashMap<&str, &str> = snapshots.iter().filter_map(|s| Some((s.id(), s.parent()?))).collect();
+    let root = |mut id: &'a str| {
+        // A circle cannot be, but may be claimed.
+        for _ in 0..=parents.len() {
+            let Some(parent) = parents.get(id) else { break };
+            id = parent;
+        }
+        id
+    };
+    let ours = root(id);
+    let mut all: HashSet<&str> = snapshots.iter().map(Snapshot::id).filter(|id| root(id) == ours).collect();
+    // A parent that was deleted holds its children together all the same.
+    all.extend([ours, id]);
+    all
+}
+
+/// The running sessions that a resume of this snapshot saves and takes the place of.
+pub(crate) fn replaced<'a>(sessions: &'a [SessionRow], snapshots: &[Snapshot], id: &str) -> Vec<&'a SessionRow> {
+    let tree = tree(snapshots, id);
+    let ours = |session: &&SessionRow| {
+        if session.state == "crashed" {
+            return false;
+        }
+        match session.parent.as_deref().filter(|parent| !parent.is_empty()) {
+            Some(parent) => tree.contains(parent),
+            // Started afresh: whatever was saved of it since then is of its lineage.
+            None => {
+                let started = session.started.parse().unwrap_or(Timestamp::MAX);
+                snapshots
+                    .iter()
+                    .any(|s| s.row.session == session.session && s.taken >= started && tree.contains(s.id()))
+            }
+        }
+    };
+    sessions.iter().filter(ours).collect()
+}
+
+#[cfg(test)]
+mod tests;
