@@ -11,6 +11,7 @@ mod instant;
 mod isolation;
 mod kills;
 mod network;
+mod preflight;
 mod refusals;
 mod rootless;
 mod several;

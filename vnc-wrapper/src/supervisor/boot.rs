@@ -16,9 +16,9 @@ use super::saved::Images;
 use super::session::Session;
 use super::{Directories, control, exec, saved};
 use crate::container::inside::has_socket;
-use crate::container::{self, apply, network, plan};
+use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
-use crate::engine::{Engine, RestoreRequest};
+use crate::engine::{Engine, Moment, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{Mount, Overlay};
@@ -210,12 +210,26 @@ fn resume<W: Write>(
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let request = RestoreRequest { images: images.path(), work: &work, root: mount.path(), network: manifest.network };
-    let mut connect = |init: u32| Ok(network::connect(init)?);
+    let mut connect = |moment: Moment, init: u32| {
+        match moment {
+            Moment::Namespaces => network::connect(init)?,
+            Moment::BeforeRun => reset_connections(init),
+        }
+        Ok(())
+    };
     let init = engine.restore(&request, &mut connect).map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     images.done();
     let display = Display::new(init);
     Session::new(boot, base, init, manifest.watched, display, guard, mount)
+}
+
+/// Whoever was connected to the outside is told at once that this is over. Without that they find out when they send.
+fn reset_connections(init: u32) {
+    match connections::reset(init) {
+        Ok(count) => tracing::info!(count, "connections to the outside were reset"),
+        Err(error) => tracing::warn!("cannot reset connections to the outside: {error}"),
+    }
 }
 
 fn wait_for(what: &str, ready: impl Fn() -> bool) -> Result<(), Failure> {
