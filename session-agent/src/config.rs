@@ -79,4 +79,25 @@ mod tests {
         assert!(read("[retention]\ndaily = 0\n").is_err());
         assert!(read("keep_deleted = \"-1 day\"\n").unwrap_err().message.contains("1 day"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+        /// A file that somebody mistyped is read, or refused with its name and the keys that there are.
+        #[test]
+        fn no_text_panics(
+            changes in proptest::collection::vec((0..1000_usize, "\\PC{0,8}", 0..9_usize), 0..5),
+            any in proptest::option::weighted(0.2, "\\PC{0,200}"),
+        ) {
+            let mut text: Vec<char> = "default_base = \"xfce\"\ndefault_size = \"1024x768\"\nkeep_deleted = \"2 days\"\n\
+                [retention]\nkeep_last = 3\nhourly = 4\ndaily = 7\nweekly = 1\nmonthly = 2\nbudget = \"1.5 GiB\"\n".chars().collect();
+            for (at, new, gone) in changes {
+                let at = at % (text.len() + 1);
+                text.splice(at..(at + gone).min(text.len()), new.chars());
+            }
+            let text = any.unwrap_or_else(|| text.into_iter().collect());
+            if let Err(error) = read(&text) {
+                assert!(error.message.contains("config.toml") && error.hint.contains("keep_last"), "{error:?}");
+            }
+        }
+    }
 }

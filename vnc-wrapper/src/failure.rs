@@ -61,7 +61,10 @@ impl ToFailure for LayerError {
     fn to_failure(&self) -> Failure {
         match self {
             Self::Io { source, .. } => Failure { message: self.to_string(), ..source.to_failure() },
-            Self::TooDeep(_) => failure(error_name::FAILED, self.to_string(), "move the innermost directories up"),
+            Self::TooDeep { .. } => {
+                let hint = "move the innermost directories up, or remove them, and save again";
+                failure(error_name::FAILED, self.to_string(), hint)
+            }
             Self::Cancelled => failure(error_name::CANCELLED, "the save was cancelled", ""),
         }
     }

@@ -161,6 +161,15 @@ pub trait Snapshot1 {
     /// Bytes that it added to the store; all of them while it is `committing`.
     #[zbus(property)]
     fn own_bytes(&self) -> zbus::Result<u64>;
+    /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+    #[zbus(property)]
+    fn verified(&self) -> zbus::Result<bool>;
+    /// It was not taken here but imported.
+    #[zbus(property)]
+    fn imported(&self) -> zbus::Result<bool>;
+    /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
+    #[zbus(property)]
+    fn shared_bytes(&self) -> zbus::Result<u64>;
     /// The pause in milliseconds.
     #[zbus(property)]
     fn pause_ms(&self) -> zbus::Result<f64>;

@@ -216,6 +216,12 @@ dictionary! {
         pub raw_bytes: u64,
         /// Bytes that it added to the store; all of them while it is `committing`.
         pub own_bytes: u64,
+        /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+        pub verified: bool,
+        /// It was not taken here but imported.
+        pub imported: bool,
+        /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
+        pub shared_bytes: u64,
         /// From the first process stopped to the last one running again, in milliseconds.
         pub pause_ms: f64,
         /// Windows that were open.
@@ -245,6 +251,12 @@ dictionary! {
         pub raw_bytes: u64,
         /// Bytes that it added to the store; all of them while it is `committing`.
         pub own_bytes: u64,
+        /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+        pub verified: bool,
+        /// It was not taken here but imported.
+        pub imported: bool,
+        /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
+        pub shared_bytes: u64,
         /// From the first process stopped to the last one running again, in milliseconds.
         pub pause_ms: f64,
         /// Part of the pause until every process had stopped.
@@ -273,6 +285,8 @@ dictionary! {
         pub kernel: String,
         /// What is wrong with it; empty when nothing is known to be.
         pub damage: String,
+        /// When it was last read back and found as it was written; empty when `verified` is false.
+        pub verified_at: String,
     }
 }
 

@@ -12,6 +12,7 @@ mod manager;
 mod ops;
 mod session;
 mod sessions;
+mod sharing;
 mod snapshot;
 mod state;
 mod timeline;
@@ -69,6 +70,8 @@ pub struct Agent {
     pack_list: tokio::sync::Mutex<()>,
     /// Something may wait to be packed.
     pack_wanted: tokio::sync::Notify,
+    /// What snapshots share may have changed.
+    count_wanted: tokio::sync::Notify,
     data_lock: File,
 }
 
@@ -99,6 +102,7 @@ impl Agent {
             packing: tokio::sync::Mutex::new(()),
             pack_list: tokio::sync::Mutex::new(()),
             pack_wanted: tokio::sync::Notify::new(),
+            count_wanted: tokio::sync::Notify::new(),
             data_lock,
         });
         let server = agent.connection.object_server();
@@ -113,6 +117,7 @@ impl Agent {
             Err(error) => return Err(error.into()),
         }
         tokio::spawn(agent.clone().keep_packing());
+        tokio::spawn(agent.clone().keep_counting());
         info!(data = %agent.dirs.data.display(), root, "ready");
         Ok(agent)
     }

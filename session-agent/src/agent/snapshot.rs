@@ -35,7 +35,7 @@ impl SnapshotObject {
 #[zbus::interface(name = "io.github.freezeframe.Snapshot1")]
 impl SnapshotObject {
     /// All that is known of it: the properties, and freeze_ms, memory_bytes, layer_bytes, processes, threads, closed,
-    /// base, size, network, engine, kernel, damage.
+    /// base, size, network, engine, kernel, damage, verified_at.
     async fn details(&self) -> Result<Dict> {
         Ok(self.agent.snapshot(&self.id)?.details().to_dict())
     }
@@ -149,6 +149,24 @@ impl SnapshotObject {
     #[zbus(property)]
     fn own_bytes(&self) -> fdo::Result<u64> {
         self.read(|d| d.own_bytes)
+    }
+
+    /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+    #[zbus(property)]
+    fn verified(&self) -> fdo::Result<bool> {
+        self.read(|d| d.verified)
+    }
+
+    /// It was not taken here but imported.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn imported(&self) -> fdo::Result<bool> {
+        self.read(|d| d.imported)
+    }
+
+    /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
+    #[zbus(property)]
+    fn shared_bytes(&self) -> fdo::Result<u64> {
+        self.read(|d| d.shared_bytes)
     }
 
     /// From the first process stopped to the last one running again, in milliseconds.

@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) bases: BTreeSet<String>,
     /// Snapshots that are being packed, or wait for it.
     pub(crate) packs: BTreeMap<String, Packing>,
+    /// Snapshots whose packing somebody cancelled.
+    pub(crate) put_off: BTreeSet<String>,
     next_serial: u64,
     next_job: u64,
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use freezeframe_api::{Error, ErrorKind, Result, names};
 use freezeframe_store::manifest::Marks;
 use freezeframe_store::record::Record;
-use freezeframe_store::{SnapshotId, Store};
+use freezeframe_store::{SnapshotId, State, Store, VerifyReport};
+use jiff::Timestamp;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -25,7 +26,7 @@ impl Agent {
     pub(crate) async fn rescan(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.scanning.lock().await;
         let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || scan(&store))
+        let mut found = tokio::task::spawn_blocking(move || scan(&store))
             .await
             .map_err(|e| Error::new(ErrorKind::Failed, format!("looking at the snapshots failed: {e}")))??;
         let (came, went, changed) = {
@@ -33,6 +34,9 @@ impl Agent {
             let same = |old: &Snapshot, new: &Snapshot| {
                 (old.state(), old.own_bytes(), &old.marks) == (new.state(), new.own_bytes(), &new.marks)
             };
+            for (id, snapshot) in &mut found {
+                snapshot.shared_bytes = state.snapshots.get(id).map_or(0, |old| old.shared_bytes);
+            }
             let differs =
                 |(id, new): &(&String, &Snapshot)| state.snapshots.get(*id).is_some_and(|old| !same(old, new));
             let changed: Vec<String> = found.iter().filter(differs).map(|(id, _)| id.clone()).collect();
@@ -44,6 +48,9 @@ impl Agent {
             state.snapshots = found;
             (came, went, changed)
         };
+        if !(came.is_empty() && went.is_empty() && changed.is_empty()) {
+            self.count_wanted.notify_one();
+        }
         let server = self.connection.object_server();
         for id in came {
             info!(snapshot = id, "on the timeline");
@@ -59,7 +66,7 @@ impl Agent {
     }
 
     /// Tells clients that a snapshot may have changed.
-    async fn tell_snapshot(&self, id: &str) -> Result<()> {
+    pub(super) async fn tell_snapshot(&self, id: &str) -> Result<()> {
         let path = names::snapshot_path(id);
         let object = self.connection.object_server().interface::<_, SnapshotObject>(&path).await?;
         let object = object.get().await;
@@ -68,6 +75,8 @@ impl Agent {
         object.pinned_changed(&emitter).await?;
         object.state_changed(&emitter).await?;
         object.own_bytes_changed(&emitter).await?;
+        object.verified_changed(&emitter).await?;
+        object.shared_bytes_changed(&emitter).await?;
         Ok(())
     }
 
@@ -113,8 +122,8 @@ impl Agent {
                 .hint(format!("Take it back first: sessionctl undelete {id}")));
         }
         match snapshot.damage() {
-            Some(damage) => Err(Error::new(ErrorKind::Damaged, damage)
-                .hint(format!("`sessionctl verify {id}` tells all that is damaged of it."))),
+            Some(damage) => Err(Error::new(ErrorKind::Damaged, format!("snapshot {id} is not used: {damage}"))
+                .hint(format!("`sessionctl verify {id}` tells all that is damaged of it, and whether it is mended."))),
             None => Ok(snapshot),
         }
     }
@@ -123,8 +132,12 @@ impl Agent {
     pub(crate) async fn mark(&self, id: &str, change: impl FnOnce(&mut Marks)) -> Result<()> {
         {
             let _one_at_a_time = self.scanning.lock().await;
-            let mut marks = self.snapshot(id)?.marks;
+            let before = self.snapshot(id)?.marks;
+            let mut marks = before.clone();
             change(&mut marks);
+            if marks == before {
+                return Ok(());
+            }
             marks.format = Marks::FORMAT;
             let snapshot = SnapshotId::new(id).map_err(|e| failure::of_store(&e))?;
             self.store.write_marks(&snapshot, &marks).map_err(|e| failure::of_store(&e))?;
@@ -136,7 +149,26 @@ impl Agent {
                 }
             }
         }
+        self.count_wanted.notify_one();
         self.tell_snapshot(id).await
+    }
+
+    /// Writes down what a verification has found, for every snapshot that it looked at.
+    pub(crate) async fn note_verified(&self, report: &VerifyReport) -> Result<()> {
+        for id in &report.snapshots {
+            if self.store.marks(id).is_err() {
+                // What the user said may still be brought back from a backup. Until then it counts as damaged anyway.
+                continue;
+            }
+            let packed = matches!(self.store.state(id), Ok(State::Whole));
+            let noted = self.mark(id.as_str(), |m| m.note_verification(report.damage_of(id), packed, Timestamp::now()));
+            match noted.await {
+                // Collected meanwhile.
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -144,9 +176,10 @@ fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
     let mut found = BTreeMap::new();
     for listed in store.list_snapshots().map_err(|e| failure::of_store(&e))? {
         let Ok(id) = SnapshotId::new(listed.name.clone()) else { continue };
+        // Without its marks it is not resumed either: every file of it has to be what was written.
         let marks = store.marks(&id).unwrap_or_else(|error| {
             warn!(%error, "marks are passed over");
-            Marks::default()
+            Marks { damage: Some(error.to_string()), ..Marks::default() }
         });
         let manifest = match listed.record {
             Ok(manifest) if manifest.id == id => Ok(manifest),
@@ -154,7 +187,7 @@ fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
             Err(error) => Err(error.to_string()),
         };
         let packed = packed(store, &id);
-        found.insert(listed.name.clone(), Snapshot { id: listed.name, manifest, marks, packed });
+        found.insert(listed.name.clone(), Snapshot { id: listed.name, manifest, marks, packed, shared_bytes: 0 });
     }
     Ok(found)
 }
@@ -162,7 +195,7 @@ fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
 /// How far a snapshot has come: what packing it added, nothing yet, or what is wrong.
 fn packed(store: &Store, id: &SnapshotId) -> Result<Option<u64>, String> {
     match store.state(id).map_err(|e| e.to_string())? {
-        freezeframe_store::State::Committing => Ok(None),
+        State::Committing => Ok(None),
         _ => match store.own_bytes(id) {
             Ok(Some(own)) => Ok(Some(own)),
             Ok(None) => Err("what it consists of is missing, packed and raw".to_owned()),

@@ -25,10 +25,12 @@ pub struct Snapshot {
     pub id: String,
     /// Its manifest, or what is wrong with it.
     pub manifest: Result<Manifest, String>,
-    /// What the user said of it.
+    /// What the user said of it, and what was found of it.
     pub marks: Marks,
     /// Bytes that packing it added to the store, none before it is packed; or what is wrong with what it consists of.
     pub packed: Result<Option<u64>, String>,
+    /// Bytes of the store that it and others refer to; 0 until they are counted.
+    pub shared_bytes: u64,
 }
 
 impl Snapshot {
@@ -45,9 +47,15 @@ impl Snapshot {
         .as_str()
     }
 
-    /// What is wrong with it, as far as is known without reading it back.
+    /// What is wrong with it: what can be seen without reading it back, or what was found when that was last done.
     pub fn damage(&self) -> Option<&str> {
-        self.manifest.as_ref().err().or(self.packed.as_ref().err()).map(String::as_str)
+        let seen = self.manifest.as_ref().err().or(self.packed.as_ref().err());
+        seen.or(self.marks.damage.as_ref()).map(String::as_str)
+    }
+
+    /// When it was last found to be as it was written, if nothing is known against it.
+    fn verified(&self) -> Option<Timestamp> {
+        self.marks.verified.filter(|_| self.damage().is_none())
     }
 
     /// Whether it waits to be packed.
@@ -74,6 +82,9 @@ impl Snapshot {
             pinned: d.pinned,
             raw_bytes: d.raw_bytes,
             own_bytes: d.own_bytes,
+            verified: d.verified,
+            imported: d.imported,
+            shared_bytes: d.shared_bytes,
             pause_ms: d.pause_ms,
             windows: d.windows,
         }
@@ -86,7 +97,11 @@ impl Snapshot {
             label: self.marks.label.clone().unwrap_or_default(),
             state: self.state().to_owned(),
             pinned: self.marks.pinned,
+            verified: self.verified().is_some(),
+            imported: self.marks.imported.is_some(),
+            shared_bytes: self.shared_bytes,
             damage: self.damage().unwrap_or_default().to_owned(),
+            verified_at: self.verified().map(time).unwrap_or_default(),
             ..SnapshotDetails::default()
         };
         let Ok(m) = &self.manifest else { return of_marks };
@@ -240,11 +255,20 @@ mod tests {
 
     #[test]
     fn a_damaged_snapshot_says_what_is_wrong() {
-        let snapshot =
-            Snapshot { id: "x".into(), manifest: Err("it is empty".into()), marks: Marks::default(), packed: Ok(None) };
+        let snapshot = Snapshot {
+            id: "x".into(),
+            manifest: Err("it is empty".into()),
+            marks: Marks::default(),
+            packed: Ok(None),
+            shared_bytes: 0,
+        };
         assert_eq!(snapshot.details().damage, "it is empty");
         assert_eq!(snapshot.row().state, "damaged");
         let lost = Snapshot { packed: Err("it is gone".into()), ..snapshot };
         assert_eq!((lost.state(), lost.own_bytes()), ("damaged", 0));
+        let verified = Some("2026-11-22T12:00:00Z".parse().unwrap());
+        let marks = Marks { damage: Some("a bit flipped".into()), verified, ..Marks::default() };
+        let found = Snapshot { packed: Ok(Some(7)), marks, ..lost };
+        assert_eq!((found.state(), found.row().verified, found.details().verified_at.as_str()), ("damaged", false, ""));
     }
 }

@@ -74,6 +74,7 @@ fn a_session_is_saved_and_what_is_known_of_it_shown() {
     let row = &timeline[0];
     let expected = [
         "created",
+        "imported",
         "label",
         "own_bytes",
         "parent",
@@ -81,8 +82,10 @@ fn a_session_is_saved_and_what_is_known_of_it_shown() {
         "pinned",
         "raw_bytes",
         "session",
+        "shared_bytes",
         "snapshot",
         "state",
+        "verified",
         "windows",
     ];
     assert_eq!(keys(row), expected);

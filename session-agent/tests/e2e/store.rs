@@ -82,9 +82,133 @@ fn a_flipped_byte_is_found_and_the_snapshot_is_not_resumed() {
     let text = world.run(&["verify"]).stdout;
     assert!(text.contains(&format!("sessionctl delete {id}")) && text.contains("1 snapshot cannot"), "{text}");
     // Refused before the session that runs is touched.
-    world.json(&["resume", &id]).refused(1, "Damaged");
+    let error = world.json(&["resume", &id]).refused(1, "Damaged");
+    assert!(error["message"].as_str().unwrap().contains(pack.to_str().unwrap()), "{error}");
     assert_eq!(world.state("desktop").as_deref(), Some("running"));
     assert_eq!(world.json(&["timeline"]).done().as_array().unwrap().len(), 1);
+}
+
+/// Turns a bit over in the middle of the only pack; answers its path and its good bytes.
+fn damage_pack(world: &World) -> (std::path::PathBuf, Vec<u8>) {
+    let packs = world.data().join("store/packs");
+    let pack = fs::read_dir(&packs).unwrap().map(|e| e.unwrap().path()).next().unwrap();
+    let good = fs::read(&pack).unwrap();
+    let mut bytes = good.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    (pack, good)
+}
+
+#[test]
+fn what_verify_finds_is_remembered_until_it_finds_it_mended() {
+    let mut world = World::with_session();
+    let id = save(&world, &["--wait"]);
+    let known = |world: &World| {
+        let show = world.show(&id);
+        let row = world.json(&["timeline"]).done()[0].clone();
+        assert_eq!((&row["state"], &row["verified"]), (&show["state"], &show["verified"]));
+        (show["state"].as_str().unwrap().to_owned(), show["verified"] == true)
+    };
+    assert_eq!(known(&world), ("whole".into(), false));
+    world.json(&["verify"]).done();
+    assert_eq!(known(&world), ("whole".into(), true));
+    let at = world.show(&id)["verified_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(world.run(&["show", &id]).stdout.contains("Verified"));
+
+    let (pack, good) = damage_pack(&world);
+    // Nobody has looked yet.
+    assert_eq!(known(&world), ("whole".into(), true));
+    assert_eq!(world.json(&["verify"]).code, 1);
+    for restarted in [false, true] {
+        if restarted {
+            world.end_agent();
+            world.start_agent(true);
+        }
+        assert_eq!(known(&world), ("damaged".into(), false), "after a restart: {restarted}");
+        let show = world.show(&id);
+        assert!(show["damage"].as_str().unwrap().contains(pack.to_str().unwrap()), "{show}");
+        assert_eq!((&show["verified_at"], &show["base"]), (&json!(""), &json!("xfce")));
+        assert!(world.run(&["timeline"]).stdout.contains("damaged"));
+        world.json(&["resume", &id]).refused(1, "Damaged");
+        world.json(&["resume", &id, "--alongside"]).refused(1, "Damaged");
+        world.json(&["export", &id, world.dir.path().join("x").to_str().unwrap()]).refused(1, "Damaged");
+    }
+    // What the user says of it stays, and what was found stays beside it.
+    world.json(&["pin", &id]).done();
+    assert_eq!(known(&world), ("damaged".into(), false));
+
+    fs::write(&pack, good).unwrap();
+    assert_eq!(known(&world), ("damaged".into(), false), "nobody has looked again");
+    world.json(&["verify", &id]).done();
+    assert_eq!(known(&world), ("whole".into(), true));
+    let show = world.show(&id);
+    assert_eq!((&show["damage"], &show["pinned"]), (&json!(""), &json!(true)));
+    assert!(show["verified_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() >= at);
+    assert_eq!(world.json(&["resume", &id, "--alongside"]).done()["session"], "desktop-2");
+}
+
+#[test]
+fn a_resume_that_meets_damage_remembers_it_and_stops_nothing() {
+    let world = World::with_session();
+    let id = save(&world, &["--wait"]);
+    damage_pack(&world);
+    let error = world.json(&["resume", &id]).refused(1, "Damaged");
+    assert!(error["message"].as_str().unwrap().contains("nothing was stopped"), "{error}");
+    assert_eq!(world.state("desktop").as_deref(), Some("running"));
+    assert_eq!(world.show(&id)["state"], "damaged");
+}
+
+#[test]
+fn what_is_imported_and_what_is_shared_is_told() {
+    let (ann, bob) = (World::with_session(), World::new());
+    let first = save(&ann, &["--wait"]);
+    let path = ann.dir.path().join("x.freezeframe");
+    let path = path.to_str().unwrap();
+    ann.json(&["export", &first, path, "--with-base"]).done();
+    let key = ann.run(&["key"]).stdout.trim().to_owned();
+    bob.json(&["import", path, "--trust", &key]).done();
+    assert_eq!((&ann.show(&first)["imported"], &bob.show(&first)["imported"]), (&json!(false), &json!(true)));
+    assert!(bob.run(&["timeline"]).stdout.contains("imported"));
+    // The very same content twice: all of it is shared, until one of the two is deleted.
+    let copy = ann.twin(&first);
+    let shared = |id: &str| ann.show(id)["shared_bytes"].as_u64().unwrap();
+    until("it is counted", || shared(&first) > 0 && shared(&first) == shared(&copy));
+    ann.json(&["delete", &copy]).done();
+    until("it is counted again", || shared(&first) == 0);
+}
+
+#[test]
+fn packing_can_be_put_off() {
+    let mut world = World::with_session();
+    let put_off = |world: &World| {
+        world.hold_packing(true);
+        let id = save(world, &["desktop"]);
+        let error = world.cancel_packing(&id);
+        assert!(error.contains(&id) && error.contains("resumed"), "{error}");
+        world.hold_packing(false);
+        id
+    };
+    let first = put_off(&world);
+    // It stays as it is and can be resumed; nobody packs it behind the user's back.
+    assert_eq!(world.json(&["resume", &first, "--alongside"]).done()["session"], "desktop-2");
+    let other = save(&world, &["desktop", "--wait"]);
+    assert_eq!((&world.show(&other)["state"], &world.show(&first)["state"]), (&json!("whole"), &json!("committing")));
+    // It is packed after a collection, …
+    world.json(&["gc"]).done();
+    until("it is packed after gc", || world.show(&first)["state"] == "whole");
+    // … by what needs it packed, …
+    let second = put_off(&world);
+    let file = world.dir.path().join("x.freezeframe");
+    world.json(&["export", &second, file.to_str().unwrap()]).done();
+    assert_eq!(world.show(&second)["state"], "whole");
+    // … and by the next agent.
+    let third = put_off(&world);
+    world.end_agent();
+    world.start_agent(true);
+    until("the next agent packs it", || world.show(&third)["state"] == "whole");
+    assert_eq!(world.json(&["verify"]).done()["damages"], json!([]));
 }
 
 #[test]

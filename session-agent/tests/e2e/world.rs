@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use freezeframe_api::names::snapshot_path;
+use freezeframe_api::records::JobFailure;
+use freezeframe_api::{Dictionary, Job1Proxy, Snapshot1Proxy};
+use freezeframe_store::{Manifest, SnapshotId, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use session_agent::agent::{Agent, Setup};
@@ -208,6 +212,36 @@ impl World {
         } else {
             fs::remove_file(file).unwrap();
         }
+    }
+
+    /// Cancels the packing of a snapshot; answers what the job says then.
+    pub(crate) fn cancel_packing(&self, id: &str) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let address = self.address();
+            let connection = zbus::connection::Builder::address(address.as_str()).unwrap().build().await.unwrap();
+            let snapshot = Snapshot1Proxy::builder(&connection).path(snapshot_path(id)).unwrap().build().await.unwrap();
+            let job = Job1Proxy::builder(&connection).path(snapshot.pack().await.unwrap()).unwrap();
+            let job = job.cache_properties(zbus::proxy::CacheProperties::No).build().await.unwrap();
+            job.cancel().await.unwrap();
+            let began = Instant::now();
+            while job.state().await.unwrap() == "running" {
+                assert!(began.elapsed() < DEADLINE, "in vain: the packing is cancelled");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(job.state().await.unwrap(), "cancelled");
+            JobFailure::from_dict(&job.result().await.unwrap()).unwrap().message
+        })
+    }
+
+    /// Puts another snapshot of the very same content beside one that is packed; answers its id.
+    pub(crate) fn twin(&self, id: &str) -> String {
+        let store = Store::open(self.data()).unwrap();
+        let (id, twin) = (SnapshotId::new(id).unwrap(), SnapshotId::random());
+        let manifest = Manifest { id: twin.clone(), ..store.manifest(&id).unwrap() };
+        let written = store.chunk_writer().unwrap().finish().unwrap();
+        store.commit_packed(&manifest, None, &store.content(&id).unwrap(), &written).unwrap();
+        twin.to_string()
     }
 
     /// Kills everything that a wrapper's verb started, as if the machine had lost it.

@@ -25,7 +25,7 @@ fn fields(document: &Value, wanted: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-const TIMELINE_ROW: [(&str, &str); 11] = [
+const TIMELINE_ROW: [(&str, &str); 14] = [
     ("snapshot", "s"),
     ("session", "s"),
     ("parent", "s?"),
@@ -35,6 +35,9 @@ const TIMELINE_ROW: [(&str, &str); 11] = [
     ("pinned", "b"),
     ("raw_bytes", "n"),
     ("own_bytes", "n"),
+    ("verified", "b"),
+    ("imported", "b"),
+    ("shared_bytes", "n"),
     ("pause_ms", "n"),
     ("windows", "a"),
 ];

@@ -1,5 +1,7 @@
 //! A normal user: everything but saving works, and saving says at once that it needs root.
 
+use std::os::unix::fs::PermissionsExt;
+
 use anyhow::{Result, ensure};
 use freezeframe_tests::{Stage, User};
 
@@ -47,6 +49,47 @@ fn a_normal_user_has_everything_but_saves() {
         ensure!(std::fs::read_dir(stage.data().join("sessions"))?.count() == 0, "its directory is left");
         stage.json(&["base", "remove", "minimal"])?;
         ensure!(std::fs::read_dir(stage.data().join("bases"))?.count() == 0, "the base's directory is left");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_normal_user_keeps_and_checks_what_root_has_exported() {
+    play(PLACES, stage, |stage| {
+        let root = Stage::new(&["minimal"])?;
+        let session = root.start(&["--name", "desk"])?;
+        let id = root.word(&["save", &session, "--wait", "--label", "carried over"], "snapshot")?;
+        let key = root.word(&["key"], "key")?;
+        root.json(&["stop", &session])?;
+        let file = stage.directory().join("desk.freezeframe");
+        root.json(&["export", &id, &file.to_string_lossy()])?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
+        let picture = root.directory().join("picture.png");
+        root.json(&["screenshot", &id, &picture.to_string_lossy()])?;
+
+        let import = ["import", &*file.to_string_lossy(), "--trust", &key];
+        stage.ctl(&import[..2])?.refused(1, "Untrusted")?;
+        let imported = stage.json(&import)?;
+        ensure!(imported["snapshot"] == id.as_str() && imported["base"].is_null(), "{imported}");
+        let verified = stage.json(&["verify"])?;
+        ensure!(verified["damages"] == serde_json::json!([]), "{verified}");
+        let row = stage.json(&["timeline"])?[0].clone();
+        for (field, value) in [("state", "whole"), ("label", "carried over"), ("snapshot", id.as_str())] {
+            ensure!(row[field] == value, "{row}");
+        }
+        ensure!(row["imported"] == true && row["verified"] == true, "{row}");
+        let show = stage.json(&["show", &id])?;
+        ensure!(show["session"] == "desk" && show["processes"].as_u64() > Some(0), "{show}");
+        let mine = stage.data().join("picture.png");
+        stage.json(&["screenshot", &id, &mine.to_string_lossy()])?;
+        ensure!(std::fs::read(&mine)? == std::fs::read(&picture)?, "another picture");
+
+        let error = stage.ctl(&["resume", &id])?.refused(1, "NeedsRoot")?;
+        ensure!(error["message"].as_str().is_some_and(|text| text.contains("root")), "{error}");
+        ensure!(stage.json(&["list"])? == serde_json::json!([]), "a session is listed");
+        stage.json(&["pin", &id])?;
+        stage.json(&["gc"])?;
+        ensure!(stage.json(&["verify", &id])?["damages"] == serde_json::json!([]), "after gc");
         Ok(())
     });
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use freezeframe_tests::{Stage, Window, eventually};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::small;
@@ -92,10 +93,9 @@ fn a_snapshot_is_the_same_before_and_after_it_is_packed() {
         ensure!(first_own < raw / 2, "the first takes {first_own} of {raw}");
         ensure!(second_own < first_own / 2, "the second adds {second_own}, the first {first_own}");
         comes_back(stage, &second, &window, "same").context("the second")?;
-        // Raw files that a resume was reading when packing ended are for the collection.
-        stage.json(&["gc"])?;
-        let raw = fs::read_dir(stage.data().join("store/raw"))?.count();
-        ensure!(raw == 0, "{raw} raw dumps are left after gc");
+        // Raw files that a resume was reading when packing ended go as well, without being asked to.
+        let raw = stage.data().join("store/raw");
+        eventually(PACKED, "the raw files are gone", || Ok((fs::read_dir(&raw)?.count() == 0).then_some(())))?;
         let verified = stage.json(&["verify"])?;
         ensure!(verified["damages"] == serde_json::json!([]), "{verified}");
         Ok(())
@@ -108,6 +108,9 @@ fn after_a_kill_of_everything_the_next_agent_packs_what_was_saved() {
         let (session, window) = desk_with(stage, "kept")?;
         let agent = stage.agents().pop().context("an agent")?;
         let supervisor = stage.supervisor(&session)?;
+        // As a collection has it: nothing can be packed meanwhile, and everything else goes on.
+        let lock = fs::File::open(stage.data().join("store/lock"))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
         let id = stage.save(&session)?;
         stage.kill(&agent)?;
         for wrapper in stage.wrappers().into_iter().filter(|wrapper| wrapper.pid != supervisor.pid) {
@@ -116,6 +119,9 @@ fn after_a_kill_of_everything_the_next_agent_packs_what_was_saved() {
         }
         stage.kill(&supervisor)?;
         ensure!(stage.data().join("snapshots").join(&id).exists(), "{id} is lost");
+        ensure!(!stage.data().join("snapshots").join(&id).join("content").exists(), "{id} was packed by then");
+        ensure!(row(stage, &id)?["state"] == "committing", "{:?}", row(stage, &id));
+        drop(lock);
         packed(stage, &id)?;
         let verified = stage.json(&["verify", &id])?;
         ensure!(verified["damages"] == serde_json::json!([]), "{verified}");
@@ -151,10 +157,44 @@ fn a_flipped_bit_is_found_and_what_it_touches_is_not_resumed() {
         let clean = stage.json(&["verify", &good])?;
         ensure!(clean["damages"] == serde_json::json!([]), "{clean}");
 
+        let states = |id: &str| -> Result<(Value, Value)> {
+            let row = row(stage, id)?;
+            Ok((row["state"].clone(), row["verified"].clone()))
+        };
+        ensure!(states(&bad)? == ("damaged".into(), false.into()), "{:?}", row(stage, &bad));
+        ensure!(states(&good)? == ("whole".into(), true.into()), "{:?}", row(stage, &good));
+        let shares = || Ok((bytes(&row(stage, &bad)?, "shared_bytes")? > 0).then_some(()));
+        eventually(PACKED, "what it shares is counted", shares)?;
         stage.ctl(&["resume", &bad])?.refused(1, "Damaged")?;
         ensure!(stage.json(&["list"])? == serde_json::json!([]), "a session is listed");
         ensure!(fs::read_dir(stage.data().join("sessions"))?.count() == 0, "a session's directory is left");
-        comes_back(stage, &good, &window, "good")
+        comes_back(stage, &good, &window, "good")?;
+        // The very bit turned back.
+        flip(&pack)?;
+        let mended = stage.json(&["verify", &bad])?;
+        ensure!(mended["damages"] == serde_json::json!([]), "{mended}");
+        ensure!(states(&bad)? == ("whole".into(), true.into()), "{:?}", row(stage, &bad));
+        comes_back(stage, &bad, &window, "good").context("mended")
+    });
+}
+
+#[test]
+fn a_layer_that_is_too_deep_is_refused_and_nothing_is_lost() {
+    small(|stage| {
+        let (session, window) = desk_with(stage, "shallow")?;
+        let deep = "cd /home/user; for i in $(seq 300); do mkdir d && cd d || exit; done";
+        stage.inside(&session, &["sh", "-c", deep])?;
+        let before = stage.settled_pids(&session)?;
+        let error = stage.ctl(&["save", &session])?.refused(1, "Failed")?;
+        let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+        ensure!(text("message").contains("256 deep") && text("hint").contains("save again"), "{error}");
+        ensure!(stage.pids(&session)? == before, "the session was touched");
+        ensure!(stage.stored()?.is_empty(), "{:?}", stage.stored());
+        // It goes on with all that it had, and can be saved when that is out of the way.
+        stage.inside(&session, &["sh", "-c", "rm -r /home/user/d"])?;
+        let id = save(stage, &session)?;
+        stage.json(&["stop", &session])?;
+        comes_back(stage, &id, &window, "shallow")
     });
 }
 

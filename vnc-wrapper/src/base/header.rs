@@ -272,4 +272,29 @@ mod tests {
             assert_eq!(parse_extended(bad), Err(HeaderError::Extended), "{bad:?}");
         }
     }
+
+    proptest::proptest! {
+        /// Headers and records of strangers, broken anywhere, whose checksum is mended: they are read or refused.
+        #[test]
+        fn no_nonsense_panics(
+            changes in proptest::collection::vec((0..BLOCK, proptest::num::u8::ANY), 0..20),
+            any in proptest::option::of(proptest::collection::vec(proptest::num::u8::ANY, 0..200)),
+            at in 0..60_usize,
+            byte in proptest::num::u8::ANY,
+        ) {
+            let mut block = block(&Member::file("etc/x", 0o440, "abc").owned_by(1000));
+            changes.iter().for_each(|(at, byte)| block[*at] = *byte);
+            let sum = checksum(&block);
+            block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+            block[155] = b' ';
+            if let Ok(header) = parse(&block) {
+                assert!(header.size <= i64::MAX as u64 && header.mode <= 0o7777 && header.name.len() < 256);
+            }
+            let mut records = [record("path", "a/b"), record("size", "70"), record("linkpath", "c")].concat().into_bytes();
+            let length = records.len();
+            records[at % length] = byte;
+            let _ = parse_extended(&records);
+            let _ = parse_extended(&any.unwrap_or_default());
+        }
+    }
 }

@@ -24,6 +24,9 @@ const CLOCK_TICK: Duration = Duration::from_millis(20);
 /// Directories nested deeper are refused: each level takes two descriptors and a piece of the stack while it is walked.
 const MAX_DEPTH: u32 = 256;
 
+// What was saved must be packed: the store counts the layer's root and its upper directory too.
+const _: () = assert!(MAX_DEPTH as usize + 2 < freezeframe_store::MAX_DEPTH);
+
 /// What tells whether an entry is still what was copied. The ctime cannot be set by programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
@@ -155,7 +158,9 @@ impl Capture {
         links: &mut HashMap<u64, PathBuf>,
     ) -> Result<(), LayerError> {
         if walk.depth > MAX_DEPTH {
-            return Err(LayerError::TooDeep(path.to_owned()));
+            // The path itself would fill the screen.
+            let top: PathBuf = path.components().take(4).collect();
+            return Err(LayerError::TooDeep { top, limit: MAX_DEPTH });
         }
         let names = names(source.as_fd()).map_err(at("list", path))?;
         if matches!(walk.pass, Pass::Second) {

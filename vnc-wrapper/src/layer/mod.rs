@@ -47,8 +47,13 @@ pub enum LayerError {
         source: io::Error,
     },
     /// Directories are nested too deep.
-    #[error("{} of the session's layer is nested too deep", .0.display())]
-    TooDeep(PathBuf),
+    #[error("below {} of the session's layer, directories are nested more than {limit} deep", top.display())]
+    TooDeep {
+        /// How the path begins.
+        top: PathBuf,
+        /// How deep they may be.
+        limit: u32,
+    },
     /// The user cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -110,7 +110,8 @@ impl Record for Manifest {
     }
 }
 
-/// `snapshots/<id>/marks.json`: what a user says of a snapshot. Absent until the first mark.
+/// `snapshots/<id>/marks.json`: what a user says of a snapshot, and what was found of it when it was last read back. Absent
+/// until the first mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
     /// Format version of this record.
@@ -126,6 +127,24 @@ pub struct Marks {
     /// Where it came from, when it was not taken here.
     #[serde(default)]
     pub imported: Option<ImportMark>,
+    /// When it was last read back whole and found as it was written; none since it was found damaged.
+    #[serde(default)]
+    pub verified: Option<Timestamp>,
+    /// What was found damaged of it when it was last read back.
+    #[serde(default)]
+    pub damage: Option<String>,
+}
+
+impl Marks {
+    /// Notes what a verification has found of the snapshot. One that is not packed yet was not read whole, so that finding
+    /// nothing says nothing of it but that earlier damage is mended.
+    pub fn note_verification(&mut self, damage: Option<String>, packed: bool, now: Timestamp) {
+        match damage {
+            Some(damage) => (self.verified, self.damage) = (None, Some(damage)),
+            None if packed => (self.verified, self.damage) = (Some(now), None),
+            None => self.damage = None,
+        }
+    }
 }
 
 /// That a snapshot came from an export, and whose.

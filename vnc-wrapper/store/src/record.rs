@@ -109,7 +109,7 @@ fn digits(beginning: &[u8], rest: &[u8]) -> String {
 }
 
 /// Puts the checksum in front of the fields of a record.
-fn with_checksum(record: &[u8]) -> Vec<u8> {
+pub(crate) fn with_checksum(record: &[u8]) -> Vec<u8> {
     let fields = record.strip_prefix(b"{").unwrap_or(record);
     let rest = [AFTER, fields].concat();
     [BEFORE, digits(BEFORE, &rest).as_bytes(), &rest].concat()

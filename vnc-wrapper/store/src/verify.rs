@@ -46,6 +46,17 @@ impl VerifyReport {
     pub fn touched(&self) -> BTreeSet<&SnapshotId> {
         self.damages.iter().flat_map(|damage| &damage.snapshots).collect()
     }
+
+    /// What is wrong with a snapshot, in words: none when nothing is.
+    pub fn damage_of(&self, id: &SnapshotId) -> Option<String> {
+        let mut touching = self.damages.iter().filter(|damage| damage.snapshots.contains(id));
+        let first = touching.next()?;
+        let more = match touching.count() {
+            0 => String::new(),
+            more => format!(", and {more} more files are damaged"),
+        };
+        Some(format!("{} is damaged: {}{more}", first.path.display(), first.reason))
+    }
 }
 
 /// Damages while they are collected: what is wrong with a file, and whom it touches.

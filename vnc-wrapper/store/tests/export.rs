@@ -311,6 +311,21 @@ fn other_ids_are_refused() {
 }
 
 #[test]
+fn who_cannot_resume_it_takes_it_without_its_base() {
+    let ann = user().with_base("identity-1");
+    for with_base in [false, true] {
+        let bob = user().trusting(&ann);
+        let file = ann.export(&ann.save(&format!("{ONE}{with_base}"), 3, 7), with_base);
+        let options = ImportOptions { first_id: Some(100_000), without_base: true, ..ImportOptions::default() };
+        let imported = bob.store.import(&file[..], options, &WATCH).unwrap();
+        assert_eq!((imported.new_base, bob.store.list_bases().unwrap().len()), (None, 0));
+        bob.store.gc(&GcOptions::at(jiff::Timestamp::now()), &GO_ON).unwrap();
+        assert!(bob.store.verify(None, &GO_ON, &|_| {}).unwrap().is_clean());
+        assert_eq!(bob.laid_out(&imported.id), ann.laid_out(&imported.id));
+    }
+}
+
+#[test]
 fn what_cannot_be_exported_is_told() {
     let ann = user().with_base("identity-1");
     let export = |id: &SnapshotId| ann.store.export(id, Vec::new(), ExportOptions::default(), &WATCH).unwrap_err();
@@ -509,7 +524,9 @@ fn change() -> impl Strategy<Value = Change> {
 #[test]
 fn no_change_gets_through() {
     let (file, bob) = small();
-    proptest!(ProptestConfig::with_cases(300), |(changes in prop::collection::vec(change(), 1..4))| {
+    // As in the crate's own `fuzz`.
+    let times: u32 = std::env::var("FREEZEFRAME_FUZZ").map_or(1, |times| times.parse().unwrap());
+    proptest!(ProptestConfig::with_cases(300 * times), |(changes in prop::collection::vec(change(), 1..4))| {
         let mut other = file.clone();
         for change in &changes {
             if !other.is_empty() {

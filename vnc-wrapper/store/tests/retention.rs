@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use freezeframe_store::SnapshotId;
-use freezeframe_store::retention::{Keep, Plan, Remove, Rules, Seen, plan, plan_measured};
+use freezeframe_store::retention::{Keep, Plan, Remove, Rules, Seen, plan, plan_measured, plan_shared};
+use freezeframe_store::sharing::Count;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -225,5 +226,32 @@ proptest! {
         prop_assert!(ids(&decide(&all, &larger)).is_superset(&ids(&decide(&all, &rules))));
         let none = Rules { budget: None, ..rules.clone() };
         prop_assert!(ids(&decide(&all, &none)).is_superset(&ids(&decide(&all, &larger))));
+    }
+
+    /// Whatever the snapshots share: what is kept takes no more than the budget, or nothing more may go.
+    #[test]
+    fn the_budget_is_kept_with_what_is_shared(
+        all in some_seen(),
+        rules in some_rules(),
+        chunks in prop::collection::vec(prop::collection::vec(0..80_u64, 0..25), 60),
+    ) {
+        let mut count = Count::default();
+        let packed = |s: &&Seen| s.id.as_str().parse::<usize>().unwrap() % 7 != 3;
+        for (snapshot, chunks) in all.iter().zip(&chunks).filter(|(s, _)| packed(s)) {
+            count.begin(snapshot.id.clone(), 5);
+            chunks.iter().for_each(|chunk| count.refer(*chunk, 100 + *chunk));
+        }
+        let plan = plan_shared(&all, &rules, now(), &TimeZone::UTC, &count.finish());
+        let kept = ids(&plan);
+        let kept: Vec<(&Seen, &Vec<u64>)> = all.iter().zip(&chunks).filter(|(s, _)| kept.contains(&s.id)).collect();
+        let union: BTreeSet<u64> = kept.iter().filter(|(s, _)| packed(s)).flat_map(|(_, c)| (*c).clone()).collect();
+        let held: u64 = union.iter().map(|chunk| 100 + chunk).sum::<u64>()
+            + kept.iter().map(|(s, _)| if packed(s) { 5 } else { s.own_bytes }).sum::<u64>();
+        let newest = all.iter().filter(|s| !s.deleted && s.created <= now()).max_by_key(|s| (s.created, s.id.clone()));
+        let must_stay = |s: &Seen| s.pinned || s.in_use || s.created > now() || newest.is_some_and(|n| n.id == s.id);
+        if let Some(budget) = rules.budget {
+            prop_assert!(held <= budget || kept.iter().all(|(s, _)| must_stay(s)));
+            prop_assert_eq!(plan.over_budget, held.saturating_sub(budget));
+        }
     }
 }

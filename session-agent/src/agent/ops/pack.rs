@@ -3,6 +3,9 @@
 //! One snapshot is packed at a time, each by a verb of the wrapper in a job of its own. Nobody has to ask for it: what waits
 //! is found when the agent starts, when a snapshot appears, and now and then. A verb outlives an agent that is killed; the
 //! next agent then waits for it or does its work, whichever is left to do.
+//!
+//! Whoever cancels the job puts it off: the snapshot stays `committing` and is resumed from its raw files. It is packed by
+//! whoever asks for that or for what needs it (an export), after the next collection, or by the next agent.
 
 use std::ffi::OsStr;
 use std::process::Stdio;
@@ -58,7 +61,9 @@ impl Agent {
             .map_err(|e| Error::new(ErrorKind::Failed, e.to_string()))?
             .map_err(|e| failure::of_store(&e))?;
         for id in pending {
-            self.packing(&id).await?;
+            if !self.lock().put_off.contains(id.as_str()) {
+                self.packing(&id).await?;
+            }
         }
         Ok(())
     }
@@ -86,25 +91,49 @@ impl Agent {
         if let Some(packing) = self.lock().packs.get(id.as_str()) {
             return Ok(packing.clone());
         }
+        self.lock().put_off.remove(id.as_str());
         let (sender, outcome) = watch::channel(None);
         let listed = Listed { agent: self.clone(), id: id.clone() };
         let work = |job: Job| async move {
             // It is on the list once this can be had.
             drop(listed.agent.pack_list.lock().await);
-            let outcome = listed.agent.pack_now(&listed.id, &job).await;
+            let mut outcome = listed.agent.pack_now(&listed.id, &job).await;
+            if let Err(error) = &mut outcome
+                && error.kind == ErrorKind::Cancelled
+            {
+                *error = listed.agent.put_off(&listed.id);
+            }
             sender.send_replace(Some(outcome.clone()));
             outcome
         };
-        let job = self.job("pack", Cancel::No, work).await?;
+        let job = self.job("pack", Cancel::Verb, work).await?;
         let packing = Packing { job, outcome };
         self.lock().packs.insert(id.to_string(), packing.clone());
         Ok(packing)
     }
 
+    /// Packs it no more unless somebody asks for it, and takes away what was packed of it.
+    fn put_off(&self, id: &SnapshotId) -> Error {
+        self.lock().put_off.insert(id.to_string());
+        self.remove_leftovers();
+        let text =
+            format!("packing snapshot {id} was cancelled; it is whole and can be resumed, but takes its full size");
+        Error::new(ErrorKind::Cancelled, text).hint("`sessionctl gc` has it packed, and so has the agent's next start.")
+    }
+
+    /// Packs again what was put off.
+    pub(super) fn pack_what_was_put_off(&self) {
+        self.lock().put_off.clear();
+        self.pack_wanted.notify_one();
+    }
+
     async fn pack_now(self: &Arc<Self>, id: &SnapshotId, job: &Job) -> Result<Packed> {
         let of_store = |e: freezeframe_store::Error| failure::of_store(&e);
         job.progress("Waiting to be packed", -1.0).await;
-        let _turn = self.packing.lock().await;
+        let _turn = tokio::select! {
+            turn = self.packing.lock() => turn,
+            () = job.cancel_asked() => return Err(failure::cancelled()),
+        };
         loop {
             if self.store.marks(id).map_err(of_store)?.deleted.is_some() {
                 return Err(Error::new(ErrorKind::NotFound, format!("snapshot {id} was deleted")));
@@ -117,7 +146,17 @@ impl Agent {
             match self.verb(&arguments, Stdio::null(), Some(job)).await {
                 Ok(_) => break,
                 // The verb of an agent that was killed is at it, or somebody else uses the store.
-                Err(error) if error.kind == ErrorKind::Busy => sleep(LOOK).await,
+                Err(error) if error.kind == ErrorKind::Busy => tokio::select! {
+                    () = sleep(LOOK) => {}
+                    () = job.cancel_asked() => return Err(failure::cancelled()),
+                },
+                Err(error) if error.kind == ErrorKind::Cancelled => {
+                    if self.store.state(id).map_err(of_store)? != State::Committing {
+                        // It was done by then.
+                        break;
+                    }
+                    return Err(error);
+                }
                 Err(error) => return Err(error.context(&format!("snapshot {id} could not be packed"))),
             }
         }

@@ -89,6 +89,7 @@ impl Agent {
         let report = job.blocking("Checking the snapshot", move |progress| store.verify(Some(&id), &never, progress));
         let report = report.await?.map_err(|e| failure::of_store(&e))?;
         job.count_bytes(0);
+        self.note_verified(&report).await?;
         match report.damages.first() {
             None => Ok(()),
             Some(damage) => {

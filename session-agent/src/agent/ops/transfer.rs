@@ -65,7 +65,8 @@ impl Agent {
         let agent = self.clone();
         self.job("import", Cancel::Flag(flag.clone()), move |job| async move {
             let store = agent.store.clone();
-            let options = export::ImportOptions { trust, first_id };
+            // Who cannot resume it can still look at it, check it, and keep it.
+            let options = export::ImportOptions { trust, first_id, without_base: !agent.root };
             let imported = job.blocking("Importing", move |progress| {
                 let file = File::from(std::os::fd::OwnedFd::from(file));
                 store.import(file, options, &Watch { cancel: &flag, progress })

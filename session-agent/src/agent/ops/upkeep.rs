@@ -9,8 +9,8 @@ use freezeframe_api::records::{
     CollectOptions, Collected, DamageRow, RetentionOptions, RetentionReport, UnreadableRow, Verified,
 };
 use freezeframe_api::{Error, ErrorKind, Result};
-use freezeframe_store::retention::plan;
-use freezeframe_store::{GcOptions, GcReport, SnapshotId, State, VerifyReport};
+use freezeframe_store::retention::plan_shared;
+use freezeframe_store::{GcOptions, GcReport, Sharing, SnapshotId, State, VerifyReport};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::time::timeout;
@@ -45,6 +45,7 @@ impl Agent {
             let report = report.await?.map_err(|e| failure::of_store(&e))?;
             info!(snapshots = report.snapshots.len(), damages = report.damages.len(), "verified");
             agent.rescan().await?;
+            agent.note_verified(&report).await?;
             Ok(agent.verified(report))
         })
         .await
@@ -92,6 +93,7 @@ impl Agent {
             let report = job.blocking("Taking away what nobody needs", move |_| store.gc(&options, &flag)).await?;
             let report = report.map_err(|e| failure::of_store(&e))?;
             agent.rescan().await?;
+            agent.pack_what_was_put_off();
             Ok(agent.collected(report))
         })
         .await
@@ -119,6 +121,10 @@ impl Agent {
     pub(crate) async fn retention(self: &Arc<Self>, options: RetentionOptions) -> Result<RetentionReport> {
         self.rescan().await?;
         let rules = &self.config.retention;
+        let sharing = match rules.budget {
+            Some(_) => self.count_sharing().await?,
+            None => Sharing::default(),
+        };
         let now = Timestamp::now();
         let mut report = {
             let state = self.lock();
@@ -131,7 +137,7 @@ impl Agent {
                 }
             }
             let seen: Vec<_> = state.snapshots.values().filter_map(|s| rows::seen(s, &stood_on)).collect();
-            let plan = plan(&seen, rules, now, &TimeZone::system());
+            let plan = plan_shared(&seen, rules, now, &TimeZone::system(), &sharing);
             rows::retention_report(&plan, &state.snapshots, rules)
         };
         if options.apply {

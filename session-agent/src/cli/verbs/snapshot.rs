@@ -27,6 +27,9 @@ pub(super) async fn timeline(agent: &Agent, arguments: args::Timeline, output: O
             if r.pinned {
                 notes.push("pinned".to_owned());
             }
+            if r.imported {
+                notes.push("imported".to_owned());
+            }
             if !r.label.is_empty() {
                 notes.push(r.label.clone());
             }
@@ -65,20 +68,26 @@ fn describe(d: &SnapshotDetails, now: &Zoned) -> String {
     line("Snapshot", d.snapshot.clone());
     line("Label", d.label.clone());
     let pinned = if d.pinned { ", pinned" } else { "" };
-    line("State", format!("{}{pinned}", d.state));
+    let imported = if d.imported { ", imported" } else { "" };
+    line("State", format!("{}{pinned}{imported}", d.state));
+    if d.verified {
+        line("Verified", words::moment_of(&d.verified_at, now));
+    }
     line("Damage", d.damage.clone());
     line("Taken", words::moment_of(&d.created, now));
     line("Session", d.session.clone());
     line("After", d.parent.clone().unwrap_or_default());
-    if d.damage.is_empty() {
+    // Without a manifest nothing is known of it.
+    if !d.created.is_empty() {
         line("Base", d.base.clone());
         line("Display", d.size.clone());
         line("Network", d.network.clone());
         line("Pause", format!("{:.0} ms, of which {:.0} ms until all had stopped", d.pause_ms, d.freeze_ms));
         let (memory, layer) = (words::bytes(d.memory_bytes), words::bytes(d.layer_bytes));
         line("Size", format!("{} (memory {memory}, files {layer})", words::bytes(d.raw_bytes)));
-        let own = words::bytes(d.own_bytes);
-        line("Stored", if d.state == "committing" { "not packed yet".to_owned() } else { format!("{own} of its own") });
+        let (own, shared) = (words::bytes(d.own_bytes), words::bytes(d.shared_bytes));
+        let stored = format!("{own} were added for it; it shares {shared} with others");
+        line("Stored", if d.state == "committing" { "not packed yet".to_owned() } else { stored });
         line("Processes", format!("{} with {} threads", d.processes, d.threads));
         line("Made by", format!("{} on Linux {}", d.engine, d.kernel));
     }

@@ -221,3 +221,22 @@ fn what_was_moved_away_in_the_first_pass_and_back_is_whole() {
     capture.finish().unwrap();
     assert_eq!(fs::read(to.join("upper/d/file")).unwrap(), b"text");
 }
+
+#[test]
+fn what_is_nested_too_deep_is_refused_and_what_is_not_is_copied() {
+    let scratch = tempfile::tempdir().unwrap();
+    let from = scratch.path().join("from");
+    let deepest = (0..MAX_DEPTH).fold(from.clone(), |path, _| path.join("d"));
+    fs::create_dir_all(&deepest).unwrap();
+    fs::write(deepest.join("file"), "deep").unwrap();
+    copy_whole(&part(&from), &scratch.path().join("fits")).unwrap();
+    fs::create_dir(deepest.join("d")).unwrap();
+    for (number, text) in ["256 deep", "upper/d/d/d of"].into_iter().enumerate() {
+        let to = scratch.path().join(number.to_string());
+        let mut capture = Capture::new(&part(&from), &to).unwrap();
+        let error = capture.precopy(&Cancelled::new(false)).unwrap_err();
+        assert!(matches!(error, LayerError::TooDeep { limit: MAX_DEPTH, .. }), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert_eq!(fs::read_to_string(deepest.join("file")).unwrap(), "deep");
+}

@@ -27,6 +27,9 @@ pub struct ImportOptions {
     /// First id of the range that sessions of this user have ([`crate::BaseRecord::first_id`] of a base made here). None:
     /// as the base that is here has it, or any where the base comes with the file.
     pub first_id: Option<u32>,
+    /// For users who cannot resume anything here: the base is neither needed nor taken from the file, since only root could
+    /// give its files their owners, and the range of ids does not matter. The rest of the snapshot is kept whole.
+    pub without_base: bool,
 }
 
 /// What was imported.
@@ -67,7 +70,7 @@ impl Store {
         // Holds off collections until the end, so that what is found to be there stays there.
         let mut writer = self.chunk_writer()?;
         let was_there = is_there(self, &front)?;
-        let new_base = base::is_missing(self, head, options.first_id)?;
+        let new_base = !options.without_base && base::is_missing(self, head, options.first_id)?;
         read_chunks(frames, head, &mut writer, watch)?;
         // From here on the file is what its maker signed.
         let written = writer.finish()?;

@@ -240,7 +240,7 @@ fn no_signed_nonsense_panics_or_shows() {
     let world = world(|_, _| {});
     let good = frames(&world.file);
     let change = (0..good.len(), 0..5000_usize, any::<u8>(), any::<bool>());
-    proptest!(ProptestConfig::with_cases(400), |(changes in prop::collection::vec(change, 1..4))| {
+    proptest!(crate::fuzz::cases(400), |(changes in prop::collection::vec(change, 1..4))| {
         let mut other = good.clone();
         for (frame, at, byte, cut) in changes {
             let body = &mut other[frame].1;
@@ -260,6 +260,35 @@ fn no_signed_nonsense_panics_or_shows() {
             }
             Err(Error::Store(error)) => prop_assert!(false, "not said of the file: {}", error),
             Err(_) => prop_assert!(world.is_empty()),
+        }
+    });
+}
+
+/// Frames, heads and blocks of chunks by themselves, as signed by somebody trusted who writes what he likes.
+#[test]
+fn no_nonsense_panics_below_the_signature() {
+    use crate::fuzz::{cases, edits, mutated, nonsense};
+    let world = world(|_, _| {});
+    let good = frames(&world.file);
+    let lists = &good.iter().find(|(tag, _)| *tag == Tag::Lists).unwrap().1;
+    let plain = zstd::bulk::decompress(&lists[4..], 4 << 20).unwrap();
+    proptest!(cases(400), |(edits in edits(), any in prop::option::weighted(0.2, nonsense()), said in any::<u32>())| {
+        let changed = |valid: &[u8]| any.clone().unwrap_or_else(|| mutated(valid, &edits));
+        if let Ok(mut reader) = FrameReader::begin(&changed(&world.file)[..], &GO_ON) {
+            while reader.next().is_ok() {}
+        }
+        if let Ok(mut reader) = FrameReader::begin(&[&world.file[..12], &changed(b"")].concat()[..], &GO_ON) {
+            while reader.next().is_ok() {}
+        }
+        let _ = Head::parse(&changed(&good[0].1));
+        let mut unpacker = blocks::Unpacker::new().unwrap();
+        let body = changed(&plain);
+        let length = if said % 2 == 0 { u32::try_from(body.len()).unwrap() } else { said };
+        for packed in [zstd::bulk::compress(&body, 1).unwrap(), changed(&lists[4..])] {
+            let frame = [&length.to_le_bytes()[..], &packed].concat();
+            if let Ok(chunks) = unpacker.chunks(&frame) {
+                prop_assert!(chunks.map(<[u8]>::len).all(|length| (1..=crate::pack::MAX_CHUNK).contains(&length)));
+            }
         }
     });
 }

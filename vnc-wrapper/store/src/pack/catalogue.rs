@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::index::{self, Block, Entry, IndexFlaw};
-use super::{MAX_INDEX, PackId};
+use super::{INDEX_LINE, MAX_INDEX, PackId};
 use crate::error::{Error, IoContext, Result};
 use crate::hash::{ChunkHash, HashMapOf};
 
@@ -84,6 +84,13 @@ impl Catalogue {
 
     pub(crate) fn find(&self, hash: &ChunkHash) -> Option<Location> {
         self.chunks.get(hash).copied()
+    }
+
+    /// Bytes that a chunk takes on disk: its part of a compressed block, rounded up, and its line in the index.
+    pub(crate) fn stored_bytes(&self, at: Location) -> u64 {
+        let block = self.packs.get(at.pack as usize).and_then(|pack| pack.blocks.get(at.block as usize));
+        let part = block.map_or(0, |b| (u64::from(b.stored) * u64::from(at.length)).div_ceil(u64::from(b.raw).max(1)));
+        part + INDEX_LINE
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ChunkHash, &Location)> {

@@ -1,6 +1,6 @@
 //! The index of one pack; its format is drawn in the module's head.
 
-use super::{MAX_BLOCK, MAX_CHUNK, PACK_HEADER, PackId};
+use super::{INDEX_LINE, MAX_BLOCK, MAX_CHUNK, PACK_HEADER, PackId};
 use crate::hash::ChunkHash;
 use crate::wire::{Decoder, Encoder, Flaw, unseal};
 
@@ -57,7 +57,7 @@ impl From<Flaw> for IndexFlaw {
 /// The file of `index`. Its blocks have to lie end to end.
 pub(crate) fn serialise(index: &mut Index) -> Vec<u8> {
     index.chunks.sort_unstable_by_key(|entry| entry.hash);
-    let mut out = Encoder(Vec::with_capacity(80 + index.blocks.len() * 48 + index.chunks.len() * 44));
+    let mut out = Encoder(Vec::with_capacity(80 + index.blocks.len() * 48 + index.chunks.len() * INDEX_LINE as usize));
     out.raw(&MAGIC);
     out.u32(VERSION);
     out.u32(u32::try_from(index.blocks.len()).unwrap_or(u32::MAX));
@@ -93,7 +93,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Index, IndexFlaw> {
     let (blocks, chunks, zero) = (input.u32()? as usize, input.u32()? as usize, input.u32()?);
     let pack_length = input.u64()?;
     let pack = PackId(input.array()?);
-    let expected = blocks.checked_mul(48).and_then(|b| b.checked_add(chunks.checked_mul(44)?));
+    let expected = blocks.checked_mul(48).and_then(|b| b.checked_add(chunks.checked_mul(INDEX_LINE as usize)?));
     if zero != 0 || expected != Some(input.0.len()) {
         return Err(Flaw::from("its length is not what its header says").into());
     }

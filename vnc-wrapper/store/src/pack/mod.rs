@@ -59,6 +59,8 @@ pub(crate) use reader::{Unpacker, check_header, open as open_pack, pack_of, slic
 #[cfg(test)]
 pub(crate) use index::parse as parse_index;
 
+/// Bytes of a chunk's line in an index.
+pub(crate) const INDEX_LINE: u64 = 44;
 /// The longest chunk.
 pub const MAX_CHUNK: usize = 64 << 10;
 /// The longest block before compression.

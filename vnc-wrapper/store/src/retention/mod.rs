@@ -14,6 +14,7 @@
 //!    five is set, none of them removes anything.
 //! 7. `budget` comes after that, over all timelines together: while what is kept takes more, the oldest goes that is
 //!    neither kept by 2 or 3 nor the newest of all. A budget that cannot be met is told, and removes nothing beyond that.
+//!    What is kept takes what the store holds of it ([`Sharing`]): what it shares with one that goes counts too.
 //!
 //! What follows from them, and is tested: a pin never goes; planning again at the same instant on what was kept removes
 //! nothing more; a larger count, or a larger budget, never makes anything go that stayed before (but for the step from no
@@ -31,6 +32,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::id::SnapshotId;
+use crate::sharing::Sharing;
 use calendar::Period;
 
 /// What is known of a snapshot.
@@ -48,7 +50,7 @@ pub struct Seen {
     pub deleted: bool,
     /// Being committed, resumed or exported, or what a running session stands on.
     pub in_use: bool,
-    /// Bytes that are put down to it; [`plan`] takes the sum of them for what all take together.
+    /// Bytes that are put down to it: what [`plan`] sums up for what all take together. [`plan_shared`] knows better.
     pub own_bytes: u64,
 }
 
@@ -126,6 +128,16 @@ pub struct Plan {
 /// Decides about `snapshots`, taking the sum of [`Seen::own_bytes`] for what they take together.
 pub fn plan(snapshots: &[Seen], rules: &Rules, now: Timestamp, timezone: &TimeZone) -> Plan {
     plan_measured(snapshots, rules, now, timezone, |kept| kept.iter().map(|s| s.own_bytes).sum())
+}
+
+/// [`plan`] with what the store would really hold of those that are kept: what several of them share counts once, and what
+/// they share with one that goes counts whole. Of snapshots that `sharing` does not know, [`Seen::own_bytes`] counts.
+pub fn plan_shared(snapshots: &[Seen], rules: &Rules, now: Timestamp, timezone: &TimeZone, sharing: &Sharing) -> Plan {
+    plan_measured(snapshots, rules, now, timezone, |kept| {
+        let ids: BTreeSet<&SnapshotId> = kept.iter().map(|s| &s.id).collect();
+        let unknown = kept.iter().filter(|s| !sharing.knows(&s.id)).map(|s| s.own_bytes);
+        sharing.bytes_of(|id| ids.contains(id)).saturating_add(unknown.fold(0, u64::saturating_add))
+    })
 }
 
 /// [`plan`] with the size of a set of snapshots told by `measure`, which can know what they share; a larger set must not

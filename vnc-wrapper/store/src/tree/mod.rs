@@ -57,8 +57,9 @@ pub(crate) use lay::lay_out;
 pub(crate) use samples::{decode_tree, sample_stream};
 pub(crate) use unfold::{Visit, unfold, visit};
 
-/// Directories below each other; a deeper tree is refused, for each costs an open file.
-pub(crate) const MAX_DEPTH: usize = 500;
+/// Directories below each other, the tree's root among them; a deeper tree is refused, for each costs an open file. More than
+/// a session's layer can have, which takes two open files for each while it is copied: whatever was saved can be packed.
+pub const MAX_DEPTH: usize = 500;
 /// Bytes of a page of memory.
 pub(crate) const PAGE: usize = 4096;
 /// No stream of entries is longer, in bytes.

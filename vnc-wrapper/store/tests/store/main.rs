@@ -12,6 +12,7 @@ mod power_cut;
 mod scenario;
 mod sharing;
 mod support;
+mod users;
 
 #[test]
 fn every_file_is_a_module() {
