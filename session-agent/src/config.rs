@@ -11,7 +11,8 @@ use crate::rules::duration::KeepDeleted;
 use crate::rules::size::Size;
 
 /// What is told with every error.
-const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"); in [retention] \
+const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"), \
+                     verify_saves (true or false); in [retention] \
                      keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\").";
 
 /// The configuration.
@@ -25,6 +26,9 @@ pub struct Config {
     /// How long deleted snapshots can be brought back, as `"1 day"`.
     #[serde(default)]
     pub keep_deleted: KeepDeleted,
+    /// Whether every snapshot is restored on the side once it is saved, to see that it can be.
+    #[serde(default)]
+    pub verify_saves: bool,
     /// Which snapshots are kept; everything is when there is no rule.
     #[serde(default)]
     pub retention: Rules,

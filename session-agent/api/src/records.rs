@@ -69,6 +69,8 @@ dictionary! {
         pub label: Option<String>,
         /// End the session once the snapshot is whole.
         pub stop: bool,
+        /// Restore it on the side, without running it, before saying that it is saved.
+        pub verify: bool,
     }
 }
 

@@ -16,6 +16,7 @@ mod refusals;
 mod rootless;
 mod several;
 mod store;
+mod verified;
 mod viewers;
 
 use std::sync::{Condvar, Mutex, PoisonError};

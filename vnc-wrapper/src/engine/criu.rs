@@ -199,6 +199,9 @@ impl Engine for CriuEngine {
         command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
+        if request.stopped {
+            command.arg("--leave-stopped");
+        }
         let status = self.run(command, request.work, |action, init| match action {
             "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init),
             "pre-resume" if request.network == Network::Outbound => connect(Moment::BeforeRun, init),

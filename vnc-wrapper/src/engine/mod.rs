@@ -46,6 +46,8 @@ pub struct RestoreRequest<'a> {
     pub root: &'a Path,
     /// How the session reached the network.
     pub network: Network,
+    /// Whether the processes stay stopped, and never run.
+    pub stopped: bool,
 }
 
 /// How a dump went.

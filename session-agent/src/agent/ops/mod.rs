@@ -4,6 +4,7 @@ mod base;
 mod exec;
 mod launch;
 mod pack;
+mod rehearse;
 mod resume;
 mod save;
 mod stop;

@@ -37,11 +37,24 @@ impl Agent {
         self.need_root("saving")?;
         let label = options.label.unwrap_or_default();
         check_label(&label)?;
+        if options.verify && options.stop {
+            let text = "a save that is to be verified cannot end its session: what for, if it turns out bad";
+            return Err(Error::new(ErrorKind::InvalidArgument, text).hint("Save with --verify, then stop the session."));
+        }
         let operation = self.begin(id, Phase::Saving).await?;
         let control = operation.control()?;
         let agent = self.clone();
         self.job("save", Cancel::Save(control), move |job| async move {
-            agent.save_now(&operation, &label, options.stop, &job).await
+            let saved = agent.save_now(&operation, &label, options.stop, &job).await?;
+            // What comes now is of the snapshot; the session is free.
+            drop(operation);
+            let id = SnapshotId::new(&*saved.snapshot).map_err(|e| failure::of_store(&e))?;
+            if options.verify {
+                agent.rehearse(&id, &job).await?;
+            } else if agent.config.verify_saves {
+                agent.rehearse_in_background(id).await;
+            }
+            Ok(saved)
         })
         .await
     }
