@@ -98,7 +98,8 @@ pub(crate) fn all() -> Vec<Application> {
         Application {
             name: "LibreOffice Writer",
             window: "LibreOffice Writer$",
-            place: place(10, 500, 600, 400),
+            // So that a click into its middle is below the header of the page.
+            place: place(10, 380, 600, 500),
             prepare: |stage, session| stage.put(session, "/home/user/text.fodt", DOCUMENT),
             command: &[
                 "soffice",
@@ -108,7 +109,7 @@ pub(crate) fn all() -> Vec<Application> {
                 "--nofirststartwizard",
                 "/home/user/text.fodt",
             ],
-            type_word: keys_into,
+            type_word: at_the_end,
             text: |stage, session, own| {
                 press(stage, session, own, &[&[keys::CONTROL, u32::from('s')]])?;
                 eventually(SOON, "the document is written", || {
@@ -128,7 +129,7 @@ pub(crate) fn all() -> Vec<Application> {
                 stage.inside(session, &["touch", "/home/user/.wine/drive_c/note.txt"]).map(drop)
             },
             command: &["wine", "notepad", "C:\\note.txt"],
-            type_word: keys_into,
+            type_word: at_the_end,
             text: |stage, session, own| {
                 press(stage, session, own, &[&[keys::CONTROL, u32::from('s')]])?;
                 stage.file_inside(session, "/home/user/.wine/drive_c/note.txt")
@@ -172,7 +173,7 @@ pub(crate) fn all() -> Vec<Application> {
             place: place(630, 830, 440, 330),
             prepare: nothing,
             command: &["emacs", "-Q", "--title", "emacs", "/tmp/of-emacs"],
-            type_word: keys_into,
+            type_word: at_the_end,
             text: |stage, session, own| {
                 let (x, s) = (u32::from('x'), u32::from('s'));
                 press(stage, session, own, &[&[keys::CONTROL, x], &[keys::CONTROL, s]])?;
@@ -252,6 +253,14 @@ fn nothing(stage: &Stage, session: &str) -> Result<()> {
 fn keys_into(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
     let window = stage.wait_for_window(session, own.window)?;
     stage.click_on(session, &window)?.type_text(word)
+}
+
+/// The same in an editor, where the click has moved the cursor.
+fn at_the_end(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
+    let window = stage.wait_for_window(session, own.window)?;
+    let mut viewer = stage.click_on(session, &window)?;
+    viewer.press(&[keys::CONTROL, keys::END])?;
+    viewer.type_text(word)
 }
 
 fn press(stage: &Stage, session: &str, own: &Application, chords: &[&[u32]]) -> Result<()> {

@@ -278,7 +278,7 @@ impl Work {
         let (Some(writer), Some(mut manifest)) = (self.writer.take(), self.manifest.take()) else {
             return Err(CommitError::Nothing);
         };
-        fault::damage("damage-images", &writer.images_dir().join("pages-1.img"))?;
+        fault::damage("damage-images", &writer.images_dir().join("pstree.img"))?;
         manifest.memory_bytes = usage::bytes_below(&writer.images_dir())?;
         manifest.layer_bytes = usage::bytes_below(&writer.layer_dir())?;
         let picture = self.scene.picture.as_ref().map(Framebuffer::to_png).transpose()?;
