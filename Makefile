@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build run test bench install check screenshots setup bases clean
+.PHONY: build run test test-showcase bench install check screenshots setup bases clean
 
 CARGO ?= cargo
 PREFIX ?= /usr
@@ -40,6 +40,11 @@ test: setup ## Runs all tests
 	$(CARGO) build --workspace --locked
 	$(MAKE) --no-print-directory bases
 	$(CARGO) test --workspace --locked
+
+test-showcase: setup ## Runs the test of many applications in one desktop, on a large base of its own
+	$(CARGO) build --workspace --locked
+	$(MAKE) --no-print-directory bases BASES=showcase
+	$(CARGO) test --locked -p freezeframe-tests --test showcase -- --nocapture
 
 bench: setup build ## Measures pause and resume, beside criu called by hand
 	$(TARGET)/release/freezeframe-bench

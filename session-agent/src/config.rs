@@ -12,9 +12,9 @@ use crate::rules::duration::KeepDeleted;
 use crate::rules::size::Size;
 
 /// What is told with every error.
-const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"); in [retention] \
-                     keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\"); in [automatic] enabled, minutes, \
-                     only_if_changed; in [notifications] snapshots.";
+const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"), verify_saves \
+                     (true or false); in [retention] keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\"); \
+                     in [automatic] enabled, minutes, only_if_changed; in [notifications] snapshots.";
 
 /// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Config {
     /// How long deleted snapshots can be brought back, as `"1 day"`.
     #[serde(default)]
     pub keep_deleted: KeepDeleted,
+    /// Whether every snapshot is restored on the side once it is saved, to see that it can be.
+    #[serde(default)]
+    pub verify_saves: bool,
     /// Which snapshots are kept; everything is when there is no rule.
     #[serde(default)]
     pub retention: Rules,

@@ -348,6 +348,16 @@ impl Stage {
         Ok(fs::write(self.path("faults"), points.join("\n"))?)
     }
 
+    /// Writes the configuration, which the agent reads when it starts.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&self, text: &str) -> Result<()> {
+        let directory = self.path("config").join("freezeframe");
+        fs::create_dir_all(&directory)?;
+        Ok(fs::write(directory.join("config.toml"), text)?)
+    }
+
     /// Our processes whose command line has this word and this world's directories.
     fn ours(&self, word: &str) -> Vec<Process> {
         let paths = self.paths();

@@ -4,6 +4,7 @@
 //! variable, which nobody but a test sets, every point is free.
 
 use std::io;
+use std::path::Path;
 
 /// Fails if the point `name` is told to.
 ///
@@ -13,4 +14,16 @@ pub fn point(name: &str) -> io::Result<()> {
     let Some(file) = std::env::var_os("FREEZEFRAME_FAULTS") else { return Ok(()) };
     let told = std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line == name));
     if told { Err(io::Error::other(format!("told to fail at {name}"))) } else { Ok(()) }
+}
+
+/// Cuts `file` in half if the point `name` is told to: damage that only reading it back finds.
+///
+/// # Errors
+/// When it is told to and the file cannot be cut.
+pub fn damage(name: &str, file: &Path) -> io::Result<()> {
+    if point(name).is_ok() {
+        return Ok(());
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(file)?;
+    file.set_len(file.metadata()?.len() / 2)
 }

@@ -71,6 +71,14 @@ enum Verb {
         #[arg(long)]
         id: SnapshotId,
     },
+    /// Try whether a snapshot can be resumed, without running it
+    Rehearse {
+        #[command(flatten)]
+        places: Places,
+        /// The snapshot
+        #[arg(long)]
+        id: SnapshotId,
+    },
     /// Fetch the engine, where this machine has none that works
     Engine {
         #[command(flatten)]
@@ -139,6 +147,10 @@ pub(crate) fn run() -> i32 {
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Pack { places, id } => pack(&places, &id),
+        Verb::Rehearse { places, id } => {
+            be_nice();
+            supervisor::rehearse(&places.data, &places.runtime, &id)
+        }
         Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
         Verb::ProbeTarget => {
             // What a wrapper holds for its callers may be of the outside, where CRIU cannot look it up.

@@ -71,6 +71,8 @@ dictionary! {
         pub stop: bool,
         /// Taken by itself rather than asked for.
         pub automatic: bool,
+        /// Restore it on the side, without running it, before saying that it is saved.
+        pub verify: bool,
     }
 }
 

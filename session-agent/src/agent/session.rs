@@ -33,7 +33,7 @@ impl SessionObject {
 /// One session.
 #[zbus::interface(name = "io.github.freezeframe.Session1")]
 impl SessionObject {
-    /// Saves it. Options: label, stop, automatic (it was not asked for). Result: snapshot, session, pause_ms.
+    /// Saves it. Options: label, stop, automatic (it was not asked for), verify. Result: snapshot, session, pause_ms.
     async fn save(&self, options: Dict) -> Result<OwnedObjectPath> {
         self.agent.save(&self.id, SaveOptions::from_options(&options)?).await
     }

@@ -177,6 +177,9 @@ pub struct Save {
     /// End the session once the snapshot is whole
     #[arg(long)]
     pub stop: bool,
+    /// Restore the snapshot on the side, without running it, to see that it can be resumed
+    #[arg(long, conflicts_with = "stop")]
+    pub verify: bool,
     /// Wait until the snapshot is packed, too
     #[arg(long)]
     pub wait: bool,

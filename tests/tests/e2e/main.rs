@@ -11,12 +11,14 @@ mod instant;
 mod isolation;
 mod kills;
 mod network;
+mod preflight;
 mod refusals;
 mod rootless;
 mod several;
 mod staying;
 mod store;
 mod tray;
+mod verified;
 mod viewers;
 
 use std::sync::{Condvar, Mutex, PoisonError};

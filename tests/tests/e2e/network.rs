@@ -10,26 +10,28 @@ use freezeframe_tests::{Stage, eventually, finish};
 
 use crate::small;
 
-/// An address of the outside that is not its loopback (RFC 5737: for documentation, so nobody has it).
+/// Addresses of the outside that are not its loopback (RFC 5737: for documentation, so nobody has them), one a test.
 const OUTSIDE: &str = "198.51.100.77";
+const OF_TALKERS: &str = "198.51.100.78";
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The address, as one of this machine's own; taken away when dropped.
-struct Address;
+/// An address, as one of this machine's own; taken away when dropped.
+struct Address(&'static str);
 
 impl Address {
-    fn add() -> Result<Self> {
-        finish(Command::new("ip").args(["address", "replace", &format!("{OUTSIDE}/32"), "dev", "lo"]), LIMIT)?
+    fn add(address: &'static str) -> Result<Self> {
+        finish(Command::new("ip").args(["address", "replace", &format!("{address}/32"), "dev", "lo"]), LIMIT)?
             .done()?;
-        Ok(Self)
+        Ok(Self(address))
     }
 }
 
 impl Drop for Address {
     fn drop(&mut self) {
-        let remove = finish(Command::new("ip").args(["address", "del", &format!("{OUTSIDE}/32"), "dev", "lo"]), LIMIT);
+        let address = self.0;
+        let remove = finish(Command::new("ip").args(["address", "del", &format!("{address}/32"), "dev", "lo"]), LIMIT);
         if let Err(error) = remove {
-            eprintln!("the address {OUTSIDE} is left: {error:#}");
+            eprintln!("the address {address} is left: {error:#}");
         }
     }
 }
@@ -71,7 +73,7 @@ fn reaches_out_only(stage: &Stage, session: &str, outside: u16, loopback: u16) -
 #[test]
 fn outbound_reaches_out_also_after_a_resume_and_none_reaches_nothing() {
     small(|stage| {
-        let _address = Address::add()?;
+        let _address = Address::add(OUTSIDE)?;
         let (outside, loopback) = (greeter(OUTSIDE)?, greeter("127.0.0.1")?);
         stage.start(&["--name", "shut", "--network", "none"])?;
         ensure!(!connects(stage, "shut", OUTSIDE, outside)?, "none reaches the outside");
@@ -89,5 +91,113 @@ fn outbound_reaches_out_also_after_a_resume_and_none_reaches_nothing() {
         stage.json(&["stop", &session])?;
         stage.json(&["resume", &id])?;
         reaches_out_only(stage, &session, outside, loopback)
+    });
+}
+
+/// A server that sends back whatever it is sent; answers its port.
+fn echo(address: &str) -> Result<u16> {
+    let listener = TcpListener::bind((address, 0))?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let (mut from, mut to) = (&stream, &stream);
+                // Ends with the connection.
+                let _ = std::io::copy(&mut from, &mut to);
+            });
+        }
+    });
+    Ok(port)
+}
+
+/// Three connections: one to the outside that talks, one there that only listens, and one within the session that talks.
+/// Each file tells which connection it is by now, how many answers that had, and how those before it ended.
+const TALKERS: &str = "import os, socket, sys, threading, time
+outside = (sys.argv[1], int(sys.argv[2]))
+inside = socket.create_server(('127.0.0.1', 0))
+def echo():
+    while True:
+        c, _ = inside.accept()
+        def serve(c=c):
+            while data := c.recv(100): c.sendall(data)
+        threading.Thread(target=serve).start()
+def talk(name, to, talks):
+    ends = []
+    while True:
+        s, answers = socket.create_connection(to), 0
+        try:
+            while True:
+                if talks: s.sendall(b'x')
+                with open('/tmp/.' + name, 'w') as f: f.write(f'{len(ends) + 1} {answers} {\" \".join(ends)}')
+                os.rename('/tmp/.' + name, '/tmp/' + name)
+                if not s.recv(1): raise EOFError
+                answers += 1
+                time.sleep(0.02)
+        except (OSError, EOFError) as e: ends.append(type(e).__name__)
+for work in [(echo,), (talk, 'talking', outside, True), (talk, 'listening', outside, False), (talk, 'within', inside.getsockname(), True)]:
+    threading.Thread(target=work[0], args=work[1:]).start()
+";
+
+/// Which connection it is, how many answers it had, and how those before it ended.
+fn talker(stage: &Stage, session: &str, name: &str) -> Result<(u32, u32, String)> {
+    let said = stage.file_inside(session, &format!("/tmp/{name}"))?;
+    let mut words = said.splitn(3, ' ');
+    let mut next = || words.next().unwrap_or_default();
+    Ok((next().parse()?, next().parse()?, next().to_owned()))
+}
+
+/// Waits until the connection has more than `answers`.
+fn talks_on(stage: &Stage, session: &str, name: &str, connection: u32, answers: u32) -> Result<u32> {
+    eventually(LIMIT, &format!("{name} in {session} gets more than {answers} answers"), || {
+        let (number, now, ends) = talker(stage, session, name)?;
+        ensure!(number == connection, "{name} in {session} is connection {number}; before it: {ends}");
+        Ok((now > answers).then_some(now))
+    })
+}
+
+#[test]
+fn connections_within_live_on_and_those_to_the_outside_are_reset_in_what_is_resumed() {
+    small(|stage| {
+        let _address = Address::add(OF_TALKERS)?;
+        let port = echo(OF_TALKERS)?.to_string();
+        let session = stage.start(&["--name", "desk", "--network", "outbound"])?;
+        let greeter = greeter(OF_TALKERS)?;
+        let reached = || Ok(connects(stage, &session, OF_TALKERS, greeter)?.then_some(()));
+        eventually(LIMIT, "the outside is reached", reached)?;
+        let pid = stage.launch(&session, &["python3", "-c", TALKERS, OF_TALKERS, &port])?;
+        let talking = talks_on(stage, &session, "talking", 1, 3)?;
+        let within = talks_on(stage, &session, "within", 1, 3)?;
+        ensure!(talker(stage, &session, "listening")?.0 == 1, "it listens");
+
+        // Said before, and no reason not to save.
+        let object = format!("TCP connection to {OF_TALKERS}:{port}");
+        let check = stage.json(&["check", &session])?;
+        let findings = check["findings"].as_array().cloned().unwrap_or_default();
+        let about = |f: &&serde_json::Value| f["object"] == *object && f["pid"] == pid && f["blocking"] == false;
+        ensure!(check["savable"] == true && findings.iter().filter(about).count() == 2, "{check}");
+
+        // The session that runs on keeps all of them.
+        let id = stage.save(&session)?;
+        talks_on(stage, &session, "talking", 1, talking)?;
+        talks_on(stage, &session, "within", 1, within)?;
+        ensure!(talker(stage, &session, "listening")?.0 == 1, "it listens on");
+        let show = stage.json(&["show", &id])?;
+        let closed = serde_json::json!({ "object": object, "application": "python3", "pid": pid });
+        ensure!(show["closed"] == serde_json::json!([closed, closed]), "{show}");
+
+        // In what is resumed, those to the outside have ended, and anew they go.
+        stage.json(&["resume", &id, "--alongside", "--name", "beside"])?;
+        talks_on(stage, "beside", "within", 1, within)?;
+        for name in ["talking", "listening"] {
+            let (_, _, ends) = eventually(LIMIT, &format!("{name} is told, and connects anew"), || {
+                let now = talker(stage, "beside", name)?;
+                Ok((now.0 == 2).then_some(now))
+            })?;
+            ensure!(["ConnectionAbortedError", "ConnectionResetError"].contains(&ends.as_str()), "{name}: {ends}");
+        }
+        talks_on(stage, "beside", "talking", 2, 3)?;
+        let now = talks_on(stage, &session, "talking", 1, talking)?;
+        talks_on(stage, &session, "talking", 1, now)?;
+        Ok(())
     });
 }

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_recipes_that_come_with_us_are_good_and_have_their_names() {
-        for name in ["minimal", "xfce"] {
+        for name in ["minimal", "showcase", "xfce"] {
             let file = format!("{}/../data/bases/{name}.toml", env!("CARGO_MANIFEST_DIR"));
             let recipe = Recipe::load(Path::new(&file)).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(recipe.name, name);

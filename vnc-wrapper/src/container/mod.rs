@@ -1,10 +1,11 @@
 //! The container that a session lives in.
 //!
 //! [`plan`] says, as data, what the inside looks like; [`apply`] makes it so, in the session's first process; [`enter`]
-//! puts further programs into a running one; [`network`] gives it a way out; [`environment`] is what those programs find; [`processes`] and
-//! [`inside`] look at it from outside.
+//! puts further programs into a running one; [`network`] gives it a way out, and [`connections`] are what leads there; [`environment`] is what those programs find;
+//! [`processes`] and [`inside`] look at it from outside.
 
 pub mod apply;
+pub mod connections;
 pub mod enter;
 pub mod environment;
 pub mod inside;

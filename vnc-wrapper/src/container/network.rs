@@ -4,10 +4,11 @@
 //! in, and the outside's loopback is out of reach.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 /// Address of the session on its own little network.
-const ADDRESS: &str = "10.0.2.15";
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 /// Its prefix length.
 const PREFIX: &str = "24";
 /// Its router.
@@ -35,7 +36,8 @@ pub fn connect(init: u32) -> Result<(), NetworkError> {
     let mut command = Command::new("pasta");
     // Nobody's id would keep it from opening the session's namespaces.
     command.args(["--runas", "0:0", "--quiet", "--config-net", "--ipv4-only"]);
-    command.args(["--address", ADDRESS, "--netmask", PREFIX, "--gateway", ROUTER, "--dns-forward", NAME_SERVER]);
+    command.arg("--address").arg(ADDRESS.to_string());
+    command.args(["--netmask", PREFIX, "--gateway", ROUTER, "--dns-forward", NAME_SERVER]);
     // No port either way, and no address that stands for the outside itself.
     command.args(["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw", "--no-netns-quit"]);
     command.args(["--ns-ifname", "eth0"]);

@@ -14,7 +14,8 @@ use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats,
+    After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
+    stats,
 };
 use crate::fault;
 use crate::kernel::process;
@@ -137,7 +138,7 @@ impl CriuEngine {
     fn refused(&self, action: &'static str, log: &Path) -> EngineError {
         let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         tracing::warn!("criu's log of the failed {action}:\n{text}");
-        EngineError::Refused { engine: self.describe(), action, reason: reason(&text) }
+        EngineError::Refused { engine: self.describe(), action, reason: reason(&text), process: process(&text) }
     }
 }
 
@@ -198,8 +199,12 @@ impl Engine for CriuEngine {
         command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
+        if request.stopped {
+            command.arg("--leave-stopped");
+        }
         let status = self.run(command, request.work, |action, init| match action {
-            "setup-namespaces" if request.network == Network::Outbound => connect(init),
+            "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init),
+            "pre-resume" if request.network == Network::Outbound => connect(Moment::BeforeRun, init),
             _ => Ok(()),
         })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
@@ -214,6 +219,14 @@ fn reason(log: &str) -> String {
     let errors = errors.filter(|text| !text.contains("Can't setup RLIMIT_NOFILE"));
     let mut texts = errors.map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim());
     texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
+}
+
+/// The process that CRIU's log says it failed at: `Dump files (pid: 42) failed`, `Unseizable non-zombie 42 found`.
+fn process(log: &str) -> Option<u32> {
+    const BEFORE: [&str; 3] = ["(pid: ", "Unseizable non-zombie ", "namespace for "];
+    let errors = log.lines().filter(|line| line.contains("Error ("));
+    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    errors.flat_map(|line| BEFORE.iter().filter_map(|word| number(line.split_once(word)?.1))).next()
 }
 
 /// Whether CRIU's log says that it left out inotify events (criu/fsnotify.c).
@@ -313,5 +326,15 @@ mod tests {
                    (00.3) Error (criu/cr-dump.c:2098): Dumping FAILED.\n";
         assert_eq!(reason(log), "unix: Unix socket 0x1 not found");
         assert_eq!(reason(""), "it ended without saying why");
+    }
+
+    #[test]
+    fn the_process_is_the_one_that_the_log_names() {
+        let log = "(00.1) Error (criu/sk-queue.c:144): skqueue: Control messages in queue, not supported\n\
+                   (00.2) Error (criu/cr-dump.c:1545): Dump files (pid: 49) failed with -1\n";
+        assert_eq!(process(log), Some(49));
+        assert_eq!(process("Error (infect.c:262): Unseizable non-zombie 33 found, state D, err -1/4"), Some(33));
+        assert_eq!(process("Error (namespaces.c:460): Can't dump nested cgroup namespace for 42"), Some(42));
+        assert_eq!(process("Warn  (x.c:1): (pid: 3)\nError (cr-dump.c:1975): Dumping FAILED."), None);
     }
 }

@@ -46,6 +46,8 @@ pub struct RestoreRequest<'a> {
     pub root: &'a Path,
     /// How the session reached the network.
     pub network: Network,
+    /// Whether the processes stay stopped, and never run.
+    pub stopped: bool,
 }
 
 /// How a dump went.
@@ -63,9 +65,17 @@ pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 /// What is done while every process is stopped. Its error makes the dump fail and the processes run on.
 pub type WhileFrozen<'a> = dyn FnMut(DumpReport) -> Result<(), BoxedError> + 'a;
 
-/// What is done in a restore of a session with a way out, once its namespaces are there and before its sockets are; gets
-/// the pid of the session's init.
-pub type Connect<'a> = dyn FnMut(u32) -> Result<(), BoxedError> + 'a;
+/// A point of a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The session's namespaces are there, and its sockets are not.
+    Namespaces,
+    /// Everything is there, and stopped. An error does not stop the restore any more.
+    BeforeRun,
+}
+
+/// What is done at the points of a restore of a session with a way out; gets the pid of the session's init.
+pub type Connect<'a> = dyn FnMut(Moment, u32) -> Result<(), BoxedError> + 'a;
 
 /// Freezes, dumps and restores.
 ///
@@ -110,6 +120,8 @@ pub enum EngineError {
         action: &'static str,
         /// What it said.
         reason: String,
+        /// The process that it said it of, as numbered here.
+        process: Option<u32>,
     },
     /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
@@ -128,4 +140,17 @@ pub enum EngineError {
     /// Its statistics cannot be read.
     #[error("cannot read the engine's statistics: {0}")]
     Statistics(String),
+}
+
+impl EngineError {
+    /// Whether it may go well when it is tried again in a moment: something was on its way to a program.
+    pub fn passes(&self) -> bool {
+        const ON_ITS_WAY: [&str; 4] =
+            ["In-flight connection", "in-flight socket", "Control messages in queue", "has data to read"];
+        match self {
+            Self::EventsQueued => true,
+            Self::Refused { reason, .. } => ON_ITS_WAY.iter().any(|said| reason.contains(said)),
+            _ => false,
+        }
+    }
 }

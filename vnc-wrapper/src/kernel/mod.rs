@@ -11,4 +11,5 @@ pub mod loopback;
 pub mod mounts;
 pub mod namespaces;
 pub mod process;
+pub mod sock_diag;
 pub mod userns;

@@ -16,13 +16,13 @@ use super::saved::Images;
 use super::session::Session;
 use super::{Directories, control, exec, saved};
 use crate::container::inside::has_socket;
-use crate::container::{self, apply, network, plan};
+use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
-use crate::engine::{Engine, RestoreRequest};
+use crate::engine::{Connect, Engine, Moment, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{Mount, Overlay};
-use crate::kernel::process;
+use crate::kernel::{loopback, process};
 use crate::report::{Report, resumed};
 
 /// How long the display server may take to listen.
@@ -74,8 +74,46 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
 
 fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Sockets), Failure> {
     let sockets = Sockets::listen(&boot.directories.runtime).map_err(|e| e.to_failure())?;
+    let (base, images, mount) = lay(&boot, report)?;
+    let session = match boot.resume.clone().zip(images) {
+        Some((snapshot, images)) => resume(boot, base, mount, &snapshot, images, report)?,
+        None => start(boot, base, mount, report)?,
+    };
+    Ok((session, sockets))
+}
+
+/// Restores the snapshot `id` for nobody: its processes stay stopped, and nothing leads out.
+pub(super) fn rehearse(boot: &Boot, id: &SnapshotId) -> Result<(), Failure> {
+    let (_, images, mount) = lay(boot, &mut Report::new(std::io::sink()))?;
+    let images = images.ok_or_else(|| failure(error_name::FAILED, "there is nothing to restore", ""))?;
+    let mut connect = |moment: Moment, init: u32| match moment {
+        Moment::Namespaces => Ok(loopback::stand_in(init, network::ADDRESS)?),
+        Moment::BeforeRun => Ok(()),
+    };
+    restore(boot, id, &images, &mount, true, &mut connect).map(drop)
+}
+
+fn restore(
+    boot: &Boot,
+    id: &SnapshotId,
+    images: &Images,
+    mount: &Mount,
+    stopped: bool,
+    connect: &mut Connect<'_>,
+) -> Result<u32, Failure> {
+    let manifest = boot.store.manifest(id).map_err(|e| e.to_failure())?;
+    let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
+    let work = boot.directories.session.join("restore");
+    DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
+    let (images, root) = (images.path(), mount.path());
+    let request = RestoreRequest { images, work: &work, root, network: manifest.network, stopped };
+    engine.restore(&request, connect).map_err(|e| e.to_failure())
+}
+
+/// Lays the layer, empty or of a snapshot, over its base; with the images, when there is a snapshot.
+fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Option<Images>, Mount), Failure> {
     let base = boot.store.base(&boot.record.base).map_err(|e| e.to_failure())?;
-    check_base(&boot, &base)?;
+    check_base(boot, &base)?;
     let directories = &boot.directories;
     for path in [directories.work(), directories.root()] {
         DirBuilder::new().mode(0o700).create(&path).map_err(|e| e.to_failure())?;
@@ -110,11 +148,7 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
             "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
         )
     })?;
-    let session = match boot.resume.clone().zip(images) {
-        Some((snapshot, images)) => resume(boot, base, mount, &snapshot, images, report)?,
-        None => start(boot, base, mount, report)?,
-    };
-    Ok((session, sockets))
+    Ok((base, images, mount))
 }
 
 fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
@@ -206,16 +240,26 @@ fn resume<W: Write>(
 ) -> Result<Session, Failure> {
     let manifest = boot.store.manifest(snapshot).map_err(|e| e.to_failure())?;
     report.progress("restoring the processes", 0.5);
-    let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
-    let work = boot.directories.session.join("restore");
-    DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
-    let request = RestoreRequest { images: images.path(), work: &work, root: mount.path(), network: manifest.network };
-    let mut connect = |init: u32| Ok(network::connect(init)?);
-    let init = engine.restore(&request, &mut connect).map_err(|e| e.to_failure())?;
+    let mut connect = |moment: Moment, init: u32| {
+        match moment {
+            Moment::Namespaces => network::connect(init)?,
+            Moment::BeforeRun => reset_connections(init),
+        }
+        Ok(())
+    };
+    let init = restore(&boot, snapshot, &images, &mount, false, &mut connect)?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     images.done();
     let display = Display::new(init);
     Session::new(boot, base, init, manifest.watched, display, guard, mount)
+}
+
+/// Whoever was connected to the outside is told at once that this is over. Without that they find out when they send.
+fn reset_connections(init: u32) {
+    match connections::reset(init) {
+        Ok(count) => tracing::info!(count, "connections to the outside were reset"),
+        Err(error) => tracing::warn!("cannot reset connections to the outside: {error}"),
+    }
 }
 
 fn wait_for(what: &str, ready: impl Fn() -> bool) -> Result<(), Failure> {

@@ -115,5 +115,5 @@ fn identities(descriptors: [&OwnedFd; 3]) -> Vec<(u64, u64)> {
 
 fn still_held(init: u32, waiting: &Waiting) -> bool {
     let processes = crate::container::processes::list(init).unwrap_or_default();
-    crate::preflight::check(&processes, &[], std::slice::from_ref(waiting)).map_or(true, |report| !report.savable)
+    crate::preflight::is_held(&processes, waiting)
 }

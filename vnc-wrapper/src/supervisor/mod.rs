@@ -9,6 +9,7 @@ mod control;
 mod end;
 mod exec;
 mod peer;
+mod rehearsal;
 mod save;
 mod saved;
 mod session;
@@ -16,6 +17,7 @@ mod space;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -30,6 +32,8 @@ use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_from, fork, lead_session};
 use crate::kernel::{keyring, mounts, process, userns};
 use crate::report::Report;
+
+pub use rehearsal::rehearse;
 
 /// What `vnc-wrapper session` was asked for.
 #[derive(Clone, Debug)]
@@ -117,17 +121,8 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
         Fork::Child => {
             drop(lines);
             let outcome = (|| {
-                // Until the session runs, whoever asked for it may end it by ending this process's parent.
-                process::end_with_parent(true)?;
-                lead_session()?;
-                keyring::leave()?;
-                mounts::make_all_private()?;
-                mounts::mount_proc()?;
                 let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-                rustix::stdio::dup2_stdin(&null)?;
-                rustix::stdio::dup2_stdout(&null)?;
-                rustix::stdio::dup2_stderr(&log)?;
-                Ok(())
+                isolate(&log, &null)
             })();
             let mut report = Report::new(to_parent);
             let status = match outcome {
@@ -153,6 +148,20 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
             Ok(forward(lines, report, &directories))
         }
     }
+}
+
+/// Takes what ties process 1 of a new pid namespace to the outside away from it; what it says goes to `log`.
+fn isolate(log: &impl AsFd, null: &File) -> io::Result<()> {
+    // Until the session runs, whoever asked for it may end it by ending this process's parent.
+    process::end_with_parent(true)?;
+    lead_session()?;
+    keyring::leave()?;
+    mounts::make_all_private()?;
+    mounts::mount_proc()?;
+    rustix::stdio::dup2_stdin(null)?;
+    rustix::stdio::dup2_stdout(null)?;
+    rustix::stdio::dup2_stderr(log)?;
+    Ok(())
 }
 
 /// Passes the supervisor's lines on until it has said how it ended, or that its session runs.

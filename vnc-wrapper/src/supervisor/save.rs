@@ -10,24 +10,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freezeframe_protocol::{CheckReport, Failure, SaveOptions, error_name};
+use freezeframe_protocol::{CheckReport, Failure, Finding, SaveOptions, error_name};
 use freezeframe_rfb::Framebuffer;
-use freezeframe_store::manifest::Window;
+use freezeframe_store::manifest::{Closed, Window};
 use freezeframe_store::record::Record;
+use freezeframe_store::session::Network;
 use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
 use jiff::Timestamp;
 
 use super::session::{Doing, Session, engine, needs_root};
 use super::{end, space};
+use crate::container::connections;
 use crate::container::processes::{self, Process};
 use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineError};
 use crate::failure::{ToFailure, failure};
 use crate::fault;
 use crate::layer::{self, Cancelled, Capture};
+use crate::preflight;
 
 /// How long a program may be on its way into the session when a save waits for it.
 const ENTERING_DEADLINE: Duration = Duration::from_secs(15);
-/// How often a dump is tried again that would have lost inotify events which programs were about to read.
+/// How often a dump is tried that failed for what programs are about to do anyway: reading events, taking connections.
 const TRIES: u32 = 5;
 /// How long programs have between two of those tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -54,7 +57,7 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
 
     session.tell("looking for what cannot be saved", 0.0);
     point("preflight")?;
-    refuse(&session.check(&session.windows().await)?)?;
+    refuse(&session.check(&session.windows().await).await?)?;
     let engine = engine(&session.store, &session.directories, session.privileged)?;
     let checked = Arc::clone(session);
     blocking(move || space::check(&checked)).await?;
@@ -77,7 +80,7 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
         .map_err(|_| failure(error_name::BUSY, "a program is being put into the session", "try again in a moment"))?;
     // A program that was started since the first look may be tied to the outside.
     let windows = session.windows().await;
-    refuse(&session.check(&windows)?)?;
+    refuse(&session.check(&windows).await?)?;
     point("picture")?;
     let picture = session.display.grab().await;
     let picture = picture.inspect_err(|error| tracing::warn!("the snapshot will have no picture: {error}")).ok();
@@ -129,20 +132,20 @@ async fn blocking<T: Send + 'static, E: ToFailure + Send + 'static>(
     }
 }
 
-/// The text of a refusal: every blocking finding with its remedy.
+/// Refuses when something stops the save.
 fn refuse(report: &CheckReport) -> Result<(), Failure> {
     if report.savable {
         return Ok(());
     }
-    let blocking: Vec<_> = report.findings.iter().filter(|f| f.blocking).collect();
-    let named = |f: &&freezeframe_protocol::Finding| {
-        let window = if f.window.is_empty() { String::new() } else { format!(" “{}”", f.window) };
-        format!("{}{window} (process {}): {}", f.application, f.pid, f.object)
-    };
-    let message = blocking.iter().map(named).collect::<Vec<_>>().join("; ");
+    Err(refusal(&report.findings.iter().filter(|f| f.blocking).collect::<Vec<_>>()))
+}
+
+/// The text of a refusal: every blocking finding with its remedy.
+fn refusal(blocking: &[&Finding]) -> Failure {
+    let message = blocking.iter().map(|f| preflight::sentence(f)).collect::<Vec<_>>().join("; ");
     let mut remedies: Vec<&str> = blocking.iter().map(|f| f.remedy.as_str()).collect();
     remedies.dedup();
-    Err(failure(error_name::REFUSED, format!("the session cannot be saved now: {message}"), remedies.join("; ")))
+    failure(error_name::REFUSED, format!("the session cannot be saved now: {message}"), remedies.join("; "))
 }
 
 /// From here on `CancelSave` answers that it is too late.
@@ -203,11 +206,11 @@ impl Work {
             tries += 1;
             match dumped {
                 // Programs read their events as soon as they run, so the next try finds other ones or none.
-                Err(EngineError::EventsQueued) if tries < TRIES => {
+                Err(error) if error.passes() && tries < TRIES => {
                     empty(&images).map_err(|e| e.to_failure())?;
                     std::thread::sleep(BETWEEN_TRIES);
                 }
-                other => break other.map_err(|e| e.to_failure())?,
+                other => break other.map_err(|e| self.explain(&e))?,
             }
         };
         if after == After::Run
@@ -216,6 +219,16 @@ impl Work {
             (manifest.pause_ms, manifest.freeze_ms) = (milliseconds(report.pause), milliseconds(report.freeze));
         }
         Ok(self)
+    }
+
+    /// Why the engine failed: the application and its window, when it is about one of them.
+    fn explain(&self, error: &EngineError) -> Failure {
+        let EngineError::Refused { reason, process: Some(process), .. } = error else { return error.to_failure() };
+        let processes = self.session.processes().unwrap_or_default();
+        match preflight::of_refusal(reason, *process, &processes, &self.scene.windows) {
+            Some(finding) => refusal(&[&finding]),
+            None => error.to_failure(),
+        }
     }
 
     fn describe(
@@ -248,9 +261,23 @@ impl Work {
             processes: u32::try_from(processes.len())?,
             threads: processes.iter().map(|p| p.threads).sum(),
             windows: self.scene.windows.clone(),
-            closed: Vec::new(),
+            closed: self.closed(processes)?,
             watched: self.session.watched,
         })
+    }
+
+    /// What a session that is resumed from this will find closed.
+    fn closed(&self, processes: &[Process]) -> io::Result<Vec<Closed>> {
+        if self.session.record().network == Network::None {
+            return Ok(Vec::new());
+        }
+        let outside = connections::to_outside(self.session.init)?;
+        let held = connections::held(processes, &outside).into_iter().map(|(process, connection)| Closed {
+            object: connection.describe(),
+            application: process.name.clone(),
+            pid: process.inside,
+        });
+        Ok(held.collect())
     }
 
     /// Makes the snapshot whole and visible.
@@ -259,6 +286,7 @@ impl Work {
         let (Some(writer), Some(mut manifest)) = (self.writer.take(), self.manifest.take()) else {
             return Err(CommitError::Nothing);
         };
+        fault::damage("damage-images", &writer.images_dir().join("pstree.img"))?;
         manifest.memory_bytes = usage::bytes_below(&writer.images_dir())?;
         manifest.layer_bytes = usage::bytes_below(&writer.layer_dir())?;
         let picture = self.scene.picture.as_ref().map(Framebuffer::to_png).transpose()?;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use freezeframe_protocol::{CheckReport, Failure, Status, error_name};
 use freezeframe_store::manifest::{Watched, Window};
@@ -23,6 +24,11 @@ use crate::preflight::{self, Waiting};
 
 /// Progress of a save: the stage, and 0 to 1.
 pub(super) type Progress = (String, f64);
+
+/// How often the pre-flight looks at what may pass by itself, before it tells of it.
+const LOOKS: u32 = 10;
+/// The time between two of those looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// A running session.
 #[derive(Debug)]
@@ -188,10 +194,24 @@ impl Session {
         processes::list(self.init).map_err(|e| e.to_failure())
     }
 
-    /// Runs the pre-flight.
-    pub(super) fn check(&self, windows: &[Window]) -> Result<CheckReport, Failure> {
+    /// Runs the pre-flight. What may pass in a moment is looked at again before it is told.
+    pub(super) async fn check(&self, windows: &[Window]) -> Result<CheckReport, Failure> {
+        let mut looks = 1;
+        loop {
+            let (report, passing) = self.look(windows)?;
+            if !passing || looks == LOOKS {
+                return Ok(report);
+            }
+            looks += 1;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
+    fn look(&self, windows: &[Window]) -> Result<(CheckReport, bool), Failure> {
         let waiting = self.waiting().clone();
-        preflight::check(&self.processes()?, windows, &waiting).map_err(|e| e.to_failure())
+        let (processes, network) = (self.processes()?, self.record().network);
+        let scene = preflight::Scene { processes: &processes, windows, waiting: &waiting, network };
+        preflight::check(scene).map_err(|e| e.to_failure())
     }
 }
 

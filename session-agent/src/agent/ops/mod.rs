@@ -5,6 +5,7 @@ mod compare;
 mod exec;
 mod launch;
 mod pack;
+mod rehearse;
 mod resume;
 mod save;
 mod settings;

@@ -64,7 +64,7 @@ impl Agent {
         let (agent, snapshot) = (self.clone(), manifest.id);
         self.job("resume", Cancel::No, move |job| async move {
             let label = Some(format!("before resuming {snapshot}"));
-            let before = SaveOptions { label, stop: true, automatic: false };
+            let before = SaveOptions { label, stop: true, ..SaveOptions::default() };
             if !replaced.is_empty() {
                 agent.read_back(&snapshot, &job).await?;
             }

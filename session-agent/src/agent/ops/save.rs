@@ -47,6 +47,10 @@ impl Agent {
     ) -> Result<OwnedObjectPath> {
         self.need_root("saving")?;
         check_label(options.label.as_deref().unwrap_or_default())?;
+        if options.verify && options.stop {
+            let text = "a save that is to be verified cannot end its session: what for, if it turns out bad";
+            return Err(Error::new(ErrorKind::InvalidArgument, text).hint("Save with --verify, then stop the session."));
+        }
         let operation = self.begin(id, Phase::Saving).await?;
         let control = operation.control()?;
         let agent = self.clone();
@@ -55,12 +59,20 @@ impl Agent {
             if outcome.is_ok() {
                 agent.saved_well(operation.id.as_str()).await;
             }
+            // What comes now is of the snapshot; the session is free.
             drop(operation);
             if let Some(told) = told {
                 // Whoever does not listen any more does not need it.
                 let _ = told.send(outcome.clone());
             }
-            outcome
+            let saved = outcome?;
+            let id = SnapshotId::new(&*saved.snapshot).map_err(|e| failure::of_store(&e))?;
+            if options.verify {
+                agent.rehearse(&id, &job).await?;
+            } else if agent.config().verify_saves {
+                agent.rehearse_in_background(id).await;
+            }
+            Ok(saved)
         })
         .await
     }

@@ -77,7 +77,8 @@ pub(super) async fn save(agent: &Agent, arguments: args::Save, output: Output) -
         Some(name) => named_session(agent, name).await?,
         None => find_session(agent, "").await?,
     };
-    let options = SaveOptions { label: arguments.label, stop: arguments.stop, automatic: false };
+    let options =
+        SaveOptions { label: arguments.label, stop: arguments.stop, automatic: false, verify: arguments.verify };
     let path = session.save(&options.to_dict()).await?;
     let saved: Saved = job::wait(agent, path, Show::Progress).await?;
     if !output.json {

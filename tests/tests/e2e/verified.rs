@@ -1,0 +1,68 @@
+//! Saves that are verified by restoring what was saved.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use freezeframe_tests::{Stage, eventually};
+
+use crate::small;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Processes, mounts and directories that trying a snapshot may leave.
+fn nothing_is_left(stage: &Stage) -> Result<()> {
+    let left = || {
+        let wrappers = stage.wrappers().into_iter().filter(|p| p.command.contains(" rehearse "));
+        let directories = std::fs::read_dir(stage.data().join("sessions")).into_iter().flatten().flatten();
+        let rehearsals = directories.filter(|d| d.file_name().to_string_lossy().starts_with('.'));
+        Ok((wrappers.count() + rehearsals.count() == 0).then_some(()))
+    };
+    eventually(LIMIT, "nothing is left of the attempt", left)
+}
+
+#[test]
+fn a_verified_save_was_restored_and_a_bad_one_is_told_while_the_session_runs() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk", "--network", "outbound"])?;
+        stage.launch(&session, &["xterm", "-T", "work", "-e", "cat"])?;
+        stage.wait_for_window(&session, "^work$")?;
+        stage.put(&session, "/home/user/file", "of the session")?;
+        let pids = stage.settled_pids(&session)?;
+
+        let good = stage.word(&["save", &session, "--verify"], "snapshot")?;
+        let show = stage.json(&["show", &good])?;
+        ensure!(show["verified"] == true && show["damage"] == "", "{show}");
+        nothing_is_left(stage)?;
+
+        stage.fail_at(&["damage-images"])?;
+        let error = stage.ctl(&["save", &session, "--verify"])?.refused(1, "Damaged")?;
+        stage.fail_at(&[])?;
+        ensure!(error["hint"].as_str().is_some_and(|h| h.contains("save it again")), "{error}");
+        nothing_is_left(stage)?;
+        let timeline = stage.json(&["timeline"])?;
+        let states: Vec<_> =
+            timeline.as_array().context("no timeline")?.iter().map(|r| (&r["verified"], &r["state"])).collect();
+        let bad = states.iter().find(|(_, state)| *state == "damaged").with_context(|| timeline.to_string())?;
+        ensure!(states.len() == 2 && *bad.0 == false, "{timeline}");
+
+        // Neither has touched the session, and the good one is.
+        ensure!(stage.pids(&session)? == pids, "other processes");
+        ensure!(stage.state(&session)?.as_deref() == Some("running"), "it runs");
+        stage.json(&["resume", &good, "--alongside", "--name", "beside"])?;
+        ensure!(stage.inside("beside", &["cat", "/home/user/file"])? == "of the session", "the file");
+        let both = stage.ctl(&["save", &session, "--verify", "--stop"])?;
+        ensure!(both.code == 2, "{}", both.tell());
+        Ok(())
+    });
+}
+
+#[test]
+fn the_policy_verifies_every_save_in_the_background() {
+    small(|stage| {
+        stage.configure("verify_saves = true\n")?;
+        let session = stage.start(&["--name", "desk"])?;
+        let id = stage.save(&session)?;
+        eventually(LIMIT, "it is verified", || Ok((stage.json(&["show", &id])?["verified"] == true).then_some(())))?;
+        nothing_is_left(stage)
+    });
+}

@@ -1,0 +1,105 @@
+//! The mounts that a process sees (proc_pid_mountinfo(5)), and those that the engine cannot save.
+
+use std::fs;
+
+use super::finding::Trouble;
+use crate::container::processes::Process;
+
+/// Types of file systems that the engine saves, or makes anew; overlays only where they are the session's own root.
+const SAVED: [&str; 14] = [
+    "autofs",
+    "binfmt_misc",
+    "cgroup",
+    "cgroup2",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "mqueue",
+    "overlay",
+    "proc",
+    "securityfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MountPoint {
+    /// Its number.
+    pub(super) id: u32,
+    /// Device number of its file system, as text.
+    pub(super) device: String,
+    /// Where it is, as the process sees it.
+    pub(super) path: String,
+    /// Type of its file system.
+    pub(super) kind: String,
+}
+
+/// All mounts that `process` sees; none once it has ended.
+pub(super) fn of(process: &Process) -> Vec<MountPoint> {
+    fs::read_to_string(process.proc("mountinfo")).unwrap_or_default().lines().filter_map(parse).collect()
+}
+
+fn parse(line: &str) -> Option<MountPoint> {
+    let (left, right) = line.split_once(" - ")?;
+    let fields: Vec<&str> = left.split(' ').collect();
+    let (id, device, path) =
+        (fields.first()?.parse().ok()?, (*fields.get(2)?).to_owned(), (*fields.get(4)?).to_owned());
+    Some(MountPoint { id, device, path, kind: right.split(' ').next()?.to_owned() })
+}
+
+/// What is mounted in the session, whose first process is `init`, and cannot be saved.
+pub(super) fn troubles(init: &Process) -> Vec<Trouble> {
+    let all = of(init);
+    let mut found: Vec<Trouble> = all.iter().filter(|m| !is_saved(m, &all)).map(unsaved).collect();
+    for queues in all.iter().filter(|m| m.kind == "mqueue") {
+        // As the session sees it: the path is the session's own.
+        let directory = init.proc("root").join(queues.path.trim_start_matches('/'));
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let object = format!("there is a message queue, /{}", entry.file_name().to_string_lossy());
+            found.push(Trouble::blocking(object, "close the application that made it, or remove it from /dev/mqueue"));
+        }
+    }
+    found
+}
+
+/// Devices that every session has are binds of the outside's device files, and are found again there.
+fn is_saved(mount: &MountPoint, all: &[MountPoint]) -> bool {
+    let root = all.iter().find(|m| m.path == "/");
+    let own_device = mount.path.starts_with("/dev/");
+    let own_root = || root.is_some_and(|root| root.device == mount.device);
+    own_device || (SAVED.contains(&mount.kind.as_str()) && (mount.kind != "overlay" || own_root()))
+}
+
+fn unsaved(mount: &MountPoint) -> Trouble {
+    let object = format!("a file system of the type {} is mounted on {}", mount.kind, mount.path);
+    Trouble::blocking(object, "unmount it (`sudo umount`), then save")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(device: &str, path: &str, kind: &str) -> MountPoint {
+        MountPoint { id: 1, device: device.into(), path: path.into(), kind: kind.into() }
+    }
+
+    #[test]
+    fn a_line_has_its_type_behind_the_dash() {
+        let line = "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue";
+        let wanted = MountPoint { id: 36, device: "98:0".into(), path: "/mnt2".into(), kind: "ext3".into() };
+        assert_eq!(parse(line), Some(wanted));
+        assert_eq!(parse("36 35"), None);
+    }
+
+    #[test]
+    fn only_the_sessions_own_overlay_is_saved() {
+        let all = [mount("0:40", "/", "overlay"), mount("0:40", "/mnt", "overlay"), mount("0:41", "/var/x", "overlay")];
+        assert!(is_saved(&all[1], &all) && !is_saved(&all[2], &all));
+        assert!(is_saved(&mount("0:5", "/dev/null", "ext4"), &all) && is_saved(&mount("0:6", "/tmp", "tmpfs"), &all));
+        assert!(
+            !is_saved(&mount("0:7", "/mnt", "ramfs"), &all) && !is_saved(&mount("0:7", "/mnt", "fuse.sshfs"), &all)
+        );
+    }
+}
