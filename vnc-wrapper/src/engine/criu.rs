@@ -13,8 +13,11 @@ use freezeframe_store::session::Network;
 use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::blame::{Blame, blame};
+use super::events::queue;
 use super::{
-    After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, stats,
+    After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, RestoreRequest, WhileFrozen, kept,
+    losses, stats,
 };
 use crate::fault;
 use crate::kernel::process;
@@ -137,7 +140,8 @@ impl CriuEngine {
     fn refused(&self, action: &'static str, log: &Path) -> EngineError {
         let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         tracing::warn!("criu's log of the failed {action}:\n{text}");
-        EngineError::Refused { engine: self.describe(), action, reason: reason(&text) }
+        let Blame { process, reason } = blame(&text);
+        EngineError::Refused { engine: self.describe(), action, process, reason }
     }
 }
 
@@ -159,16 +163,29 @@ impl Engine for CriuEngine {
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
+        let mut queues = Vec::new();
         let status = self.run(command, request.images, |action, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
-                "network-lock" => so_far.freeze = begun.elapsed(),
+                "network-lock" => {
+                    so_far.freeze = begun.elapsed();
+                    if let Some(loss) = losses::first(request.init)? {
+                        let (engine, process) = (self.describe(), Some(loss.process));
+                        return Err(EngineError::Refused { engine, action: "save", process, reason: loss.what }.into());
+                    }
+                    queues = match queue::all(request.init)? {
+                        Ok(queues) => queues,
+                        Err(unkept) => {
+                            let reason = format!("it has not yet read its file events, and {}", unkept.why);
+                            let (engine, process) = (self.describe(), Some(unkept.process));
+                            return Err(EngineError::Refused { engine, action: "save", process, reason }.into());
+                        }
+                    };
+                }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
-                    if drops_events(&log) {
-                        return Err(EngineError::EventsQueued.into());
-                    }
+                    kept::keep(request.init, request.images, std::mem::take(&mut queues))?;
                     while_frozen(so_far)?;
                     if request.after == After::End {
                         // The processes of its namespace die with it.
@@ -200,25 +217,13 @@ impl Engine for CriuEngine {
         command.arg("--root").arg(request.root).arg("--restore-detached");
         let status = self.run(command, request.work, |action, init| match action {
             "setup-namespaces" if request.network == Network::Outbound => connect(init),
+            // Every process is there, and none runs.
+            "post-restore" => Ok(kept::give_back(init, request.images)?),
             _ => Ok(()),
         })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
         pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
     }
-}
-
-/// What in CRIU's log says why it failed: its first error, which is the cause; later ones follow from it.
-fn reason(log: &str) -> String {
-    let errors = log.lines().filter_map(|line| line.split_once("Error (").map(|(_, rest)| rest));
-    // Said by every run on a host that gives root no CAP_SYS_RESOURCE, and harmless.
-    let errors = errors.filter(|text| !text.contains("Can't setup RLIMIT_NOFILE"));
-    let mut texts = errors.map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim());
-    texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
-}
-
-/// Whether CRIU's log says that it left out inotify events (criu/fsnotify.c).
-fn drops_events(log: &Path) -> bool {
-    fs::read(log).is_ok_and(|text| String::from_utf8_lossy(&text).contains("inotify events will be dropped"))
 }
 
 /// How the serving of hooks came to its end.
@@ -300,18 +305,4 @@ pub fn run_as_hook() -> Option<i32> {
         Ok::<bool, io::Error>(answer[0] == 1)
     })();
     Some(i32::from(!matches!(asked, Ok(true))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_error_is_the_reason() {
-        let log = "Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n\
-                   (00.1) Warn  (criu/x.c:1): odd\n(00.2) Error (criu/sk-unix.c:850): unix: Unix socket 0x1 not found\n\
-                   (00.3) Error (criu/cr-dump.c:2098): Dumping FAILED.\n";
-        assert_eq!(reason(log), "unix: Unix socket 0x1 not found");
-        assert_eq!(reason(""), "it ended without saying why");
-    }
 }

@@ -27,7 +27,7 @@ use crate::layer::{self, Cancelled, Capture};
 
 /// How long a program may be on its way into the session when a save waits for it.
 const ENTERING_DEADLINE: Duration = Duration::from_secs(15);
-/// How often a dump is tried again that would have lost inotify events which programs were about to read.
+/// How often a dump is tried that cannot be done because of what programs are about to take: events, connections.
 const TRIES: u32 = 5;
 /// How long programs have between two of those tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -195,12 +195,12 @@ impl Work {
             });
             tries += 1;
             match dumped {
-                // Programs read their events as soon as they run, so the next try finds other ones or none.
-                Err(EngineError::EventsQueued) if tries < TRIES => {
+                // Programs take what waits for them as soon as they run, so the next try finds something else or nothing.
+                Err(error) if error.is_passing() && tries < TRIES => {
                     empty(&images).map_err(|e| e.to_failure())?;
                     std::thread::sleep(BETWEEN_TRIES);
                 }
-                other => break other.map_err(|e| e.to_failure())?,
+                other => break other.map_err(|e| self.refused(&e))?,
             }
         };
         if after == After::Run
@@ -209,6 +209,29 @@ impl Work {
             (manifest.pause_ms, manifest.freeze_ms) = (milliseconds(report.pause), milliseconds(report.freeze));
         }
         Ok(self)
+    }
+
+    /// What the engine refused because of one process names it, as a finding of the pre-flight does.
+    fn refused(&self, error: &EngineError) -> Failure {
+        let EngineError::Refused { process: Some(process), reason, .. } = error else { return error.to_failure() };
+        // A thread of it may be what CRIU names.
+        let leader = fs::read_to_string(format!("/proc/{process}/status"))
+            .ok()
+            .and_then(|status| status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok()));
+        let leader = leader.unwrap_or(*process);
+        let all = processes::list(self.session.init).unwrap_or_default();
+        let Some(found) = all.iter().find(|p| p.outside == leader) else { return error.to_failure() };
+        let window = self.scene.windows.iter().find(|w| w.pid == found.inside);
+        let finding = freezeframe_protocol::Finding {
+            pid: found.inside,
+            application: found.name.clone(),
+            window: window.map_or_else(String::new, |w| w.title.clone()),
+            object: reason.clone(),
+            blocking: true,
+            remedy: "close the application, or wait until it is done, and save again".to_owned(),
+        };
+        let report = CheckReport { savable: false, findings: vec![finding] };
+        refuse(&report).err().unwrap_or_else(|| error.to_failure())
     }
 
     fn describe(
