@@ -307,6 +307,27 @@ impl Stage {
         self.inside(session, &["sh", "-c", "printf %s \"$2\" > \"$1\"", "sh", path, text]).map(drop)
     }
 
+    /// Puts a program into a session, as its root, where everybody may run it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_program(&self, session: &str, path: &str, program: &Path) -> Result<()> {
+        let mut command = self.command(self.programs.sessionctl.as_os_str());
+        command.args([
+            "exec",
+            session,
+            "--wait",
+            "--root",
+            "--",
+            "sh",
+            "-c",
+            "cat > \"$1\" && chmod 755 \"$1\"",
+            "sh",
+            path,
+        ]);
+        finish_with(&mut command, File::open(program)?.into(), LIMIT)?.done().map(drop)
+    }
+
     /// Connects to a session's display.
     ///
     /// # Errors

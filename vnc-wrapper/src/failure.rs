@@ -98,10 +98,6 @@ impl ToFailure for EngineError {
                 }
                 failure(error_name::FAILED, self.to_string(), "")
             }
-            Self::EventsQueued => {
-                let hint = "wait until whatever changes many files in the session is done, then save again";
-                failure(error_name::REFUSED, self.to_string(), hint)
-            }
             Self::Refused { .. } | Self::Hung { .. } | Self::Statistics(_) => failure(
                 error_name::FAILED,
                 self.to_string(),

@@ -11,6 +11,7 @@ use freezeframe_store::{Progress, SessionId, SnapshotId, Store};
 
 use crate::container::enter;
 use crate::criu::{probe, provision};
+use crate::engine::events;
 use crate::failure::ToFailure;
 use crate::kernel::process::be_nice;
 use crate::kernel::process::close_from;
@@ -93,6 +94,9 @@ enum Verb {
         /// The request, as JSON
         request: String,
     },
+    /// Put file events back into a session that was restored (used by the supervisor)
+    #[command(hide = true)]
+    Replay,
 }
 
 #[derive(Debug, Subcommand)]
@@ -138,6 +142,9 @@ pub(crate) fn run() -> i32 {
             Err(_) => 2,
         };
     }
+    if matches!(arguments.verb, Verb::Replay) {
+        return events::replay::run();
+    }
     log_to_standard_error();
     match arguments.verb {
         Verb::Session { places: Places { data, runtime }, id, resume } => {
@@ -157,7 +164,7 @@ pub(crate) fn run() -> i32 {
             close_from(3);
             i32::from(probe::target().is_err())
         }
-        Verb::Enter { .. } => 2,
+        Verb::Enter { .. } | Verb::Replay => 2,
     }
 }
 

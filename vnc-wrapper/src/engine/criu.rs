@@ -13,9 +13,11 @@ use freezeframe_store::session::Network;
 use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::blame::{Blame, blame};
+use super::events::queue;
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
-    stats,
+    kept, losses, stats,
 };
 use crate::fault;
 use crate::kernel::process;
@@ -138,7 +140,8 @@ impl CriuEngine {
     fn refused(&self, action: &'static str, log: &Path) -> EngineError {
         let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         tracing::warn!("criu's log of the failed {action}:\n{text}");
-        EngineError::Refused { engine: self.describe(), action, reason: reason(&text), process: process(&text) }
+        let Blame { process, reason } = blame(&text);
+        EngineError::Refused { engine: self.describe(), action, process, reason }
     }
 }
 
@@ -160,16 +163,29 @@ impl Engine for CriuEngine {
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
+        let mut queues = Vec::new();
         let status = self.run(command, request.images, |action, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
-                "network-lock" => so_far.freeze = begun.elapsed(),
+                "network-lock" => {
+                    so_far.freeze = begun.elapsed();
+                    if let Some(loss) = losses::first(request.init)? {
+                        let (engine, process) = (self.describe(), Some(loss.process));
+                        return Err(EngineError::Refused { engine, action: "save", process, reason: loss.what }.into());
+                    }
+                    queues = match queue::all(request.init)? {
+                        Ok(queues) => queues,
+                        Err(unkept) => {
+                            let reason = format!("it has not yet read its file events, and {}", unkept.why);
+                            let (engine, process) = (self.describe(), Some(unkept.process));
+                            return Err(EngineError::Refused { engine, action: "save", process, reason }.into());
+                        }
+                    };
+                }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
-                    if drops_events(&log) {
-                        return Err(EngineError::EventsQueued.into());
-                    }
+                    kept::keep(request.init, request.images, std::mem::take(&mut queues))?;
                     while_frozen(so_far)?;
                     if request.after == After::End {
                         // The processes of its namespace die with it.
@@ -205,33 +221,13 @@ impl Engine for CriuEngine {
         let status = self.run(command, request.work, |action, init| match action {
             "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init),
             "pre-resume" if request.network == Network::Outbound => connect(Moment::BeforeRun, init),
+            // Every process is there, and none runs.
+            "post-restore" => Ok(kept::give_back(init, request.images)?),
             _ => Ok(()),
         })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
         pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
     }
-}
-
-/// What in CRIU's log says why it failed: its first error, which is the cause; later ones follow from it.
-fn reason(log: &str) -> String {
-    let errors = log.lines().filter_map(|line| line.split_once("Error (").map(|(_, rest)| rest));
-    // Said by every run on a host that gives root no CAP_SYS_RESOURCE, and harmless.
-    let errors = errors.filter(|text| !text.contains("Can't setup RLIMIT_NOFILE"));
-    let mut texts = errors.map(|rest| rest.split_once("): ").map_or(rest, |(_, text)| text).trim());
-    texts.next().map_or_else(|| "it ended without saying why".to_owned(), str::to_owned)
-}
-
-/// The process that CRIU's log says it failed at: `Dump files (pid: 42) failed`, `Unseizable non-zombie 42 found`.
-fn process(log: &str) -> Option<u32> {
-    const BEFORE: [&str; 3] = ["(pid: ", "Unseizable non-zombie ", "namespace for "];
-    let errors = log.lines().filter(|line| line.contains("Error ("));
-    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
-    errors.flat_map(|line| BEFORE.iter().filter_map(|word| number(line.split_once(word)?.1))).next()
-}
-
-/// Whether CRIU's log says that it left out inotify events (criu/fsnotify.c).
-fn drops_events(log: &Path) -> bool {
-    fs::read(log).is_ok_and(|text| String::from_utf8_lossy(&text).contains("inotify events will be dropped"))
 }
 
 /// How the serving of hooks came to its end.
@@ -313,28 +309,4 @@ pub fn run_as_hook() -> Option<i32> {
         Ok::<bool, io::Error>(answer[0] == 1)
     })();
     Some(i32::from(!matches!(asked, Ok(true))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_error_is_the_reason() {
-        let log = "Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n\
-                   (00.1) Warn  (criu/x.c:1): odd\n(00.2) Error (criu/sk-unix.c:850): unix: Unix socket 0x1 not found\n\
-                   (00.3) Error (criu/cr-dump.c:2098): Dumping FAILED.\n";
-        assert_eq!(reason(log), "unix: Unix socket 0x1 not found");
-        assert_eq!(reason(""), "it ended without saying why");
-    }
-
-    #[test]
-    fn the_process_is_the_one_that_the_log_names() {
-        let log = "(00.1) Error (criu/sk-queue.c:144): skqueue: Control messages in queue, not supported\n\
-                   (00.2) Error (criu/cr-dump.c:1545): Dump files (pid: 49) failed with -1\n";
-        assert_eq!(process(log), Some(49));
-        assert_eq!(process("Error (infect.c:262): Unseizable non-zombie 33 found, state D, err -1/4"), Some(33));
-        assert_eq!(process("Error (namespaces.c:460): Can't dump nested cgroup namespace for 42"), Some(42));
-        assert_eq!(process("Warn  (x.c:1): (pid: 3)\nError (cr-dump.c:1975): Dumping FAILED."), None);
-    }
 }

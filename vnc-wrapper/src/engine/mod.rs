@@ -2,7 +2,11 @@
 //!
 //! The rest of the wrapper knows only [`Engine`]; [`criu`] is the first one.
 
+mod blame;
 pub mod criu;
+pub mod events;
+mod kept;
+mod losses;
 mod stats;
 
 use std::io;
@@ -118,17 +122,14 @@ pub enum EngineError {
         engine: String,
         /// "save" or "resume".
         action: &'static str,
+        /// Because of which process, as the wrapper sees it, if that is known.
+        process: Option<u32>,
         /// What it said.
         reason: String,
-        /// The process that it said it of, as numbered here.
-        process: Option<u32>,
     },
     /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
     InHook(#[source] BoxedError),
-    /// Programs had inotify events waiting that the engine would have dropped.
-    #[error("programs in the session have file events waiting that would be lost")]
-    EventsQueued,
     /// It made no progress and was ended.
     #[error("{engine} did nothing for {} seconds and was ended", .quiet.as_secs())]
     Hung {
@@ -143,14 +144,22 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether it may go well when it is tried again in a moment: something was on its way to a program.
-    pub fn passes(&self) -> bool {
-        const ON_ITS_WAY: [&str; 4] =
-            ["In-flight connection", "in-flight socket", "Control messages in queue", "has data to read"];
+    /// Whether the cause goes away when the programs have run for a moment.
+    pub fn is_passing(&self) -> bool {
         match self {
-            Self::EventsQueued => true,
-            Self::Refused { reason, .. } => ON_ITS_WAY.iter().any(|said| reason.contains(said)),
+            Self::Refused { reason, .. } => PASSING.iter().any(|words| reason.contains(words)),
             _ => false,
         }
     }
 }
+
+/// Words in CRIU's reasons that tell of something which waits to be accepted or received (criu/sk-inet.c, sk-unix.c,
+/// sk-queue.c, sk-netlink.c).
+const PASSING: [&str; 6] = [
+    "In-flight connection",
+    "in-flight socket",
+    "Control messages in queue",
+    "queue is not empty",
+    "has data to read",
+    losses::PASSES,
+];

@@ -4,12 +4,16 @@
 
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
+pub mod btf;
 pub mod file_range;
+pub mod handle;
 pub mod idmap;
 pub mod keyring;
 pub mod loopback;
 pub mod mounts;
 pub mod namespaces;
+pub mod peek;
 pub mod process;
+pub mod scheduling;
 pub mod sock_diag;
 pub mod userns;

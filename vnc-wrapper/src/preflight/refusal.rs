@@ -7,7 +7,7 @@ use crate::container::processes::Process;
 use freezeframe_store::manifest::Window;
 
 /// What the engine says, and what that is in words for people. The first that fits counts.
-const WORDS: [(&str, &str); 13] = [
+const WORDS: [(&str, &str); 12] = [
     ("Control messages in queue", "messages with credentials wait for it that it has not read"),
     ("in-flight socket", "a connection waits for it that it has not accepted"),
     ("In-flight connection", "a connection waits for it that it has not accepted"),
@@ -16,7 +16,6 @@ const WORDS: [(&str, &str); 13] = [
     ("Can't dump file", "it has something open of a kind that cannot be saved"),
     ("Can't lookup mount", "it has a file open of a file system that is not mounted any more"),
     ("Can't dump nested", "it runs in a namespace of its own (a sandbox)"),
-    ("Unseizable", "it waits in the kernel and cannot be stopped"),
     ("Timeout reached", "it waits in the kernel and cannot be stopped"),
     ("Unsupported proto", "it has a socket open of a protocol that cannot be saved"),
     ("Unknown socket", "it has a socket open of a kind that cannot be saved"),
@@ -27,10 +26,10 @@ const WORDS: [(&str, &str); 13] = [
 pub fn finding(reason: &str, outside: u32, processes: &[Process], windows: &[Window]) -> Option<Finding> {
     let process = processes.iter().find(|p| p.outside == outside)?;
     let words = WORDS.iter().find(|(said, _)| reason.contains(said)).map_or("it cannot be saved", |(_, words)| words);
-    let trouble = Trouble::blocking(
-        format!("{words} (the engine says: {reason})"),
-        "try again in a moment; if that does not help, close the application",
-    );
+    // What was found while all was frozen is in words of our own.
+    let object =
+        if reason.starts_with("it ") { reason.to_owned() } else { format!("{words} (the engine says: {reason})") };
+    let trouble = Trouble::blocking(object, "try again in a moment; if that does not help, close the application");
     Some(Names::new(processes, windows).finding(process, trouble))
 }
 

@@ -30,7 +30,7 @@ use crate::preflight;
 
 /// How long a program may be on its way into the session when a save waits for it.
 const ENTERING_DEADLINE: Duration = Duration::from_secs(15);
-/// How often a dump is tried that failed for what programs are about to do anyway: reading events, taking connections.
+/// How often a dump is tried that cannot be done because of what programs are about to take: events, connections.
 const TRIES: u32 = 5;
 /// How long programs have between two of those tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
@@ -205,8 +205,8 @@ impl Work {
             });
             tries += 1;
             match dumped {
-                // Programs read their events as soon as they run, so the next try finds other ones or none.
-                Err(error) if error.passes() && tries < TRIES => {
+                // Programs take what waits for them as soon as they run, so the next try finds something else or nothing.
+                Err(error) if error.is_passing() && tries < TRIES => {
                     empty(&images).map_err(|e| e.to_failure())?;
                     std::thread::sleep(BETWEEN_TRIES);
                 }
@@ -224,8 +224,12 @@ impl Work {
     /// Why the engine failed: the application and its window, when it is about one of them.
     fn explain(&self, error: &EngineError) -> Failure {
         let EngineError::Refused { reason, process: Some(process), .. } = error else { return error.to_failure() };
+        // A thread of it may be what CRIU names.
+        let leader = fs::read_to_string(format!("/proc/{process}/status"))
+            .ok()
+            .and_then(|status| status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok()));
         let processes = self.session.processes().unwrap_or_default();
-        match preflight::of_refusal(reason, *process, &processes, &self.scene.windows) {
+        match preflight::of_refusal(reason, leader.unwrap_or(*process), &processes, &self.scene.windows) {
             Some(finding) => refusal(&[&finding]),
             None => error.to_failure(),
         }

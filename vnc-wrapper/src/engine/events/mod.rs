@@ -1,0 +1,46 @@
+//! inotify events that programs have not read yet: found at the freeze, kept beside the images, and put back at a resume.
+//!
+//! CRIU drops them. No system call tells what waits in a queue without taking it, so [`queue`] reads the kernel's memory,
+//! and the session that runs on keeps its queues untouched. In a resumed session [`replay`] makes every event again, by the
+//! deed that causes it, with all other watches silent. [`plan`] says which events can be made so; a save with others is
+//! refused before anything is lost.
+
+pub(super) mod plan;
+pub(super) mod queue;
+pub mod replay;
+pub(super) mod watch;
+
+use serde::{Deserialize, Serialize};
+
+/// An event as inotify(7) has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The watch; -1 for an overflow.
+    pub wd: i32,
+    /// What happened.
+    pub mask: u32,
+    /// What two halves of a rename share.
+    pub cookie: u32,
+    /// Name in the watched directory; empty when the watched object itself is meant.
+    pub name: Vec<u8>,
+}
+
+impl Event {
+    /// How long it is when it is read: the structure, and the name with at least one zero, up to a multiple of 16.
+    pub fn length(&self) -> usize {
+        const STRUCTURE: usize = 16;
+        let name = if self.name.is_empty() { 0 } else { (self.name.len() + 1).next_multiple_of(STRUCTURE) };
+        STRUCTURE + name
+    }
+}
+
+/// The queue of one inotify descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// A process that has it open, by its pid in the session.
+    pub process: u32,
+    /// Its number there.
+    pub descriptor: i32,
+    /// What waits, the oldest first.
+    pub events: Vec<Event>,
+}

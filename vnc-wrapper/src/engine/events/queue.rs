@@ -1,0 +1,169 @@
+//! What waits in the queues of a session, all of which has stopped; nothing is taken from them.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::{Event, Queue, plan, watch};
+use crate::container::processes::{self, Process};
+use crate::kernel::btf::Types;
+use crate::kernel::peek::Memory;
+
+/// Bits of an event that are shown to programs (`inotify_mask_to_arg`, fs/notify/inotify/inotify.h).
+const SHOWN: u32 = 0x4000_ffff;
+/// Nobody's queue is longer: the limit of a queue is a sysctl, 16384 by default.
+const MOST_EVENTS: usize = 1 << 20;
+
+/// What would be lost, and of whom.
+#[derive(Debug)]
+pub(in crate::engine) struct Unkept {
+    /// The process, as the wrapper sees it.
+    pub(in crate::engine) process: u32,
+    /// Why its events cannot be kept.
+    pub(in crate::engine) why: String,
+}
+
+/// All queues of the session of `init` that are not empty, or the first that cannot be kept.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub(in crate::engine) fn all(init: u32) -> io::Result<Result<Vec<Queue>, Unkept>> {
+    let (mut queues, mut seen, mut kernel) = (Vec::new(), HashSet::new(), None);
+    for process in processes::list(init)? {
+        for number in watch::descriptors(&process)? {
+            let copy = watch::copy(&process, number)?;
+            let waiting = usize::try_from(rustix::io::ioctl_fionread(&copy)?).unwrap_or(usize::MAX);
+            if waiting == 0 {
+                continue;
+            }
+            let unkept = |why: String| Ok(Err(Unkept { process: process.outside, why }));
+            let read = (|| {
+                let kernel = match &mut kernel {
+                    Some(kernel) => kernel,
+                    none => none.insert(Kernel::open()?),
+                };
+                let group = kernel.group(&copy)?;
+                Ok::<_, io::Error>(if seen.insert(group) { Some(kernel.events(group)?) } else { None })
+            })();
+            let events = match read {
+                Ok(None) => continue,
+                Ok(Some(events)) => events,
+                Err(error) => return unkept(format!("they cannot be looked at ({error})")),
+            };
+            // Proves that the kernel's memory was understood.
+            if events.iter().map(Event::length).sum::<usize>() != waiting {
+                return unkept("they cannot be understood".to_owned());
+            }
+            let queue = Queue { process: process.inside, descriptor: number, events };
+            if let Err(why) = can_be_made(&process, &queue) {
+                return unkept(why);
+            }
+            queues.push(queue);
+        }
+    }
+    Ok(Ok(queues))
+}
+
+fn can_be_made(process: &Process, queue: &Queue) -> Result<(), String> {
+    plan::steps(&queue.events)?;
+    let watches = watch::watches(process, queue.descriptor).map_err(|e| e.to_string())?;
+    let watched: HashSet<i32> = watches.iter().map(|w| w.wd).collect();
+    let gone = queue.events.iter().any(|e| e.wd >= 0 && !watched.contains(&e.wd));
+    if gone { Err("they are of a watch that has ended".to_owned()) } else { Ok(()) }
+}
+
+/// The kernel's memory, and where things are in it.
+struct Kernel {
+    memory: Memory,
+    types: Types,
+}
+
+impl Kernel {
+    fn open() -> io::Result<Self> {
+        let structures = [
+            "task_struct",
+            "files_struct",
+            "fdtable",
+            "file",
+            "fsnotify_group",
+            "fsnotify_event",
+            "inotify_event_info",
+        ];
+        Ok(Self { memory: Memory::open()?, types: Types::of_this_kernel(&structures)? })
+    }
+
+    fn follow(&self, from: u64, structure: &str, member: &str) -> io::Result<u64> {
+        self.memory.word(from + self.types.offset(structure, member)?)
+    }
+
+    /// Address of the `struct fsnotify_group` behind an inotify descriptor of ours.
+    fn group(&self, descriptor: &OwnedFd) -> io::Result<u64> {
+        let files = self.follow(self.memory.own_task()?, "task_struct", "files")?;
+        let table = self.follow(files, "files_struct", "fdt")?;
+        let descriptors = self.follow(table, "fdtable", "fd")?;
+        let number = u64::from(descriptor.as_raw_fd().unsigned_abs());
+        let file = self.memory.word(descriptors + number * 8)?;
+        self.follow(file, "file", "private_data")
+    }
+
+    /// What is in the list of a group (fs/notify/notification.c).
+    fn events(&self, group: u64) -> io::Result<Vec<Event>> {
+        let offset = |structure, member| self.types.offset(structure, member);
+        let head = group + offset("fsnotify_group", "notification_list")?;
+        let list = offset("inotify_event_info", "fse")? + offset("fsnotify_event", "list")?;
+        let at = |member| Ok::<_, io::Error>(offset("inotify_event_info", member)? as usize);
+        let (wd, mask, cookie) = (at("wd")?, at("mask")?, at("sync_cookie")?);
+        let (length, name) = (at("name_len")?, at("name")?);
+        let mut events = Vec::new();
+        let mut next = self.memory.word(head)?;
+        while next != head {
+            if events.len() == MOST_EVENTS {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let event = next - list;
+            let bytes = self.memory.read(event, name)?;
+            let word = |at: usize| {
+                let word = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+                word.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+            };
+            let length = word(length)? as usize;
+            events.push(Event {
+                wd: word(wd)?.cast_signed(),
+                mask: word(mask)? & SHOWN,
+                cookie: word(cookie)?,
+                name: if length == 0 { Vec::new() } else { self.memory.read(event + name as u64, length)? },
+            });
+            next = self.memory.word(next)?;
+        }
+        Ok(events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::inotify;
+    use std::fs;
+
+    #[test]
+    fn a_queue_is_seen_and_stays() {
+        let kernel = Kernel::open().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let descriptor = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        let wd = inotify::add_watch(&descriptor, place.path(), inotify::WatchFlags::from_bits_retain(0xfff)).unwrap();
+        fs::create_dir(place.path().join("a")).unwrap();
+        fs::rename(place.path().join("a"), place.path().join("another name")).unwrap();
+        let events = kernel.events(kernel.group(&descriptor).unwrap()).unwrap();
+        let seen: Vec<_> = events.iter().map(|e| (e.wd, e.mask, &*e.name)).collect();
+        let is_directory = 0x4000_0000;
+        let expected: [(i32, u32, &[u8]); 3] = [
+            (wd, is_directory | libc::IN_CREATE, b"a"),
+            (wd, is_directory | libc::IN_MOVED_FROM, b"a"),
+            (wd, is_directory | libc::IN_MOVED_TO, b"another name"),
+        ];
+        assert_eq!(seen, expected);
+        assert!(events[1].cookie != 0 && events[1].cookie == events[2].cookie);
+        let waiting = rustix::io::ioctl_fionread(&descriptor).unwrap() as usize;
+        assert_eq!(events.iter().map(Event::length).sum::<usize>(), waiting);
+    }
+}

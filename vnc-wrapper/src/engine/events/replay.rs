@@ -1,0 +1,443 @@
+//! Putting events back into the queues of a session that was restored and does not run yet.
+//!
+//! It is done by a process of its own (`vnc-wrapper replay`), which becomes root of the session's user namespace, so that
+//! what it makes for a moment belongs to ids that the session's file systems know. All watches of the session are silent
+//! meanwhile, but for the one whose event is being made; what is in its way is renamed and gets its name back.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::{Command, Stdio};
+
+use nix::sched::CloneFlags;
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, inotify, openat, statat, unlinkat, utimensat,
+};
+use serde::{Deserialize, Serialize};
+
+use super::plan::{self, Deed, Step};
+use super::watch::{self, Watch};
+use super::{Event, Queue};
+use crate::container::processes;
+use crate::kernel::{handle, namespaces, process, userns};
+
+/// The mask of a silent watch: what happens to none of them meanwhile.
+const SILENT: u32 = libc::IN_DELETE_SELF;
+/// Where what is in the way goes for a moment, in its own directory.
+const AWAY: &[u8] = b".freezeframe.away";
+/// The other end of a rename whose other end nobody sees.
+const ELSEWHERE: &[u8] = b".freezeframe.else";
+
+/// What the process of its own is to do.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    init: u32,
+    queues: Vec<Queue>,
+}
+
+/// Makes the queues of the session of `init` be as `queues` say, those that are not named empty.
+///
+/// # Errors
+/// When an event cannot be made.
+pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>) -> io::Result<()> {
+    if queues.is_empty() && !anything_waits(init)? {
+        return Ok(());
+    }
+    let mut child = Command::new("/proc/self/exe")
+        .arg("replay")
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut to) = child.stdin.take() {
+        to.write_all(&serde_json::to_vec(&Request { init, queues })?)?;
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("cannot put file events back: {said}")))
+}
+
+fn anything_waits(init: u32) -> io::Result<bool> {
+    for process in processes::list(init)? {
+        for number in watch::descriptors(&process)? {
+            if rustix::io::ioctl_fionread(watch::copy(&process, number)?)? > 0 {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The verb `replay`. Returns the exit status.
+pub fn run() -> i32 {
+    let done = (|| {
+        let mut text = Vec::new();
+        io::stdin().read_to_end(&mut text)?;
+        let request: Request = serde_json::from_slice(&text)?;
+        replay(&request)
+    })();
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            1
+        }
+    }
+}
+
+/// An inotify descriptor of the session, and what it watches.
+struct Group {
+    process: u32,
+    number: i32,
+    descriptor: OwnedFd,
+    watches: HashMap<i32, (Watch, OwnedFd)>,
+}
+
+impl Group {
+    /// Gives a watch another mask; its number stays (inotify_add_watch(2)).
+    fn set(&self, wd: i32, mask: u32) -> io::Result<()> {
+        let (_, object) = self.watch(wd)?;
+        let path = format!("/proc/self/fd/{}", object.as_raw_fd());
+        let got = inotify::add_watch(&self.descriptor, path, inotify::WatchFlags::from_bits_retain(mask))?;
+        if got == wd {
+            return Ok(());
+        }
+        let _ = inotify::remove_watch(&self.descriptor, got);
+        Err(io::Error::other(format!("watch {wd} is of another object now")))
+    }
+
+    fn watch(&self, wd: i32) -> io::Result<&(Watch, OwnedFd)> {
+        self.watches.get(&wd).ok_or_else(|| io::Error::other(format!("what watch {wd} is of cannot be found")))
+    }
+
+    fn waiting(&self) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(&self.descriptor)?)
+    }
+
+    /// Takes what waits.
+    fn drain(&self) -> io::Result<()> {
+        let mut buffer = vec![0u8; 65536];
+        while self.waiting()? > 0 {
+            rustix::io::read(&self.descriptor, &mut buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Does `deed` while the watch `wd` hears of it and nobody else does.
+    fn heard(&self, wd: i32, mask: u32, deed: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.set(wd, mask)?;
+        let done = deed();
+        self.set(wd, SILENT)?;
+        done
+    }
+}
+
+fn replay(request: &Request) -> io::Result<()> {
+    let init = process::open(request.init)?;
+    let mut mounts = Mounts::of(request.init)?;
+    let mut groups = Vec::new();
+    for process in processes::list(request.init)? {
+        for number in watch::descriptors(&process)? {
+            let mut watches = HashMap::new();
+            for watch in watch::watches(&process, number)? {
+                // One that cannot be found stays as it is: it is of something that nobody can reach any more.
+                if let Ok(object) = mounts.open(&watch) {
+                    watches.insert(watch.wd, (watch, object));
+                }
+            }
+            let descriptor = watch::copy(&process, number)?;
+            groups.push(Group { process: process.inside, number, descriptor, watches });
+        }
+    }
+    namespaces::join(&init, CloneFlags::CLONE_NEWUSER.bits())?;
+    userns::become_namespace_root()?;
+    let times = Times::of(&groups)?;
+    for group in &groups {
+        group.watches.keys().try_for_each(|wd| group.set(*wd, SILENT))?;
+    }
+    // Whatever made these, no program did.
+    groups.iter().try_for_each(Group::drain)?;
+    let made = request.queues.iter().try_for_each(|queue| {
+        let found = groups.iter().find(|g| g.process == queue.process && g.number == queue.descriptor);
+        let group = found.ok_or_else(|| io::Error::other("an inotify descriptor is gone"))?;
+        for step in plan::steps(&queue.events).map_err(io::Error::other)? {
+            take(group, &step).map_err(|e| io::Error::new(e.kind(), format!("{step:?}: {e}")))?;
+        }
+        let wanted = queue.events.iter().map(Event::length).sum::<usize>() as u64;
+        let got = group.waiting()?;
+        if got == wanted { Ok(()) } else { Err(io::Error::other(format!("{got} bytes of events instead of {wanted}"))) }
+    });
+    times.give_back()?;
+    for group in &groups {
+        group.watches.iter().try_for_each(|(wd, (watch, _))| group.set(*wd, watch.mask))?;
+    }
+    made
+}
+
+/// Times of the watched objects, which making events changes.
+struct Times(Vec<(OwnedFd, Timestamps)>);
+
+impl Times {
+    fn of(groups: &[Group]) -> io::Result<Self> {
+        let mut all = Vec::new();
+        for (_, object) in groups.iter().flat_map(|g| g.watches.values()) {
+            let stat = rustix::fs::fstat(object)?;
+            let time = |seconds, nanoseconds| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+            let times = Timestamps {
+                last_access: time(stat.st_atime, stat.st_atime_nsec as _),
+                last_modification: time(stat.st_mtime, stat.st_mtime_nsec as _),
+            };
+            all.push((object.try_clone()?, times));
+        }
+        Ok(Self(all))
+    }
+
+    fn give_back(&self) -> io::Result<()> {
+        for (object, times) in &self.0 {
+            let now = rustix::fs::fstat(object)?;
+            if (now.st_mtime, now.st_mtime_nsec as i64)
+                != (times.last_modification.tv_sec, times.last_modification.tv_nsec)
+            {
+                utimensat(object, "", times, AtFlags::EMPTY_PATH)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take(group: &Group, step: &Step) -> io::Result<()> {
+    match step {
+        Step::Own { wd, deed } => own(group, *wd, *deed),
+        Step::Named { wd, deed, name, directory } => named(group, *wd, *deed, name, *directory),
+        Step::Rename { from, to, directory } => {
+            let (source, target) = (group.watch(from.0)?.1.as_fd(), group.watch(to.0)?.1.as_fd());
+            let (a, b) = (Entry { at: source, name: &from.1 }, Entry { at: target, name: &to.1 });
+            a.cleared(|| {
+                b.cleared(|| {
+                    a.make(*directory)?;
+                    if from.0 == to.0 {
+                        return group
+                            .heard(from.0, libc::IN_MOVED_FROM | libc::IN_MOVED_TO, || a.rename(&b))
+                            .and_then(|()| b.remove());
+                    }
+                    group
+                        .heard(from.0, libc::IN_MOVED_FROM, || group.heard(to.0, libc::IN_MOVED_TO, || a.rename(&b)))?;
+                    b.remove()
+                })
+            })
+        }
+    }
+}
+
+/// Does something to the watched object itself that leaves it as it was.
+fn own(group: &Group, wd: i32, deed: Deed) -> io::Result<()> {
+    let (_, object) = group.watch(wd)?;
+    let path = format!("/proc/self/fd/{}", object.as_raw_fd());
+    let open = |flags: OFlags| Ok::<_, io::Error>(rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())?);
+    let stat = rustix::fs::fstat(object)?;
+    let heard = |act: &mut dyn FnMut() -> io::Result<()>| group.heard(wd, deed.mask(), act);
+    match deed {
+        Deed::Open => {
+            let mut opened = None;
+            heard(&mut || open(OFlags::RDONLY).map(|file| opened = Some(file)))
+        }
+        Deed::CloseRead | Deed::CloseWritten => {
+            let how = if deed == Deed::CloseRead { OFlags::RDONLY } else { OFlags::WRONLY };
+            let mut opened = Some(open(how)?);
+            heard(&mut || {
+                drop(opened.take());
+                Ok(())
+            })
+        }
+        Deed::Access => {
+            let file = open(OFlags::RDONLY)?;
+            heard(&mut || read_some(&file))
+        }
+        Deed::Attributes => heard(&mut || Ok(rustix::fs::chmod(&path, Mode::from_raw_mode(stat.st_mode))?)),
+        // To the size that it has.
+        Deed::Modify => {
+            let file = open(OFlags::WRONLY)?;
+            heard(&mut || Ok(rustix::fs::ftruncate(&file, stat.st_size.unsigned_abs())?))
+        }
+        Deed::MoveAway | Deed::MoveHere | Deed::Create | Deed::Delete => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Does something to the entry `name` of the watched directory.
+fn named(group: &Group, wd: i32, deed: Deed, name: &[u8], directory: bool) -> io::Result<()> {
+    let at = group.watch(wd)?.1.as_fd();
+    let (entry, elsewhere) = (Entry { at, name }, Entry { at, name: ELSEWHERE });
+    let heard = |act: &mut dyn FnMut() -> io::Result<()>| group.heard(wd, deed.mask(), act);
+    // The thing itself, where that is harmless; else something that has its name for a moment.
+    if matches!(deed, Deed::Open | Deed::CloseRead | Deed::Access) && entry.can_be_read(directory, deed) {
+        return entry.read(deed, heard);
+    }
+    entry.cleared(|| {
+        match deed {
+            Deed::Create => heard(&mut || entry.make(directory))?,
+            Deed::MoveHere => {
+                elsewhere.make(directory)?;
+                heard(&mut || elsewhere.rename(&entry))?;
+            }
+            Deed::MoveAway => {
+                entry.make(directory)?;
+                heard(&mut || entry.rename(&elsewhere))?;
+                return elsewhere.remove();
+            }
+            Deed::Delete => {
+                entry.make(directory)?;
+                return heard(&mut || entry.remove());
+            }
+            Deed::Attributes => {
+                entry.make(directory)?;
+                heard(&mut || Ok(rustix::fs::chmodat(at, name, Mode::from_raw_mode(0o700), AtFlags::empty())?))?;
+            }
+            Deed::Modify => {
+                entry.make(false)?;
+                let file = entry.open(OFlags::WRONLY)?;
+                heard(&mut || Ok(rustix::io::write(&file, b"x").map(drop)?))?;
+            }
+            Deed::CloseWritten => {
+                entry.make(false)?;
+                let mut file = Some(entry.open(OFlags::WRONLY)?);
+                heard(&mut || {
+                    drop(file.take());
+                    Ok(())
+                })?;
+            }
+            Deed::Open | Deed::CloseRead | Deed::Access => {
+                entry.make(directory)?;
+                if !directory {
+                    rustix::io::write(&entry.open(OFlags::WRONLY)?, b"x")?;
+                }
+                entry.read(deed, heard)?;
+            }
+        }
+        entry.remove()
+    })
+}
+
+fn read_some(file: &OwnedFd) -> io::Result<()> {
+    if FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::Directory {
+        return Ok(rustix::fs::Dir::read_from(file)?.next().transpose().map(drop)?);
+    }
+    Ok(rustix::io::read(file, &mut [0u8; 1]).map(drop)?)
+}
+
+/// An entry of a directory.
+struct Entry<'a> {
+    at: BorrowedFd<'a>,
+    name: &'a [u8],
+}
+
+impl Entry<'_> {
+    fn stat(&self) -> Option<rustix::fs::Stat> {
+        statat(self.at, self.name, AtFlags::SYMLINK_NOFOLLOW).ok()
+    }
+
+    /// Does `act` while nothing has this name.
+    fn cleared(&self, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if self.stat().is_none() {
+            return act();
+        }
+        let away = Entry { at: self.at, name: AWAY };
+        self.rename(&away)?;
+        let done = act();
+        away.rename(self)?;
+        done
+    }
+
+    fn rename(&self, to: &Entry<'_>) -> io::Result<()> {
+        Ok(rustix::fs::renameat(self.at, self.name, to.at, to.name)?)
+    }
+
+    fn make(&self, directory: bool) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(0o700);
+        if directory {
+            return Ok(rustix::fs::mkdirat(self.at, self.name, mode)?);
+        }
+        // Without opening it, which would be an event of its own.
+        Ok(rustix::fs::mknodat(self.at, self.name, FileType::RegularFile, mode, 0)?)
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        let is_directory = self.stat().is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
+        let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        Ok(unlinkat(self.at, self.name, flags)?)
+    }
+
+    fn open(&self, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(openat(self.at, self.name, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())?)
+    }
+
+    /// Whether reading it makes the event, and nothing else.
+    fn can_be_read(&self, directory: bool, deed: Deed) -> bool {
+        let Some(stat) = self.stat() else { return false };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => directory,
+            FileType::RegularFile => !directory && (deed != Deed::Access || stat.st_size > 0),
+            _ => false,
+        }
+    }
+
+    fn read(&self, deed: Deed, heard: impl Fn(&mut dyn FnMut() -> io::Result<()>) -> io::Result<()>) -> io::Result<()> {
+        let mut file = None;
+        let open = &mut || self.open(OFlags::RDONLY).map(|opened| file = Some(opened));
+        if deed == Deed::Open {
+            return heard(open);
+        }
+        open()?;
+        heard(&mut || match deed {
+            Deed::Access => file.as_ref().map_or(Ok(()), read_some),
+            _ => {
+                drop(file.take());
+                Ok(())
+            }
+        })
+    }
+}
+
+/// The file systems that a session sees, by their devices.
+struct Mounts {
+    root: OwnedFd,
+    points: HashMap<(u32, u32), String>,
+    open: HashMap<(u32, u32), OwnedFd>,
+}
+
+impl Mounts {
+    fn of(init: u32) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(format!("/proc/{init}/root"), flags, Mode::empty())?;
+        let text = fs::read_to_string(format!("/proc/{init}/mountinfo"))?;
+        // 36 35 98:0 / /mnt rw,noatime - ext4 /dev/root rw (proc_pid_mountinfo(5)); a later one may cover an earlier one.
+        let point = |line: &str| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let (major, minor) = fields.get(2)?.split_once(':')?;
+            let whole = fields.get(3) == Some(&"/");
+            whole.then(|| Some(((major.parse().ok()?, minor.parse().ok()?), (*fields.get(4)?).to_owned())))?
+        };
+        Ok(Self { root, points: text.lines().filter_map(point).collect(), open: HashMap::new() })
+    }
+
+    /// What a watch is of.
+    fn open(&mut self, watch: &Watch) -> io::Result<OwnedFd> {
+        if !self.open.contains_key(&watch.device) {
+            let point = self.points.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
+            let path = match point.trim_start_matches('/') {
+                "" => ".",
+                path => path,
+            };
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let mount = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)?;
+            self.open.insert(watch.device, mount);
+        }
+        let mount = self.open.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
+        handle::open(mount.as_fd(), watch.handle_type, &watch.handle)
+    }
+}

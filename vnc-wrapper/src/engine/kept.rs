@@ -1,0 +1,102 @@
+//! What CRIU leaves out of its images: kept in a file beside them, and given back before the processes run again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::events::{Queue, replay};
+use crate::container::processes;
+use crate::kernel::scheduling::Scheduling;
+
+/// The file, in the directory of the images.
+const FILE: &str = "kept.json";
+/// Version of its format.
+const FORMAT: u32 = 1;
+
+/// What is in the file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    format: u32,
+    /// Threads that are scheduled in another way than the session's init.
+    threads: Vec<Thread>,
+    /// File events that programs have not read yet.
+    #[serde(default)]
+    queues: Vec<Queue>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Thread {
+    /// Its id as the session sees it.
+    id: u32,
+    scheduling: Scheduling,
+}
+
+/// Writes down what CRIU leaves out of the session of `init`, all of which has stopped.
+///
+/// # Errors
+/// When something cannot be read, or the file cannot be written.
+pub(super) fn keep(init: u32, images: &Path, queues: Vec<Queue>) -> io::Result<()> {
+    let usual = Scheduling::of(init)?;
+    let mut threads = Vec::new();
+    for (id, outside) in threads_of(init)? {
+        let scheduling = match Scheduling::of(outside) {
+            // The dead have none any more.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
+            other => other?,
+        };
+        if scheduling != usual {
+            threads.push(Thread { id, scheduling });
+        }
+    }
+    let text = serde_json::to_vec(&Kept { format: FORMAT, threads, queues })?;
+    fs::write(images.join(FILE), text)
+}
+
+/// Gives the processes of the session of `init`, which do not run yet, what was kept of them. Snapshots of releases that
+/// kept nothing have no file.
+///
+/// # Errors
+/// When the file cannot be read, or a thread that it tells of is not there.
+pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
+    let text = match fs::read(images.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let kept: Kept = serde_json::from_slice(&text)?;
+    if kept.format != FORMAT {
+        let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    replay::put_back(init, kept.queues)?;
+    if kept.threads.is_empty() {
+        return Ok(());
+    }
+    let found: HashMap<u32, u32> = threads_of(init)?.into_iter().collect();
+    for thread in &kept.threads {
+        let outside = found.get(&thread.id).copied();
+        let given = outside.map_or_else(|| Err(io::ErrorKind::NotFound.into()), |id| thread.scheduling.give(id));
+        // Of no importance for what it computes; a machine with other processors is no reason not to resume.
+        if let Err(error) = given {
+            tracing::warn!("thread {} is not scheduled as before: {error}", thread.id);
+        }
+    }
+    Ok(())
+}
+
+/// All threads of the session: their ids inside and outside.
+fn threads_of(init: u32) -> io::Result<Vec<(u32, u32)>> {
+    let mut all = Vec::new();
+    for process in processes::list(init)? {
+        for entry in fs::read_dir(process.proc("task"))? {
+            let Some(outside) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
+            let status = fs::read_to_string(format!("/proc/{outside}/status"))?;
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            let inside = numbers.and_then(|n| n.split_whitespace().last()?.parse().ok());
+            all.extend(inside.map(|inside| (inside, outside)));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,143 @@
+//! What CRIU would lose without a word, or save in a way that cannot be restored: looked for while everything is frozen.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use crate::container::processes::{self, Process};
+
+/// Words in a reason that say that it passes when the program runs on.
+pub(super) const PASSES: &str = "has not yet";
+
+/// Something that a save would lose.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// The process, as the wrapper sees it.
+    pub(super) process: u32,
+    /// What, for people.
+    pub(super) what: String,
+}
+
+/// The first loss that a save of the session of `init` would bring.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub(super) fn first(init: u32) -> io::Result<Option<Loss>> {
+    let mut sockets = HashMap::new();
+    for (table, find) in TABLES {
+        let text = match fs::read_to_string(format!("/proc/{init}/net/{table}")) {
+            // A kernel without that protocol.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        sockets.extend(text.lines().skip(1).filter_map(|line| find(&line.split_whitespace().collect::<Vec<_>>())));
+    }
+    let usual = personality(init)?;
+    for process in processes::list(init)? {
+        if process.state == 'Z' {
+            continue;
+        }
+        let of_it = |what: &str| Some(Loss { process: process.outside, what: what.to_owned() });
+        if personality(process.outside).is_ok_and(|own| own != usual) {
+            return Ok(of_it("it runs in an execution domain of its own (personality), which the engine cannot save"));
+        }
+        if let Some(what) = descriptors(&process, &sockets)? {
+            return Ok(of_it(what));
+        }
+    }
+    Ok(None)
+}
+
+/// Tells of a line of a table the socket's inode and what is in it that would be lost.
+type Find = fn(&[&str]) -> Option<(u64, &'static str)>;
+
+/// Tables of sockets (proc_pid_net(5)), and what is looked for in them.
+const TABLES: [(&str, Find); 4] = [("tcp", unsent), ("tcp6", unsent), ("udp", unread), ("udp6", unread)];
+
+fn unsent(fields: &[&str]) -> Option<(u64, &'static str)> {
+    let (local, _) = fields.get(1)?.split_once(':')?;
+    let (remote, _) = fields.get(2)?.split_once(':')?;
+    let (queued, _) = fields.get(4)?.split_once(':')?;
+    let what = "it has not yet sent all over a connection within the session, whose other end does not take it";
+    ((local == remote || is_loopback(remote)) && !is_zero(queued)).then(|| Some((inode(fields)?, what)))?
+}
+
+/// 127.0.0.0/8 and ::1, in words of 32 bits as the machine has them. What is left to be sent within the session CRIU sends
+/// at the restore, when the other end may not be there yet; the connection is then reset and the restore fails.
+fn is_loopback(address: &str) -> bool {
+    (address.len() == 8 && address.ends_with("7F")) || address == "00000000000000000000000001000000"
+}
+
+fn unread(fields: &[&str]) -> Option<(u64, &'static str)> {
+    let (_, queued) = fields.get(4)?.split_once(':')?;
+    (!is_zero(queued)).then(|| Some((inode(fields)?, "it has not yet read all UDP datagrams that it received")))?
+}
+
+fn is_zero(hex: &str) -> bool {
+    hex.bytes().all(|digit| digit == b'0')
+}
+
+fn inode(fields: &[&str]) -> Option<u64> {
+    fields.get(9)?.parse().ok()
+}
+
+fn personality(pid: u32) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{pid}/personality"))
+}
+
+/// What is in the descriptors of a process that would be lost.
+fn descriptors(process: &Process, sockets: &HashMap<u64, &'static str>) -> io::Result<Option<&'static str>> {
+    for entry in fs::read_dir(process.proc("fd"))? {
+        let entry = entry?;
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let target = target.to_string_lossy();
+        if target.starts_with("socket:") && !sockets.is_empty() {
+            let found = fs::metadata(entry.path()).ok().and_then(|m| sockets.get(&m.ino()));
+            if let Some(what) = found {
+                return Ok(Some(what));
+            }
+        } else if target == "anon_inode:[eventfd]" {
+            let about = fs::read_to_string(process.proc("fdinfo").join(entry.file_name())).unwrap_or_default();
+            if large_count(&about) {
+                return Ok(Some("it has an eventfd with a count of more than 32 bits, which the engine cannot save"));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// CRIU makes an eventfd with its count, for which eventfd(2) takes 32 bits.
+fn large_count(about: &str) -> bool {
+    let count = about.lines().find_map(|line| line.strip_prefix("eventfd-count:"));
+    count.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|count| count > u64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(find: Find, line: &str) -> Option<u64> {
+        find(&line.split_whitespace().collect::<Vec<_>>()).map(|(inode, _)| inode)
+    }
+
+    #[test]
+    fn queues_are_read_where_they_count() {
+        let line = |state: &str, queues: &str| {
+            format!(" 0: 0100007F:1F90 0100007F:A1B2 {state} {queues} 00:00000000 00000000 1000 0 4711 1 ffff")
+        };
+        assert_eq!(find(unsent, &line("04", "00000100:00000000")), Some(4711));
+        let away = line("01", "00000100:00000000").replace("0100007F:A1B2", "0102A8C0:01BB");
+        assert_eq!(find(unsent, &away), None);
+        assert_eq!(find(unsent, &line("04", "00000000:00000300")), None);
+        assert_eq!(find(unread, &line("07", "00000000:00000300")), Some(4711));
+        assert_eq!(find(unread, &line("07", "00000000:00000000")), None);
+        assert_eq!(find(unread, "broken"), None);
+    }
+
+    #[test]
+    fn a_large_count_is_one_of_more_than_32_bits() {
+        assert!(large_count("pos:\t0\neventfd-count:      10000000005\n"));
+        assert!(!large_count("eventfd-count:         ffffffff\n"));
+    }
+}
