@@ -52,7 +52,7 @@ pub(crate) fn all() -> Vec<Application> {
                 "--script=/home/user/movie.lua",
                 "av://lavfi:testsrc=size=400x300:rate=15",
             ],
-            type_word: keys_into,
+            type_word: one_by_one,
             text: |stage, session, _| stage.file_inside(session, "/tmp/of-movie"),
         },
         Application {
@@ -253,6 +253,17 @@ fn nothing(stage: &Stage, session: &str) -> Result<()> {
 fn keys_into(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
     let window = stage.wait_for_window(session, own.window)?;
     stage.click_on(session, &window)?.type_text(word)
+}
+
+/// The same, each key when the one before was taken: a player that is late with its pictures passes keys over.
+fn one_by_one(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
+    let mut taken = stage.inside_any(session, &["cat", "/tmp/of-movie"])?.text();
+    for key in word.chars() {
+        keys_into(stage, session, own, &key.to_string())?;
+        taken.push(key);
+        eventually(SOON, "the key is taken", || Ok(((own.text)(stage, session, own)? == taken).then_some(())))?;
+    }
+    Ok(())
 }
 
 /// The same in an editor, where the click has moved the cursor.
