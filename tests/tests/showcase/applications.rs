@@ -52,7 +52,7 @@ pub(crate) fn all() -> Vec<Application> {
                 "--script=/home/user/movie.lua",
                 "av://lavfi:testsrc=size=400x300:rate=15",
             ],
-            type_word: keys_into,
+            type_word: one_by_one,
             text: |stage, session, _| stage.file_inside(session, "/tmp/of-movie"),
         },
         Application {
@@ -143,7 +143,7 @@ pub(crate) fn all() -> Vec<Application> {
                 stage.put(session, "/home/user/Makefile", "main: main.c\n\tgcc -O1 -o main main.c\n")?;
                 stage.put(session, "/home/user/main.c", "int main(void) { return 0; }\n")
             },
-            command: terminal!("make", "sh", "-c", MAKE),
+            command: terminal!("make", "bash", "-c", MAKE),
             type_word: keys_into,
             text: |stage, session, own| {
                 press(stage, session, own, &[&[keys::RETURN]])?;
@@ -196,7 +196,7 @@ pub(crate) fn all() -> Vec<Application> {
                 "screen",
                 "sh",
                 "-c",
-                "SCREENDIR=~/screens exec screen -S show sh -c 'read a; echo $a > /tmp/of-screen'"
+                "SCREENDIR=~/screens exec screen -S show bash -c 'read -e a; echo $a > /tmp/of-screen'"
             ),
             type_word: keys_into,
             text: |stage, session, own| {
@@ -214,7 +214,7 @@ pub(crate) fn all() -> Vec<Application> {
             window: "^tmux$",
             place: place(320, 940, 290, 200),
             prepare: nothing,
-            command: terminal!("tmux", "tmux", "new", "read a; echo $a > /tmp/of-tmux; read a"),
+            command: terminal!("tmux", "tmux", "new", "exec bash -c 'read -e a; echo $a > /tmp/of-tmux; read -e a'"),
             type_word: keys_into,
             text: |stage, session, own| {
                 let pane = stage.inside(session, &["tmux", "capture-pane", "-p"])?;
@@ -255,6 +255,17 @@ fn keys_into(stage: &Stage, session: &str, own: &Application, word: &str) -> Res
     stage.click_on(session, &window)?.type_text(word)
 }
 
+/// The same, each key when the one before was taken: a player that is late with its pictures passes keys over.
+fn one_by_one(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
+    let mut taken = stage.inside_any(session, &["cat", "/tmp/of-movie"])?.text();
+    for key in word.chars() {
+        keys_into(stage, session, own, &key.to_string())?;
+        taken.push(key);
+        eventually(SOON, "the key is taken", || Ok(((own.text)(stage, session, own)? == taken).then_some(())))?;
+    }
+    Ok(())
+}
+
 /// The same in an editor, where the click has moved the cursor.
 fn at_the_end(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
     let window = stage.wait_for_window(session, own.window)?;
@@ -292,7 +303,7 @@ pub(crate) fn film(stage: &Stage, session: &str) -> Result<u64> {
     stage.inside(session, &["python3", "-c", script])?.trim().parse().context("the movie's time")
 }
 
-const MAKE: &str = "n=0; cd; (while :; do make -B; n=$((n+1)); echo $n > /tmp/.made; mv /tmp/.made /tmp/made; done) & read a; \
+const MAKE: &str = "n=0; cd; (while :; do make -B; n=$((n+1)); echo $n > /tmp/.made; mv /tmp/.made /tmp/made; done) & read -e a; \
                     echo $a > /tmp/of-make; wait";
 
 const MOVIE: &str = "local typed = ''

@@ -60,12 +60,17 @@ struct Facts {
     mount: Option<Option<MountPoint>>,
 }
 
+/// Mounts by their numbers.
+type Mounts = HashMap<u32, MountPoint>;
+/// Troubles of sockets by their inode numbers.
+type Sockets = HashMap<u64, Trouble>;
+
 /// What is known of the session's namespaces, each looked at once.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    mounts: HashMap<PathBuf, HashMap<u32, MountPoint>>,
-    sockets: HashMap<PathBuf, HashMap<u64, Trouble>>,
-    none: HashMap<u64, Trouble>,
+    mounts: HashMap<PathBuf, Mounts>,
+    sockets: HashMap<PathBuf, Sockets>,
+    none: Sockets,
 }
 
 fn has_ended(error: &io::Error) -> bool {
@@ -74,7 +79,7 @@ fn has_ended(error: &io::Error) -> bool {
 
 impl Known {
     /// Mounts by number, and troubles of sockets by inode, in the namespaces of `process`.
-    fn of(&mut self, process: &Process) -> io::Result<(&HashMap<u32, MountPoint>, &HashMap<u64, Trouble>)> {
+    fn of(&mut self, process: &Process) -> io::Result<(&Mounts, &Sockets)> {
         let namespace = |name| fs::read_link(process.proc("ns").join(name)).unwrap_or_default();
         let mounts = self.mounts.entry(namespace("mnt"));
         let mounts = mounts.or_insert_with(|| mounts::of(process).into_iter().map(|m| (m.id, m)).collect());
