@@ -3,6 +3,7 @@
  *   objects --list                      every guest: name, "user" or "root", "together" or "alone", what refuses it, what is lost
  *   objects --start DIRECTORY NAME...   starts guests, each on its own, that log to DIRECTORY/NAME.log
  *   objects --try NAME                  plays one without a save in the middle
+ *   objects --sleep                     says `s`, and `t` when it is told to end: a program for process/exec
  */
 #include "guest.h"
 #include "registry.h"
@@ -178,6 +179,15 @@ int main(int count, char **words) {
         find(words[2])->play();
         puts("ok");
         return 0;
+    }
+    if (count == 2 && strcmp(words[1], "--sleep") == 0) {
+        sigset_t set;
+        int signal;
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        if (write(1, "s", 1) != 1 || sigwait(&set, &signal) != 0 || write(1, "t", 1) != 1) return 1;
+        return 7;
     }
     if (count >= 3 && strcmp(words[1], "--start") == 0) {
         for (int i = 3; i < count; i++) find(words[i]);

@@ -14,7 +14,8 @@ use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::blame::{Blame, blame};
-use super::events::queue;
+use super::events::silence::Silence;
+use super::events::{Queue, queue};
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
     kept, losses, stats,
@@ -137,6 +138,21 @@ impl CriuEngine {
         EngineError::Run { program, source }
     }
 
+    /// Refuses what CRIU would lose without a word; answers the file events that it would, which are kept.
+    fn look_for_losses(&self, init: u32) -> Result<Vec<Queue>, BoxedError> {
+        let because = |process: u32, reason: String| {
+            let engine = self.describe();
+            Err(EngineError::Refused { engine, action: "save", process: Some(process), reason }.into())
+        };
+        if let Some(loss) = losses::first(init)? {
+            return because(loss.process, loss.what);
+        }
+        match queue::all(init)? {
+            Ok(queues) => Ok(queues),
+            Err(unkept) => because(unkept.process, format!("it has not yet read its file events, and {}", unkept.why)),
+        }
+    }
+
     fn refused(&self, action: &'static str, log: &Path) -> EngineError {
         let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         tracing::warn!("criu's log of the failed {action}:\n{text}");
@@ -163,29 +179,20 @@ impl Engine for CriuEngine {
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let mut queues = Vec::new();
+        let (mut queues, mut silence) = (Vec::new(), None);
         let status = self.run(command, request.images, |action, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
                 "network-lock" => {
                     so_far.freeze = begun.elapsed();
-                    if let Some(loss) = losses::first(request.init)? {
-                        let (engine, process) = (self.describe(), Some(loss.process));
-                        return Err(EngineError::Refused { engine, action: "save", process, reason: loss.what }.into());
-                    }
-                    queues = match queue::all(request.init)? {
-                        Ok(queues) => queues,
-                        Err(unkept) => {
-                            let reason = format!("it has not yet read its file events, and {}", unkept.why);
-                            let (engine, process) = (self.describe(), Some(unkept.process));
-                            return Err(EngineError::Refused { engine, action: "save", process, reason }.into());
-                        }
-                    };
+                    queues = self.look_for_losses(request.init)?;
+                    silence = Some(Silence::begin(request.init)?);
                 }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
-                    kept::keep(request.init, request.images, std::mem::take(&mut queues))?;
+                    let masks = silence.as_ref().map(Silence::masks).unwrap_or_default();
+                    kept::keep(request.init, request.images, std::mem::take(&mut queues), masks)?;
                     while_frozen(so_far)?;
                     if request.after == After::End {
                         // The processes of its namespace die with it.
@@ -193,6 +200,8 @@ impl Engine for CriuEngine {
                         ended = true;
                     }
                 }
+                // Called before the processes are let go of, whether the dump has succeeded or not.
+                "network-unlock" => silence = None,
                 _ => {}
             }
             Ok(())

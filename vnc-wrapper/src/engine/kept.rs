@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::events::{Queue, replay};
+use super::events::{Mask, Queue, replay};
 use crate::container::processes;
 use crate::kernel::scheduling::Scheduling;
 
@@ -25,6 +25,9 @@ struct Kept {
     /// File events that programs have not read yet.
     #[serde(default)]
     queues: Vec<Queue>,
+    /// What watches listen for, which were silent while CRIU looked.
+    #[serde(default)]
+    masks: Vec<Mask>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +41,7 @@ struct Thread {
 ///
 /// # Errors
 /// When something cannot be read, or the file cannot be written.
-pub(super) fn keep(init: u32, images: &Path, queues: Vec<Queue>) -> io::Result<()> {
+pub(super) fn keep(init: u32, images: &Path, queues: Vec<Queue>, masks: Vec<Mask>) -> io::Result<()> {
     let usual = Scheduling::of(init)?;
     let mut threads = Vec::new();
     for (id, outside) in threads_of(init)? {
@@ -51,7 +54,7 @@ pub(super) fn keep(init: u32, images: &Path, queues: Vec<Queue>) -> io::Result<(
             threads.push(Thread { id, scheduling });
         }
     }
-    let text = serde_json::to_vec(&Kept { format: FORMAT, threads, queues })?;
+    let text = serde_json::to_vec(&Kept { format: FORMAT, threads, queues, masks })?;
     fs::write(images.join(FILE), text)
 }
 
@@ -70,7 +73,7 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
         let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
-    replay::put_back(init, kept.queues)?;
+    replay::put_back(init, kept.queues, kept.masks)?;
     if kept.threads.is_empty() {
         return Ok(());
     }

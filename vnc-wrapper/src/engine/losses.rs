@@ -33,6 +33,10 @@ pub(super) fn first(init: u32) -> io::Result<Option<Loss>> {
         };
         sockets.extend(text.lines().skip(1).filter_map(|line| find(&line.split_whitespace().collect::<Vec<_>>())));
     }
+    if let Some(point) = bind_mount(&fs::read_to_string(format!("/proc/{init}/mountinfo"))?) {
+        let what = format!("the session has a bind mount at {point}, which could not be resumed: unmount it");
+        return Ok(Some(Loss { process: init, what }));
+    }
     let usual = personality(init)?;
     for process in processes::list(init)? {
         if process.state == 'Z' {
@@ -47,6 +51,15 @@ pub(super) fn first(init: u32) -> io::Result<Option<Loss>> {
         }
     }
     Ok(None)
+}
+
+/// Where a part of the session's root file system is mounted once more. CRIU takes it for a mount of the outside, by a path
+/// that a resumed session does not have.
+fn bind_mount(mountinfo: &str) -> Option<&str> {
+    let mounts = mountinfo.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mounts: Vec<_> = mounts.filter_map(|fields| Some((*fields.get(2)?, *fields.get(4)?))).collect();
+    let (root, _) = mounts.iter().find(|(_, point)| *point == "/")?;
+    mounts.iter().find(|(device, point)| device == root && *point != "/").map(|(_, point)| *point)
 }
 
 /// Tells of a line of a table the socket's inode and what is in it that would be lost.
@@ -97,20 +110,27 @@ fn descriptors(process: &Process, sockets: &HashMap<u64, &'static str>) -> io::R
             if let Some(what) = found {
                 return Ok(Some(what));
             }
+        } else if target == "anon_inode:[fanotify]" {
+            return Ok(Some("it uses fanotify, whose events the engine would lose"));
         } else if target == "anon_inode:[eventfd]" {
             let about = fs::read_to_string(process.proc("fdinfo").join(entry.file_name())).unwrap_or_default();
-            if large_count(&about) {
-                return Ok(Some("it has an eventfd with a count of more than 32 bits, which the engine cannot save"));
+            if let Some(what) = eventfd(&about) {
+                return Ok(Some(what));
             }
         }
     }
     Ok(None)
 }
 
-/// CRIU makes an eventfd with its count, for which eventfd(2) takes 32 bits.
-fn large_count(about: &str) -> bool {
-    let count = about.lines().find_map(|line| line.strip_prefix("eventfd-count:"));
-    count.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|count| count > u64::from(u32::MAX))
+/// CRIU makes an eventfd with its count, for which eventfd(2) takes 32 bits, and without EFD_SEMAPHORE.
+fn eventfd(about: &str) -> Option<&'static str> {
+    let field = |key: &str| about.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let count = field("eventfd-count:").and_then(|hex| u64::from_str_radix(hex, 16).ok())?;
+    if count > u64::from(u32::MAX) {
+        return Some("it has an eventfd with a count of more than 32 bits, which the engine cannot save");
+    }
+    (field("eventfd-semaphore:") == Some("1"))
+        .then_some("it has an eventfd that is a semaphore (EFD_SEMAPHORE), which the engine cannot save")
 }
 
 #[cfg(test)]
@@ -136,8 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn a_large_count_is_one_of_more_than_32_bits() {
-        assert!(large_count("pos:\t0\neventfd-count:      10000000005\n"));
-        assert!(!large_count("eventfd-count:         ffffffff\n"));
+    fn a_bind_mount_is_a_second_one_of_the_root() {
+        let own = "30 1 0:52 / / rw - overlay overlay rw\n31 30 0:53 / /proc rw - proc proc rw\n";
+        assert_eq!(bind_mount(own), None);
+        let more = format!("{own}40 30 0:52 /home/d /mnt rw - overlay overlay rw\n");
+        assert_eq!(bind_mount(&more), Some("/mnt"));
+    }
+
+    #[test]
+    fn eventfds_are_saved_as_far_as_the_engine_can() {
+        assert!(eventfd("pos:\t0\neventfd-count:      10000000005\n").is_some());
+        assert!(eventfd("eventfd-count:                1\neventfd-id: 4\neventfd-semaphore: 1\n").is_some());
+        assert_eq!(eventfd("eventfd-count:         ffffffff\neventfd-semaphore: 0\n"), None);
     }
 }

@@ -1,13 +1,15 @@
 //! inotify events that programs have not read yet: found at the freeze, kept beside the images, and put back at a resume.
 //!
 //! CRIU drops them. No system call tells what waits in a queue without taking it, so [`queue`] reads the kernel's memory,
-//! and the session that runs on keeps its queues untouched. In a resumed session [`replay`] makes every event again, by the
+//! and the session that runs on keeps its queues untouched; its watches are silent while CRIU looks at files ([`silence`]). In a resumed session [`replay`] makes every event again, by the
 //! deed that causes it, with all other watches silent. [`plan`] says which events can be made so; a save with others is
 //! refused before anything is lost.
 
+mod group;
 pub(super) mod plan;
 pub(super) mod queue;
 pub mod replay;
+pub(super) mod silence;
 pub(super) mod watch;
 
 use serde::{Deserialize, Serialize};
@@ -43,4 +45,23 @@ pub struct Queue {
     pub descriptor: i32,
     /// What waits, the oldest first.
     pub events: Vec<Event>,
+}
+
+/// What a watch listens for. CRIU's images have the mask of a silent one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mask {
+    /// A process that has the descriptor open, by its pid in the session.
+    pub process: u32,
+    /// Its number there.
+    pub descriptor: i32,
+    /// The watch.
+    pub wd: i32,
+    /// Its mask, and flags such as IN_ONESHOT.
+    pub mask: u32,
+}
+
+impl Mask {
+    fn is_of(&self, process: u32, descriptor: i32, wd: i32) -> bool {
+        (self.process, self.descriptor, self.wd) == (process, descriptor, wd)
+    }
 }

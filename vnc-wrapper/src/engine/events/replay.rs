@@ -4,26 +4,21 @@
 //! what it makes for a moment belongs to ids that the session's file systems know. All watches of the session are silent
 //! meanwhile, but for the one whose event is being made; what is in its way is renamed and gets its name back.
 
-use std::collections::HashMap;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, inotify, openat, statat, unlinkat, utimensat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timestamps, openat, statat, unlinkat, utimensat};
 use serde::{Deserialize, Serialize};
 
+use super::group::{self, Group, SILENT};
 use super::plan::{self, Deed, Step};
-use super::watch::{self, Watch};
-use super::{Event, Queue};
+use super::watch;
+use super::{Event, Mask, Queue};
 use crate::container::processes;
-use crate::kernel::{handle, namespaces, process, userns};
+use crate::kernel::{namespaces, process, userns};
 
-/// The mask of a silent watch: what happens to none of them meanwhile.
-const SILENT: u32 = libc::IN_DELETE_SELF;
 /// Where what is in the way goes for a moment, in its own directory.
 const AWAY: &[u8] = b".freezeframe.away";
 /// The other end of a rename whose other end nobody sees.
@@ -34,14 +29,16 @@ const ELSEWHERE: &[u8] = b".freezeframe.else";
 struct Request {
     init: u32,
     queues: Vec<Queue>,
+    masks: Vec<Mask>,
 }
 
-/// Makes the queues of the session of `init` be as `queues` say, those that are not named empty.
+/// Makes the queues of the session of `init` be as `queues` say, those that are not named empty, and gives the watches
+/// their masks.
 ///
 /// # Errors
 /// When an event cannot be made.
-pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>) -> io::Result<()> {
-    if queues.is_empty() && !anything_waits(init)? {
+pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>, masks: Vec<Mask>) -> io::Result<()> {
+    if queues.is_empty() && masks.is_empty() && !anything_waits(init)? {
         return Ok(());
     }
     let mut child = Command::new("/proc/self/exe")
@@ -52,7 +49,7 @@ pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>) -> io::Result<(
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut to) = child.stdin.take() {
-        to.write_all(&serde_json::to_vec(&Request { init, queues })?)?;
+        to.write_all(&serde_json::to_vec(&Request { init, queues, masks })?)?;
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
@@ -90,70 +87,9 @@ pub fn run() -> i32 {
     }
 }
 
-/// An inotify descriptor of the session, and what it watches.
-struct Group {
-    process: u32,
-    number: i32,
-    descriptor: OwnedFd,
-    watches: HashMap<i32, (Watch, OwnedFd)>,
-}
-
-impl Group {
-    /// Gives a watch another mask; its number stays (inotify_add_watch(2)).
-    fn set(&self, wd: i32, mask: u32) -> io::Result<()> {
-        let (_, object) = self.watch(wd)?;
-        let path = format!("/proc/self/fd/{}", object.as_raw_fd());
-        let got = inotify::add_watch(&self.descriptor, path, inotify::WatchFlags::from_bits_retain(mask))?;
-        if got == wd {
-            return Ok(());
-        }
-        let _ = inotify::remove_watch(&self.descriptor, got);
-        Err(io::Error::other(format!("watch {wd} is of another object now")))
-    }
-
-    fn watch(&self, wd: i32) -> io::Result<&(Watch, OwnedFd)> {
-        self.watches.get(&wd).ok_or_else(|| io::Error::other(format!("what watch {wd} is of cannot be found")))
-    }
-
-    fn waiting(&self) -> io::Result<u64> {
-        Ok(rustix::io::ioctl_fionread(&self.descriptor)?)
-    }
-
-    /// Takes what waits.
-    fn drain(&self) -> io::Result<()> {
-        let mut buffer = vec![0u8; 65536];
-        while self.waiting()? > 0 {
-            rustix::io::read(&self.descriptor, &mut buffer)?;
-        }
-        Ok(())
-    }
-
-    /// Does `deed` while the watch `wd` hears of it and nobody else does.
-    fn heard(&self, wd: i32, mask: u32, deed: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        self.set(wd, mask)?;
-        let done = deed();
-        self.set(wd, SILENT)?;
-        done
-    }
-}
-
 fn replay(request: &Request) -> io::Result<()> {
     let init = process::open(request.init)?;
-    let mut mounts = Mounts::of(request.init)?;
-    let mut groups = Vec::new();
-    for process in processes::list(request.init)? {
-        for number in watch::descriptors(&process)? {
-            let mut watches = HashMap::new();
-            for watch in watch::watches(&process, number)? {
-                // One that cannot be found stays as it is: it is of something that nobody can reach any more.
-                if let Ok(object) = mounts.open(&watch) {
-                    watches.insert(watch.wd, (watch, object));
-                }
-            }
-            let descriptor = watch::copy(&process, number)?;
-            groups.push(Group { process: process.inside, number, descriptor, watches });
-        }
-    }
+    let groups = group::all(request.init)?;
     namespaces::join(&init, CloneFlags::CLONE_NEWUSER.bits())?;
     userns::become_namespace_root()?;
     let times = Times::of(&groups)?;
@@ -174,7 +110,10 @@ fn replay(request: &Request) -> io::Result<()> {
     });
     times.give_back()?;
     for group in &groups {
-        group.watches.iter().try_for_each(|(wd, (watch, _))| group.set(*wd, watch.mask))?;
+        for (wd, (watch, _)) in &group.watches {
+            let known = request.masks.iter().find(|m| m.is_of(group.process, group.number, *wd));
+            group.set(*wd, known.map_or(watch.mask, |m| m.mask))?;
+        }
     }
     made
 }
@@ -399,45 +338,5 @@ impl Entry<'_> {
                 Ok(())
             }
         })
-    }
-}
-
-/// The file systems that a session sees, by their devices.
-struct Mounts {
-    root: OwnedFd,
-    points: HashMap<(u32, u32), String>,
-    open: HashMap<(u32, u32), OwnedFd>,
-}
-
-impl Mounts {
-    fn of(init: u32) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(format!("/proc/{init}/root"), flags, Mode::empty())?;
-        let text = fs::read_to_string(format!("/proc/{init}/mountinfo"))?;
-        // 36 35 98:0 / /mnt rw,noatime - ext4 /dev/root rw (proc_pid_mountinfo(5)); a later one may cover an earlier one.
-        let point = |line: &str| {
-            let fields: Vec<&str> = line.split(' ').collect();
-            let (major, minor) = fields.get(2)?.split_once(':')?;
-            let whole = fields.get(3) == Some(&"/");
-            whole.then(|| Some(((major.parse().ok()?, minor.parse().ok()?), (*fields.get(4)?).to_owned())))?
-        };
-        Ok(Self { root, points: text.lines().filter_map(point).collect(), open: HashMap::new() })
-    }
-
-    /// What a watch is of.
-    fn open(&mut self, watch: &Watch) -> io::Result<OwnedFd> {
-        if !self.open.contains_key(&watch.device) {
-            let point = self.points.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
-            let path = match point.trim_start_matches('/') {
-                "" => ".",
-                path => path,
-            };
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let mount = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)?;
-            self.open.insert(watch.device, mount);
-        }
-        let mount = self.open.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
-        handle::open(mount.as_fd(), watch.handle_type, &watch.handle)
     }
 }

@@ -1,0 +1,8 @@
+/* A process in a user namespace of its own, as sandboxes have it. */
+#include "guest.h"
+REFUSED("namespace of its own")
+GUEST {
+    MUST(unshare(CLONE_NEWUSER) == 0);
+    ready();
+    CHECK(getpid() > 1);
+}

@@ -1,0 +1,125 @@
+//! The inotify descriptors of a session, with what they watch, found by the handles that /proc tells.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, inotify};
+
+use super::watch::{self, Watch};
+use crate::container::processes;
+use crate::kernel::handle;
+
+/// The mask of a silent watch: what happens to nothing meanwhile.
+pub(super) const SILENT: u32 = libc::IN_DELETE_SELF;
+
+/// All inotify descriptors of the session of `init`; one that several processes have comes several times.
+pub(super) fn all(init: u32) -> io::Result<Vec<Group>> {
+    let mut mounts = Mounts::of(init)?;
+    let mut groups = Vec::new();
+    for process in processes::list(init)? {
+        for number in watch::descriptors(&process)? {
+            let mut watches = HashMap::new();
+            for watch in watch::watches(&process, number)? {
+                // One that cannot be found stays as it is: it is of something that nobody can reach any more.
+                if let Ok(object) = mounts.open(&watch) {
+                    watches.insert(watch.wd, (watch, object));
+                }
+            }
+            let descriptor = watch::copy(&process, number)?;
+            groups.push(Group { process: process.inside, number, descriptor, watches });
+        }
+    }
+    Ok(groups)
+}
+
+/// An inotify descriptor of the session, and what it watches.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// A process that has it open, by its pid in the session, and its number there.
+    pub(super) process: u32,
+    pub(super) number: i32,
+    descriptor: OwnedFd,
+    /// Watches and what they are of, by their numbers.
+    pub(super) watches: HashMap<i32, (Watch, OwnedFd)>,
+}
+
+impl Group {
+    /// Gives a watch another mask; its number stays (inotify_add_watch(2)).
+    pub(super) fn set(&self, wd: i32, mask: u32) -> io::Result<()> {
+        let (_, object) = self.watch(wd)?;
+        let path = format!("/proc/self/fd/{}", object.as_raw_fd());
+        let got = inotify::add_watch(&self.descriptor, path, inotify::WatchFlags::from_bits_retain(mask))?;
+        if got == wd {
+            return Ok(());
+        }
+        let _ = inotify::remove_watch(&self.descriptor, got);
+        Err(io::Error::other(format!("watch {wd} is of another object now")))
+    }
+
+    pub(super) fn watch(&self, wd: i32) -> io::Result<&(Watch, OwnedFd)> {
+        self.watches.get(&wd).ok_or_else(|| io::Error::other(format!("what watch {wd} is of cannot be found")))
+    }
+
+    pub(super) fn waiting(&self) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(&self.descriptor)?)
+    }
+
+    /// Takes what waits.
+    pub(super) fn drain(&self) -> io::Result<()> {
+        let mut buffer = vec![0u8; 65536];
+        while self.waiting()? > 0 {
+            rustix::io::read(&self.descriptor, &mut buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Does `deed` while the watch `wd` hears of it and nobody else does.
+    pub(super) fn heard(&self, wd: i32, mask: u32, deed: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.set(wd, mask)?;
+        let done = deed();
+        self.set(wd, SILENT)?;
+        done
+    }
+}
+
+/// The file systems that a session sees, by their devices.
+struct Mounts {
+    root: OwnedFd,
+    points: HashMap<(u32, u32), String>,
+    open: HashMap<(u32, u32), OwnedFd>,
+}
+
+impl Mounts {
+    fn of(init: u32) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(format!("/proc/{init}/root"), flags, Mode::empty())?;
+        let text = fs::read_to_string(format!("/proc/{init}/mountinfo"))?;
+        // 36 35 98:0 / /mnt rw,noatime - ext4 /dev/root rw (proc_pid_mountinfo(5)); a later one may cover an earlier one.
+        let point = |line: &str| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let (major, minor) = fields.get(2)?.split_once(':')?;
+            let whole = fields.get(3) == Some(&"/");
+            whole.then(|| Some(((major.parse().ok()?, minor.parse().ok()?), (*fields.get(4)?).to_owned())))?
+        };
+        Ok(Self { root, points: text.lines().filter_map(point).collect(), open: HashMap::new() })
+    }
+
+    /// What a watch is of.
+    fn open(&mut self, watch: &Watch) -> io::Result<OwnedFd> {
+        if !self.open.contains_key(&watch.device) {
+            let point = self.points.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
+            let path = match point.trim_start_matches('/') {
+                "" => ".",
+                path => path,
+            };
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let mount = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)?;
+            self.open.insert(watch.device, mount);
+        }
+        let mount = self.open.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
+        handle::open(mount.as_fd(), watch.handle_type, &watch.handle)
+    }
+}

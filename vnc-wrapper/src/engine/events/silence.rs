@@ -1,0 +1,46 @@
+//! Keeps the watches of a frozen session from hearing what CRIU does to its files.
+
+use std::io;
+
+use super::Mask;
+use super::group::{self, Group, SILENT};
+
+/// All watches of a session are silent; dropping it gives them their masks back.
+#[derive(Debug)]
+pub(in crate::engine) struct Silence(Vec<Group>);
+
+impl Silence {
+    /// Makes the watches of the session of `init` silent, all of which has stopped.
+    ///
+    /// # Errors
+    /// When one cannot be made silent; all hear again then.
+    pub(in crate::engine) fn begin(init: u32) -> io::Result<Self> {
+        let silence = Self(group::all(init)?);
+        for group in &silence.0 {
+            group.watches.keys().try_for_each(|wd| group.set(*wd, SILENT))?;
+        }
+        Ok(silence)
+    }
+
+    /// What the watches listen for otherwise.
+    pub(in crate::engine) fn masks(&self) -> Vec<Mask> {
+        let of = |group: &Group| {
+            let (process, descriptor) = (group.process, group.number);
+            let masks = group.watches.values().map(move |(watch, _)| (watch.wd, watch.mask));
+            masks.map(move |(wd, mask)| Mask { process, descriptor, wd, mask }).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        for group in &self.0 {
+            for (wd, (watch, _)) in &group.watches {
+                if let Err(error) = group.set(*wd, watch.mask) {
+                    tracing::error!("watch {wd} of process {} hears nothing any more: {error}", group.process);
+                }
+            }
+        }
+    }
+}
