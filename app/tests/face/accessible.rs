@@ -111,7 +111,7 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
         stage.keep(&format!("preferences-{page}"));
         close(&stage);
     }
-    open(&stage, "ctrl+question", "Shortcuts");
+    open(&stage, "ctrl+question", "Keyboard Shortcuts");
     stage.keep("shortcuts");
     close(&stage);
 
