@@ -225,11 +225,8 @@ impl Window {
         ));
         self.connect_fullscreened_notify(|window| {
             let full = window.is_fullscreen();
+            // The bar of the live view says how to leave.
             window.imp().header.set_visible(!full);
-            if full {
-                let toast = adw::Toast::builder().title("Press F11 to leave full screen").timeout(3).build();
-                window.imp().toasts.add_toast(toast);
-            }
         });
         self.set_live(false);
     }

@@ -127,7 +127,7 @@ impl Row {
     }
 
     fn progress(&self, stage: &str, fraction: f64) {
-        self.say(&sentence(stage).trim_end_matches('.').to_owned());
+        self.say(sentence(stage).trim_end_matches('.'));
         if fraction >= 0.0 {
             self.bar.set_fraction(fraction.clamp(0.0, 1.0));
         }

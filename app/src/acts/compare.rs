@@ -142,7 +142,7 @@ fn files(comparison: &Comparison) -> gtk::ScrolledWindow {
         let text = text.unwrap_or_default();
         let (path, change) = text.rsplit_once('\n').unwrap_or((&text, ""));
         let first = item.child().and_then(|row| row.first_child());
-        let second = first.as_ref().and_then(|label| label.next_sibling());
+        let second = first.as_ref().and_then(WidgetExt::next_sibling);
         for (label, text) in [(first, path), (second, change)] {
             if let Some(label) = label.and_downcast::<gtk::Label>() {
                 label.set_label(text);

@@ -79,7 +79,7 @@ impl Window {
             }
             Ok(_) => self.toast(&gettext_f("“{title}” is sound", &[("title", &title)])),
             Err(error) => {
-                self.tell_failure(&gettext_f("“{title}” could not be verified", &[("title", &title)]), &error)
+                self.tell_failure(&gettext_f("“{title}” could not be verified", &[("title", &title)]), &error);
             }
         }
     }

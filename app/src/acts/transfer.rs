@@ -39,7 +39,7 @@ impl Window {
             Some(&gettext("_Cancel")),
         );
         dialog.set_current_name(&format!("{id}.freezeframe"));
-        dialog.add_choice("base", &gettext("Include the base, for machines that lack it"), &[]);
+        dialog.add_choice("base", gettext("Include the base, for machines that lack it"), &[]);
         dialog.set_choice("base", "true");
         let Some(path) = choose(&dialog).await else { return };
         let options = ExportOptions { with_base: dialog.choice("base").as_deref() == Some("true") };

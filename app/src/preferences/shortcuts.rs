@@ -12,9 +12,14 @@ fn sections() -> Vec<(String, Vec<(&'static str, String)>)> {
             gettext("Desktops and Snapshots"),
             vec![
                 ("<Control>s", gettext("Snapshot session")),
+                ("<Control><Shift>s", gettext("Snapshot session, with a label")),
+                ("<Control>n", gettext("Start a desktop")),
+                ("<Control>o", gettext("Import a snapshot")),
                 ("<Control>f", gettext("Search the timeline")),
                 ("<Control>comma", gettext("Preferences")),
                 ("<Control>question", gettext("Keyboard shortcuts")),
+                ("<Control>w", gettext("Close the window")),
+                ("<Control>q", gettext("Quit")),
             ],
         ),
         (
@@ -77,5 +82,9 @@ fn help_overlay() -> gtk::ShortcutsWindow {
     }
     ui.push_str("</object></child></object></interface>");
     let builder = gtk::Builder::from_string(&ui);
-    builder.object("help").unwrap_or_else(|| gtk::ShortcutsWindow::builder().build())
+    let window: gtk::ShortcutsWindow =
+        builder.object("help").unwrap_or_else(|| gtk::ShortcutsWindow::builder().build());
+    // For lists of windows; its header bar has a title of its own.
+    window.set_title(Some(&gettext("Keyboard Shortcuts")));
+    window
 }

@@ -174,7 +174,7 @@ impl Contents {
     fn of_session(&self, session: &SessionRow) -> Face {
         let started: Option<jiff::Timestamp> = session.started.parse().ok();
         let started = started.map(|started| jiff::tz::TimeZone::system().to_datetime(started));
-        let since = started.map(|at| gettext_f("since {when}", &[("when", &words::moment(self.today, at))]));
+        let since = started.map(|at| gettext_f("Since {when}", &[("when", &words::moment(self.today, at))]));
         let crashed = session.state == "crashed";
         let parts = [session.base.clone(), session.size.replace('x', " × ")];
         Face {

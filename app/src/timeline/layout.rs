@@ -7,7 +7,7 @@ use std::ops::Range;
 pub(crate) const MARGIN: i32 = 12;
 const GAP: i32 = 12;
 /// The narrowest card, in a small and in a large window.
-const NARROWEST: (i32, i32) = (200, 340);
+const NARROWEST: (i32, i32) = (240, 340);
 /// A card's picture is as wide as the card, and in the shape of most desktops.
 const SHAPE: (i32, i32) = (10, 16);
 
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn columns_follow_the_width() {
         let columns = |width| Layout::new(width, 80, 40, &[100]).columns;
-        assert_eq!([columns(360), columns(720), columns(1280), columns(3840)], [1, 3, 5, 10]);
+        assert_eq!([columns(360), columns(800), columns(1280), columns(3840)], [1, 3, 5, 10]);
         let layout = Layout::new(360, 80, 40, &[1]);
         assert_eq!(layout.card(0), Some((12, 52, 336, 290)));
     }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn the_keyboard_goes_by_lines_and_across_sections() {
         // Three columns: 0 1 2 | 3 / 4 5
-        let layout = Layout::new(720, 80, 40, &[4, 2]);
+        let layout = Layout::new(800, 80, 40, &[4, 2]);
         assert_eq!(layout.step(0, Step::Down), Some(3));
         assert_eq!(layout.step(2, Step::Down), Some(3));
         assert_eq!(layout.step(3, Step::Down), Some(4));

@@ -115,7 +115,7 @@ async fn five_thousand_snapshots_measured() {
                 let deadline = Instant::now() + Duration::from_secs(60);
                 while stage.find(RED).is_none() && Instant::now() < deadline {}
             }
-            println!("{name}: window {window:?}, pictures {:?}, memory {} MB", began.elapsed(), app.memory() >> 20);
+            eprintln!("{name}: window {window:?}, pictures {:?}, memory {} MB", began.elapsed(), app.memory() >> 20);
         }
     }
 }

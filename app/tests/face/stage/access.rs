@@ -1,6 +1,6 @@
 //! What a screen reader is told: the accessible tree, over AT-SPI on a bus of the test's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::process::{Command, Stdio};
 
 use futures_util::future::join_all;
@@ -14,6 +14,7 @@ const COMPONENT: &str = "org.a11y.atspi.Component";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// Bits of AT-SPI's set of states (`atspi-constants.h`).
+const ACTIVE: u64 = 1 << 1;
 const FOCUSABLE: u64 = 1 << 11;
 const FOCUSED: u64 = 1 << 12;
 const SENSITIVE: u64 = 1 << 24;
@@ -33,7 +34,7 @@ pub(crate) struct Accessible {
     pub(crate) name: String,
     pub(crate) role: String,
     states: u64,
-    /// Whether the pointer would meet it, or something in it. GTK 4.8 itself calls everything visible,
+    /// Whether its window has the keyboard, and the pointer would meet it or something in it. GTK 4.8 itself calls everything visible,
     /// on pages that are not seen too.
     showing: bool,
 }
@@ -113,7 +114,12 @@ impl Access {
             level = below;
         }
         let met = join_all(found.iter().map(|(place, one)| self.is_met(place, one, &parents))).await;
-        found.into_iter().zip(met).map(|((_, one), met)| Accessible { showing: met == Some(true), ..one }).collect()
+        // Only one window has the keyboard: what is in another is behind it.
+        let windows = found.iter().filter(|(place, one)| place.line.len() == 2 && one.states & ACTIVE != 0);
+        let active: HashSet<String> = windows.map(|(place, _)| place.path().to_owned()).collect();
+        let front = |place: &Place| place.line.get(1).is_some_and(|window| active.contains(window));
+        let pairs = found.into_iter().zip(met);
+        pairs.map(|((place, one), met)| Accessible { showing: met == Some(true) && front(&place), ..one }).collect()
     }
 
     /// Waits for something in the tree that fits.
