@@ -35,6 +35,8 @@ mod imp {
         #[template_child]
         pub(super) activity: TemplateChild<Activity>,
         #[template_child]
+        pub(super) menu_button: TemplateChild<gtk::MenuButton>,
+        #[template_child]
         pub(super) search_button: TemplateChild<gtk::ToggleButton>,
         #[template_child]
         pub(super) live: TemplateChild<LivePage>,
@@ -168,6 +170,7 @@ impl Window {
         self.set_title(Some("Freezeframe"));
         self.set_live(false);
         window.stack.set_visible_child_name("timeline");
+        window.menu_button.set_primary(true);
         self.watch();
         window.timeline.grab_focus();
     }
@@ -188,6 +191,8 @@ impl Window {
         self.set_title(Some(&name));
         self.set_live(true);
         window.stack.set_visible_child_name("live");
+        // A primary menu takes F10 before the desktop hears of it.
+        window.menu_button.set_primary(false);
         window.live.open(source);
     }
 
