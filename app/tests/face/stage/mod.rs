@@ -178,24 +178,31 @@ impl Stage {
 
     /// The same with variables in its environment.
     pub(crate) fn app_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Program {
-        Program::start(
-            Command::new(env!("CARGO_BIN_EXE_freezeframe"))
-                .args(arguments)
-                .envs(variables.iter().copied())
-                .env("DISPLAY", &self.display)
-                .env_remove("WAYLAND_DISPLAY")
-                .env("GDK_BACKEND", "x11")
-                .env("GSK_RENDERER", "cairo")
-                .env("GTK_A11Y", if self.accessible { "atspi" } else { "none" })
-                .env("LC_ALL", "C.UTF-8")
-                .env("LANGUAGE", self.language)
-                .env("GSETTINGS_BACKEND", "memory")
-                .env("XDG_CONFIG_HOME", self.directory.path())
-                .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_deref().unwrap_or("disabled:"))
-                .env("ADW_DISABLE_PORTAL", "1")
-                // Every warning of GTK's is a mistake of ours.
-                .env("G_DEBUG", "fatal-criticals"),
-        )
+        Program::start(self.command().args(arguments).envs(variables.iter().copied()))
+    }
+
+    /// Starts the app, which writes of these parts of itself (`RUST_LOG`) to a file.
+    pub(crate) fn app_telling(&self, parts: &str, log: &Path) -> Program {
+        Program::start(self.command().env("RUST_LOG", parts).stderr(std::fs::File::create(log).unwrap()))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freezeframe"));
+        command
+            .env("DISPLAY", &self.display)
+            .env_remove("WAYLAND_DISPLAY")
+            .env("GDK_BACKEND", "x11")
+            .env("GSK_RENDERER", "cairo")
+            .env("GTK_A11Y", if self.accessible { "atspi" } else { "none" })
+            .env("LC_ALL", "C.UTF-8")
+            .env("LANGUAGE", self.language)
+            .env("GSETTINGS_BACKEND", "memory")
+            .env("XDG_CONFIG_HOME", self.directory.path())
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_deref().unwrap_or("disabled:"))
+            .env("ADW_DISABLE_PORTAL", "1")
+            // Every warning of GTK's is a mistake of ours.
+            .env("G_DEBUG", "fatal-criticals");
+        command
     }
 
     pub(crate) fn xdotool(&self, arguments: &[&str]) -> String {
