@@ -9,8 +9,8 @@ use gtk::{gdk, gio, glib};
 
 use crate::Options;
 use crate::live::Source;
-use crate::preferences;
 use crate::window::Window;
+use crate::{frames, preferences};
 
 /// The name under which the desktop knows the program.
 const ID: &str = "io.github.freezeframe.Freezeframe";
@@ -104,6 +104,7 @@ impl Application {
         let window = known.unwrap_or_else(|| {
             let window = Window::new(self);
             preferences::add_to(window.upcast_ref());
+            frames::tell(&window);
             match source {
                 Some(source) => window.show_desktop(source),
                 None => window.show_sessions(),

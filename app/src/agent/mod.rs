@@ -5,6 +5,7 @@
 pub(crate) mod calls;
 mod display;
 pub(crate) mod jobs;
+mod rows;
 mod watch;
 
 use std::future::Future;

@@ -1,22 +1,25 @@
 //! What there is, told again whenever it changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
-use freezeframe_api::records::{SessionRow, SnapshotRow, TimelineFilter};
+use freezeframe_api::records::SessionRow;
 use freezeframe_api::{Dict, Dictionary as _, Error, ErrorKind, Manager1Proxy, names};
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 use zbus::zvariant::OwnedObjectPath;
 use zbus::{Connection, MatchRule, Message, MessageStream, message};
 
+use super::rows::Rows;
 use super::{SHARED, connect};
-use crate::timeline::model::{Snapshot, newest_first};
+use crate::timeline::model::Snapshot;
 
 /// One look for all signals that come within this time.
 const GATHER: Duration = Duration::from_millis(150);
+/// The pictures of what is seen first go before the rest of a large timeline, whose answer would hold up theirs.
+const HEAD_START: Duration = Duration::from_millis(400);
 /// Between tries to reach the agent: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
@@ -35,8 +38,9 @@ pub(crate) enum News {
 /// for the next try.
 pub(crate) async fn watch(tell: Sender<News>, hurry: Receiver<()>) {
     let mut wait = RETRY.0;
+    let mut rows = Rows::default();
     loop {
-        let outcome = follow(&tell, &mut wait).await;
+        let outcome = follow(&tell, &mut wait, &mut rows).await;
         SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Err(error) = outcome else { return };
         tracing::debug!(?error, "the agent is out of reach");
@@ -54,11 +58,19 @@ pub(crate) async fn watch(tell: Sender<News>, hurry: Receiver<()>) {
 }
 
 /// What has to be asked again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Stale {
     sessions: bool,
-    snapshots: bool,
+    timeline: bool,
+    /// Of the timeline only these, by id.
+    snapshots: BTreeSet<String>,
     gone: bool,
+}
+
+impl Stale {
+    fn everything() -> Self {
+        Self { sessions: true, timeline: true, ..Self::default() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +83,8 @@ impl Marks {
     fn add(&self, more: Stale) {
         let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
         stale.sessions |= more.sessions;
-        stale.snapshots |= more.snapshots;
+        stale.timeline |= more.timeline;
+        stale.snapshots.extend(more.snapshots);
         stale.gone |= more.gone;
         self.changed.notify_one();
     }
@@ -82,26 +95,40 @@ impl Marks {
 }
 
 /// Ok when nobody listens any more.
-async fn follow(tell: &Sender<News>, wait: &mut Duration) -> Result<(), Error> {
+async fn follow(tell: &Sender<News>, wait: &mut Duration, rows: &mut Rows) -> Result<(), Error> {
     let connection = connect().await?;
     // Subscribed before the first look, so that no change falls between.
     let listener = Listener::start(&connection).await?;
     let manager = Manager1Proxy::new(&connection).await?;
-    let mut stale = Stale { sessions: true, snapshots: true, gone: false };
+    let mut stale = Stale::everything();
     loop {
         if stale.sessions {
-            let rows = manager.list_sessions(&Dict::new()).await?;
-            let rows = rows.iter().map(SessionRow::from_dict).collect::<Result<_, _>>()?;
+            let sessions = manager.list_sessions(&Dict::new()).await?;
+            let sessions = sessions.iter().map(SessionRow::from_dict).collect::<Result<_, _>>()?;
             *wait = RETRY.0;
             SHARED.lock().unwrap_or_else(PoisonError::into_inner).replace(connection.clone());
-            if tell.send(News::Sessions(rows)).await.is_err() {
+            if tell.send(News::Sessions(sessions)).await.is_err() {
                 return Ok(());
             }
         }
-        if stale.snapshots {
-            let rows = manager.timeline(&TimelineFilter::default().to_dict()).await?;
-            let rows = rows.iter().map(SnapshotRow::from_dict).collect::<Result<Vec<_>, _>>()?;
-            if tell.send(News::Timeline(newest_first(rows, &jiff::tz::TimeZone::system()))).await.is_err() {
+        if stale.timeline && rows.is_empty() {
+            // A large timeline takes its time; what is seen first need not wait for it.
+            let whole = rows.fetch_newest(&manager).await?;
+            if tell.send(News::Timeline(rows.all())).await.is_err() {
+                return Ok(());
+            }
+            stale.timeline = !whole;
+            if stale.timeline {
+                tokio::time::sleep(HEAD_START).await;
+            }
+        }
+        if stale.timeline || !stale.snapshots.is_empty() {
+            if stale.timeline {
+                rows.fetch_all(&manager).await?;
+            } else {
+                rows.fetch(&manager, &stale.snapshots).await?;
+            }
+            if tell.send(News::Timeline(rows.all())).await.is_err() {
                 return Ok(());
             }
         }
@@ -145,12 +172,13 @@ impl Listener {
                         None => Stale { gone: true, ..Stale::default() },
                     },
                     // The agent went or another came: what it knows has to be asked again.
-                    owner = owners.next() => Stale { sessions: true, snapshots: true, gone: owner.is_none() },
+                    owner = owners.next() => Stale { gone: owner.is_none(), ..Stale::everything() },
                 };
+                let gone = stale.gone;
                 if stale != Stale::default() {
                     told.add(stale);
                 }
-                if stale.gone {
+                if gone {
                     return;
                 }
             }
@@ -190,7 +218,13 @@ fn concerns(signal: &Message) -> Stale {
 
 fn below(path: &str) -> Stale {
     let rest = path.strip_prefix(names::ROOT).unwrap_or_default();
-    Stale { sessions: rest.starts_with("/sessions/"), snapshots: rest.starts_with("/snapshots/"), gone: false }
+    let snapshot = rest.strip_prefix("/snapshots/").map(names::unescape);
+    Stale {
+        sessions: rest.starts_with("/sessions/"),
+        timeline: snapshot == Some(None),
+        snapshots: snapshot.flatten().into_iter().collect(),
+        gone: false,
+    }
 }
 
 #[cfg(test)]
@@ -200,9 +234,11 @@ mod tests {
     #[test]
     fn a_signal_makes_stale_what_it_is_about() {
         let session = below(names::session_path("a").as_str());
-        assert_eq!(session, Stale { sessions: true, snapshots: false, gone: false });
-        let snapshot = below(names::snapshot_path("a").as_str());
-        assert_eq!(snapshot, Stale { sessions: false, snapshots: true, gone: false });
+        assert_eq!(session, Stale { sessions: true, ..Stale::default() });
+        let snapshot = below(names::snapshot_path("a-b").as_str());
+        assert_eq!(snapshot, Stale { snapshots: ["a-b".to_owned()].into(), ..Stale::default() });
+        let strange = below(&format!("{}/snapshots/_z", names::ROOT));
+        assert_eq!(strange, Stale { timeline: true, ..Stale::default() });
         assert_eq!(below(names::job_path(1).as_str()), Stale::default());
     }
 }

@@ -1,7 +1,7 @@
 //! All cards, of which only those exist that are seen: a window onto a layout as tall as the whole timeline.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use gtk::prelude::*;
@@ -342,8 +342,12 @@ impl Grid {
                 }
             }
         }
-        let shown: Vec<usize> = grid.cards.borrow().keys().copied().chain(wanted).collect();
-        for item in shown {
+        let mut shown: BTreeSet<usize> = grid.cards.borrow().keys().copied().collect();
+        shown.extend(wanted);
+        // What is seen first: pictures are brought in this order.
+        let seen = layout.cards_between(top, top + tall);
+        let (seen, ahead): (Vec<usize>, Vec<usize>) = shown.into_iter().partition(|item| seen.contains(item));
+        for item in seen.into_iter().chain(ahead) {
             let Some(face) = contents.face(item) else { continue };
             let known = grid.cards.borrow().get(&item).cloned();
             let card = known.unwrap_or_else(|| spare.pop().unwrap_or_else(|| self.new_card()));

@@ -1,6 +1,6 @@
 //! The snapshots as the timeline shows them: in order, by day, with their branches. No widgets, no clock of its own.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use freezeframe_api::records::{SessionRow, SnapshotRow};
 use jiff::Timestamp;
@@ -53,8 +53,19 @@ impl Snapshot {
 /// The rows as the timeline has them: the newest first, those of one instant by their ids.
 pub(crate) fn newest_first(rows: Vec<SnapshotRow>, zone: &TimeZone) -> Vec<Snapshot> {
     let mut all: Vec<Snapshot> = rows.into_iter().map(|row| Snapshot::new(row, zone)).collect();
-    all.sort_by(|a, b| b.taken.cmp(&a.taken).then_with(|| a.id().cmp(b.id())));
+    sort(&mut all);
     all
+}
+
+/// Brings up to date what [`newest_first`] made: of these ids there is only what is in the rows.
+pub(crate) fn renew(all: &mut Vec<Snapshot>, ids: &BTreeSet<String>, rows: Vec<SnapshotRow>, zone: &TimeZone) {
+    all.retain(|snapshot| !ids.contains(snapshot.id()));
+    all.extend(rows.into_iter().map(|row| Snapshot::new(row, zone)));
+    sort(all);
+}
+
+fn sort(all: &mut [Snapshot]) {
+    all.sort_by(|a, b| b.taken.cmp(&a.taken).then_with(|| a.id().cmp(b.id())));
 }
 
 /// Those of one day: how many of the list, which has the newest first.

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use gtk::prelude::*;
 use gtk::subclass::prelude::*;
 use gtk::{gdk, glib, graphene, gsk, pango};
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 
 use super::model::Snapshot;
 use super::strip::Strip;
@@ -17,12 +17,14 @@ const END: f32 = 18.0;
 const MARK: f32 = 3.0;
 /// Labels of days are so far apart at least.
 const APART: f32 = 12.0;
+/// No label of a day is narrower.
+const NARROWEST: f32 = 16.0;
 
 /// What is drawn of one snapshot.
 #[derive(Clone, Debug)]
 struct Mark {
-    /// In words, for whoever hears it.
-    spoken: String,
+    /// When it was taken.
+    local: DateTime,
     /// The first of a day carries that day's name.
     day: Option<String>,
     damaged: bool,
@@ -36,6 +38,8 @@ mod imp {
     pub struct Scrubber {
         pub(super) strip: RefCell<Strip>,
         pub(super) marks: RefCell<Vec<Mark>>,
+        /// The day that is called today.
+        pub(super) today: Cell<Date>,
         /// Where the handle is; the oldest is 0.
         pub(super) at: Cell<Option<usize>>,
     }
@@ -108,13 +112,14 @@ impl Scrubber {
             let date = snapshot.local.date();
             let first = last.replace(date) != Some(date);
             Mark {
-                spoken: words::moment(today, snapshot.local),
+                local: snapshot.local,
                 day: first.then(|| words::day(today, date)),
                 damaged: snapshot.row.state == "damaged",
                 pinned: snapshot.row.pinned,
             }
         });
         scrubber.marks.replace(marks.collect());
+        scrubber.today.set(today);
         scrubber.strip.replace(Strip::new(&moments));
         self.set_at(None);
     }
@@ -125,7 +130,9 @@ impl Scrubber {
         scrubber.at.set(at.filter(|at| *at < scrubber.strip.borrow().len()));
         let marks = scrubber.marks.borrow();
         let at = scrubber.at.get().unwrap_or(marks.len().saturating_sub(1));
-        self.set_tooltip_text(marks.get(at).map(|mark| mark.spoken.as_str()));
+        // In words for whoever hears it.
+        let spoken = marks.get(at).map(|mark| words::moment(scrubber.today.get(), mark.local));
+        self.set_tooltip_text(spoken.as_deref());
         self.queue_draw();
     }
 
@@ -249,6 +256,11 @@ impl Scrubber {
         let mut free = END + self.room() + 6.0;
         for (number, mark) in marks.iter().enumerate().rev() {
             let Some(day) = &mark.day else { continue };
+            let left = self.x(strip.place(number).unwrap_or_default());
+            // A layout for each day of a year would take longer than the frame.
+            if left.min(END + self.room() - NARROWEST) + NARROWEST > free {
+                continue;
+            }
             let layout = self.create_pango_layout(Some(day));
             let mut font = layout.context().font_description().unwrap_or_default();
             font.set_size(font.size() * 8 / 10);
@@ -256,7 +268,7 @@ impl Scrubber {
             layout.set_alignment(pango::Alignment::Left);
             #[allow(clippy::cast_precision_loss, reason = "pixels")]
             let wide = layout.pixel_size().0 as f32;
-            let x = self.x(strip.place(number).unwrap_or_default()).min(END + self.room() + 6.0 - wide);
+            let x = left.min(END + self.room() + 6.0 - wide);
             if x + wide > free || x < END - 6.0 {
                 continue;
             }

@@ -1,14 +1,17 @@
 //! Pictures of snapshots and sessions: fetched and decoded off the main thread in the size needed, a bounded number kept.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use freezeframe_api::{Error, ErrorKind};
 use gtk::gdk_pixbuf::Pixbuf;
 use gtk::prelude::*;
 use gtk::{gdk, gio, glib};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::cache::Cache;
 use super::contents::Key;
@@ -54,7 +57,7 @@ impl Thumbnails {
     pub(crate) async fn bring(&self, key: &Key, width: i32) -> Result<gdk::Texture, Error> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let wanted = key.clone();
-        let task = runtime().spawn(async move {
+        let task = Given(runtime().spawn(async move {
             let _turn = turn;
             let bytes = match &wanted {
                 Key::Snapshot(id) => calls::thumbnail(id).await?,
@@ -62,7 +65,7 @@ impl Thumbnails {
             };
             let decoded = tokio::task::spawn_blocking(move || decode(bytes, width)).await;
             decoded.unwrap_or_else(|bug| Err(Error::new(ErrorKind::Failed, bug.to_string())))
-        });
+        }));
         let decoded = task.await.unwrap_or_else(|bug| Err(Error::new(ErrorKind::Failed, bug.to_string())))?;
         let format = if decoded.alpha { gdk::MemoryFormat::R8g8b8a8 } else { gdk::MemoryFormat::R8g8b8 };
         let weight = decoded.pixels.len();
@@ -73,6 +76,23 @@ impl Thumbnails {
             self.cache.borrow_mut().put((key.clone(), width), gdk::Texture::clone(&texture), weight);
         }
         Ok(texture)
+    }
+}
+
+/// A task that nobody waits for any more is given up.
+struct Given<T>(JoinHandle<T>);
+
+impl<T> Future for Given<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> Drop for Given<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -7,6 +7,7 @@ mod hostile;
 mod language;
 mod live_shared;
 mod live_view;
+mod many;
 mod pictures;
 mod preferences;
 mod stage;

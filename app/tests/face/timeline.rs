@@ -1,7 +1,6 @@
 //! The timeline and its acts, by keys and pixels, before an agent that stands in for the real one.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use freezeframe_api::records::{SnapshotRow, WindowRow};
 use image::{Rgb, RgbImage};
@@ -11,13 +10,13 @@ use crate::stage::{Bus, FakeAgent, Stage, VncServer, wait_for};
 const RED: [u8; 3] = [0xc0, 0x1c, 0x28];
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 
-fn picture(directory: &Path, name: &str, colour: [u8; 3]) -> PathBuf {
+pub(crate) fn picture(directory: &Path, name: &str, colour: [u8; 3]) -> PathBuf {
     let path = directory.join(format!("{name}.png"));
     RgbImage::from_pixel(640, 400, Rgb(colour)).save(&path).unwrap();
     path
 }
 
-fn row(id: &str, hours_ago: i64, label: &str) -> SnapshotRow {
+pub(crate) fn row(id: &str, hours_ago: i64, label: &str) -> SnapshotRow {
     let created = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours_ago);
     SnapshotRow {
         snapshot: id.into(),
@@ -93,29 +92,4 @@ async fn a_snapshot_is_taken_by_a_key_and_appears() {
     let saved = agent.snapshots().remove(0);
     assert_eq!(saved.session, "amber-fox");
     stage.keep("taken");
-}
-
-/// How long five thousand snapshots take to be seen: `cargo test --release --test face -- --ignored --nocapture five_thousand`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures, and asserts nothing of it"]
-async fn five_thousand_snapshots_measured() {
-    let bus = Bus::start();
-    let stage = Stage::new(Some(&bus.address));
-    let red = picture(stage.directory.path(), "red", RED);
-    let snapshots = (0..5_000).map(|n| (row(&format!("{n:012x}"), n, "work"), Some(red.clone()))).collect();
-    let _agent = FakeAgent::start_with(&bus, snapshots).await;
-    let none = Stage::new(None);
-    for (name, stage) in [("without an agent", &none), ("with 5,000 snapshots", &stage)] {
-        for _ in 0..3 {
-            let began = Instant::now();
-            let app = stage.app(&[]);
-            wait_for("the window", || (stage.active_title() == "Freezeframe").then_some(()));
-            let window = began.elapsed();
-            if name.starts_with("with ") {
-                let deadline = Instant::now() + Duration::from_secs(60);
-                while stage.find(RED).is_none() && Instant::now() < deadline {}
-            }
-            eprintln!("{name}: window {window:?}, pictures {:?}, memory {} MB", began.elapsed(), app.memory() >> 20);
-        }
-    }
 }

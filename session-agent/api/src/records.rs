@@ -58,6 +58,10 @@ dictionary! {
         pub search: Option<String>,
         /// Deleted ones too.
         pub deleted: bool,
+        /// Only those of these ids; all where there are none.
+        pub snapshots: Vec<String>,
+        /// Of those that are left only so many, the newest.
+        pub newest: Option<u32>,
     }
 }
 

@@ -60,7 +60,8 @@ impl Manager {
     }
 
     /// Snapshots in the order they were taken: snapshot, session, parent, created, label, state, pinned, raw_bytes,
-    /// own_bytes, verified, imported, shared_bytes, pause_ms, windows. Options: session, search, deleted.
+    /// own_bytes, verified, imported, shared_bytes, pause_ms, windows. Options: session, search, deleted,
+    /// snapshots (only of these ids), newest (only so many).
     async fn timeline(&self, filter: Dict) -> Result<Vec<Dict>> {
         let filter = TimelineFilter::from_options(&filter)?;
         Ok(self.0.timeline(&filter).await?.iter().map(Dictionary::to_dict).collect())

@@ -162,6 +162,7 @@ impl Agent {
         let mut rows: Vec<SnapshotRow> =
             self.lock().snapshots.values().map(rows::Snapshot::row).filter(|r| rows::passes(filter, r)).collect();
         rows.sort_by(|a, b| (a.created.is_empty(), &a.created).cmp(&(b.created.is_empty(), &b.created)));
+        rows::keep_newest(filter, &mut rows);
         Ok(rows)
     }
 

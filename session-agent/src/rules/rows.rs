@@ -161,12 +161,22 @@ pub fn passes(filter: &TimelineFilter, row: &SnapshotRow) -> bool {
     if filter.session.as_ref().is_some_and(|s| *s != row.session) {
         return false;
     }
+    if !filter.snapshots.is_empty() && !filter.snapshots.contains(&row.snapshot) {
+        return false;
+    }
     let Some(search) = &filter.search else { return true };
     let mut text = format!("{}\n{}\n{}", row.label, row.session, row.snapshot).to_lowercase();
     for window in &row.windows {
         text.push_str(&format!("\n{}\n{}", window.title, window.application).to_lowercase());
     }
     search.to_lowercase().split_whitespace().all(|word| text.contains(word))
+}
+
+/// Takes away what is more than the filter wants of rows in the order they were taken. Those whose time cannot be read are
+/// last, and count as the newest.
+pub fn keep_newest(filter: &TimelineFilter, rows: &mut Vec<SnapshotRow>) {
+    let most = filter.newest.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    rows.drain(..rows.len().saturating_sub(most));
 }
 
 /// A snapshot as retention sees it; none of one whose manifest cannot be read, about which nothing is decided.
@@ -274,6 +284,17 @@ mod tests {
         assert!(!passes(&TimelineFilter::default(), &deleted));
         assert!(passes(&TimelineFilter { deleted: true, ..TimelineFilter::default() }, &deleted));
         assert!(!passes(&TimelineFilter { session: Some("desk".into()), ..TimelineFilter::default() }, &row()));
+        let ids = |ids: &[&str]| TimelineFilter {
+            snapshots: ids.iter().map(|id| (*id).to_owned()).collect(),
+            ..TimelineFilter::default()
+        };
+        assert!(passes(&ids(&["other", &row().snapshot]), &row()));
+        assert!(!passes(&ids(&["other"]), &row()));
+        for (newest, left) in [(None, 3), (Some(2), 2), (Some(9), 3), (Some(0), 0)] {
+            let mut rows = vec![row(), row(), row()];
+            keep_newest(&TimelineFilter { newest, ..TimelineFilter::default() }, &mut rows);
+            assert_eq!(rows.len(), left);
+        }
     }
 
     #[test]

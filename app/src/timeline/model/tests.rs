@@ -33,6 +33,18 @@ fn the_newest_is_first_and_days_are_grouped() {
 }
 
 #[test]
+fn what_changed_is_renewed_and_what_went_is_gone() {
+    let mut all = some();
+    // One is new, one has another label, one is gone; the others stay.
+    let mut labelled = row("c", "desk", Some("b"), "2026-11-21T12:00:00.000Z");
+    labelled.label = "new".into();
+    let rows = vec![labelled, row("n", "desk", Some("d"), "2026-11-22T13:30:00.000Z")];
+    renew(&mut all, &["c", "n", "a"].map(str::to_owned).into(), rows, &TimeZone::UTC);
+    assert_eq!(all.iter().map(Snapshot::id).collect::<String>(), "xnedcb");
+    assert_eq!(all[4].row.label, "new");
+}
+
+#[test]
 fn a_day_is_one_of_the_wall_clock() {
     let zone = TimeZone::fixed(jiff::tz::offset(2));
     let late = Snapshot::new(row("a", "s", None, "2026-11-20T23:30:00.000Z"), &zone);

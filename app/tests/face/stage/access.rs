@@ -1,7 +1,6 @@
 //! What a screen reader is told: the accessible tree, over AT-SPI on a bus of the test's own.
 
 use std::collections::{HashMap, HashSet};
-use std::process::{Command, Stdio};
 
 use futures_util::future::join_all;
 use zbus::Connection;
@@ -67,15 +66,14 @@ impl Access {
             .into_iter()
             .find(|path| std::path::Path::new(path).exists())
             .expect("this test needs: apt-get install at-spi2-core");
-        let program = Program::start(
-            Command::new(launcher)
+        let program = Program::start_family(launcher, |command| {
+            command
                 .arg("--launch-immediately")
                 .env("DBUS_SESSION_BUS_ADDRESS", &bus.address)
                 // Its own bus lies there, under a name that is always the same.
                 .env("XDG_RUNTIME_DIR", bus.directory())
                 .env_remove("DISPLAY")
-                .stderr(Stdio::null()),
-        );
+        });
         let session = zbus::connection::Builder::address(bus.address.as_str()).unwrap().build().await.unwrap();
         let mut address = None;
         for _ in 0..400 {

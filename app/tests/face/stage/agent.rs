@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use freezeframe_api::records::{
     BaseRow, Collected, Comparison, FileChange, RetentionOptions, RetentionReport, RetentionRow, SaveOptions, Saved,
-    SessionRow, Settings, SnapshotRow, StorageUse, WindowRow,
+    SessionRow, Settings, SnapshotRow, StorageUse, TimelineFilter, WindowRow,
 };
 use freezeframe_api::{Dict, Dictionary as _, names};
 use zbus::object_server::SignalEmitter;
@@ -155,6 +155,12 @@ impl FakeAgent {
         self.world.lock().unwrap().snapshots.values().cloned().collect()
     }
 
+    /// Another label, as by somebody else.
+    pub(crate) async fn relabel(&self, id: &str, label: &str) {
+        let object = self.connection.object_server().interface::<_, Snapshot>(names::snapshot_path(id)).await.unwrap();
+        object.get().await.change(object.signal_emitter(), |row| row.label = label.into()).await;
+    }
+
     /// Off the bus, as after a crash.
     pub(crate) async fn stop(self) {
         self.connection.close().await.unwrap();
@@ -180,9 +186,17 @@ impl Manager {
         Err(Refusal::NotFound(format!("there is no session {name:?}")))
     }
 
-    fn timeline(&self, _filter: Dict) -> Vec<Dict> {
+    #[allow(clippy::needless_pass_by_value, reason = "zbus gives it so")]
+    fn timeline(&self, filter: Dict) -> Vec<Dict> {
+        let filter = TimelineFilter::from_options(&filter).unwrap();
         let world = self.world.lock().unwrap();
-        world.snapshots.values().filter(|row| row.state != "deleted").map(SnapshotRow::to_dict).collect()
+        let wanted = |row: &&SnapshotRow| {
+            row.state != "deleted" && (filter.snapshots.is_empty() || filter.snapshots.contains(&row.snapshot))
+        };
+        let mut rows: Vec<&SnapshotRow> = world.snapshots.values().filter(wanted).collect();
+        rows.sort_by(|a, b| a.created.cmp(&b.created));
+        let most = filter.newest.map_or(rows.len(), |most| most as usize);
+        rows[rows.len().saturating_sub(most)..].iter().map(|row| row.to_dict()).collect()
     }
 
     fn list_bases(&self) -> Vec<Dict> {

@@ -5,11 +5,13 @@ mod agent;
 mod servers;
 
 use std::cell::RefCell;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 pub(crate) use access::{Access, Accessible};
@@ -20,20 +22,33 @@ pub(crate) use servers::{FakeServer, Relay, Said, VncServer, solid_update};
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A program that ends with its owner.
-pub(crate) struct Program(Child);
+pub(crate) struct Program {
+    child: Child,
+    /// Whether what it started ends with it.
+    family: bool,
+}
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+        Self { child: spawn(command.stdin(Stdio::null())), family: false }
+    }
+
+    /// The same for a program that starts others and leaves them behind when it is killed: all of them end with the owner,
+    /// and with a test that is killed too. None of them holds the test's standard output, for whose end a pipe waits.
+    pub(crate) fn start_family(program: &str, configure: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new("setpriv");
+        configure(command.args(["--pdeathsig", "TERM", "--", program]));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Self { child: spawn(&mut command), family: true }
     }
 
     pub(crate) fn running(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Bytes of memory that it has touched.
     pub(crate) fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
     }
@@ -41,9 +56,17 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if self.family {
+            let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+            let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 thread_local! {
@@ -155,24 +178,31 @@ impl Stage {
 
     /// The same with variables in its environment.
     pub(crate) fn app_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Program {
-        Program::start(
-            Command::new(env!("CARGO_BIN_EXE_freezeframe"))
-                .args(arguments)
-                .envs(variables.iter().copied())
-                .env("DISPLAY", &self.display)
-                .env_remove("WAYLAND_DISPLAY")
-                .env("GDK_BACKEND", "x11")
-                .env("GSK_RENDERER", "cairo")
-                .env("GTK_A11Y", if self.accessible { "atspi" } else { "none" })
-                .env("LC_ALL", "C.UTF-8")
-                .env("LANGUAGE", self.language)
-                .env("GSETTINGS_BACKEND", "memory")
-                .env("XDG_CONFIG_HOME", self.directory.path())
-                .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_deref().unwrap_or("disabled:"))
-                .env("ADW_DISABLE_PORTAL", "1")
-                // Every warning of GTK's is a mistake of ours.
-                .env("G_DEBUG", "fatal-criticals"),
-        )
+        Program::start(self.command().args(arguments).envs(variables.iter().copied()))
+    }
+
+    /// Starts the app, which writes of these parts of itself (`RUST_LOG`) to a file.
+    pub(crate) fn app_telling(&self, parts: &str, log: &Path) -> Program {
+        Program::start(self.command().env("RUST_LOG", parts).stderr(std::fs::File::create(log).unwrap()))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_freezeframe"));
+        command
+            .env("DISPLAY", &self.display)
+            .env_remove("WAYLAND_DISPLAY")
+            .env("GDK_BACKEND", "x11")
+            .env("GSK_RENDERER", "cairo")
+            .env("GTK_A11Y", if self.accessible { "atspi" } else { "none" })
+            .env("LC_ALL", "C.UTF-8")
+            .env("LANGUAGE", self.language)
+            .env("GSETTINGS_BACKEND", "memory")
+            .env("XDG_CONFIG_HOME", self.directory.path())
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus.as_deref().unwrap_or("disabled:"))
+            .env("ADW_DISABLE_PORTAL", "1")
+            // Every warning of GTK's is a mistake of ours.
+            .env("G_DEBUG", "fatal-criticals");
+        command
     }
 
     pub(crate) fn xdotool(&self, arguments: &[&str]) -> String {

@@ -16,7 +16,7 @@ use crate::rules::words;
 
 pub(super) async fn timeline(agent: &Agent, arguments: args::Timeline, output: Output) -> Result<()> {
     let args::Timeline { session, search, deleted } = arguments;
-    let filter = TimelineFilter { session, search, deleted };
+    let filter = TimelineFilter { session, search, deleted, ..TimelineFilter::default() };
     let rows = agent.manager.timeline(&filter.to_dict()).await?;
     let rows: Vec<SnapshotRow> = rows.iter().map(SnapshotRow::from_dict).collect::<Result<_>>()?;
     let now = Zoned::now();
