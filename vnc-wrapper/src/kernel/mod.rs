@@ -16,4 +16,5 @@ pub mod peek;
 pub mod process;
 pub mod scheduling;
 pub mod sock_diag;
+pub mod terminal;
 pub mod userns;
