@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::processes::Process;
 use crate::kernel::messages::{self, Message};
 use crate::kernel::objects::Kernel;
-use crate::kernel::{process, semaphores};
+use crate::kernel::{process, semaphores, sock_diag};
 
 /// Types of sockets that keep messages apart, as /proc/net/unix has them: SOCK_DGRAM and SOCK_SEQPACKET.
 const TYPES: [&str; 2] = ["0002", "0005"];
@@ -76,7 +76,7 @@ pub fn all(processes: &[Process]) -> io::Result<Vec<(u32, Hidden)>> {
         found.extend(undo(process, &sets, kernel).map(|hidden| (process.outside, hidden)));
         for (inode, descriptor) in descriptors(process, &sockets) {
             if seen.insert(inode) {
-                found.extend(unread(&descriptor, kernel).map(|hidden| (process.outside, hidden)));
+                found.extend(unread(process, inode, &descriptor, kernel).map(|hidden| (process.outside, hidden)));
             }
         }
     }
@@ -117,7 +117,7 @@ fn descriptors(process: &Process, sockets: &HashSet<u64>) -> Vec<(u64, OwnedFd)>
     found
 }
 
-fn unread(socket: &OwnedFd, kernel: Option<&Kernel>) -> Option<Hidden> {
+fn unread(process: &Process, inode: u64, socket: &OwnedFd, kernel: Option<&Kernel>) -> Option<Hidden> {
     // Most have nothing; an end that was closed counts as something, and has no message.
     let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(socket), PollFlags::POLLIN)];
     let is_ready = poll(&mut ready, PollTimeout::ZERO).is_ok_and(|n| n > 0);
@@ -125,7 +125,15 @@ fn unread(socket: &OwnedFd, kernel: Option<&Kernel>) -> Option<Hidden> {
         return None;
     }
     match kernel.map(|kernel| messages::waiting(kernel, socket)) {
-        Some(Ok(messages)) => judge(&messages),
+        Some(Ok(messages)) if messages.is_empty() => None,
+        Some(Ok(messages)) => match sock_diag::unix_connected(process.outside) {
+            Ok(all) => {
+                let connected: Vec<bool> = all.iter().filter(|(to, _)| *to == inode).map(|(_, named)| *named).collect();
+                judge(&messages, &connected)
+            }
+            Err(error) if has_ended(&error) => None,
+            Err(_) => Some(Hidden::UnknownMessages),
+        },
         Some(Err(_)) => Some(Hidden::UnknownMessages),
         None => {
             let closed = ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP));
@@ -135,15 +143,16 @@ fn unread(socket: &OwnedFd, kernel: Option<&Kernel>) -> Option<Hidden> {
     }
 }
 
-/// CRIU takes an empty message for the end of all, and sends what it read from one socket, which is connected.
-fn judge(messages: &[Message]) -> Option<Hidden> {
+/// CRIU takes an empty message for the end of all, and sends what it read from one of the sockets that are connected to
+/// this one, if there is any, else from one without a name. `connected` tells of each whether it has a name.
+fn judge(messages: &[Message], connected: &[bool]) -> Option<Hidden> {
     if messages.iter().any(|m| m.length == 0) {
         return Some(Hidden::Empty);
     }
     let first = messages.first()?;
-    let named = messages.iter().any(|m| m.name != 0);
-    let one = messages.iter().all(|m| m.sender == first.sender);
-    (named && !(one && first.connected)).then_some(Hidden::Senders)
+    let nameless = messages.iter().all(|m| m.name == 0) && connected.iter().all(|named| !named);
+    let one = connected.len() == 1 && messages.iter().all(|m| m.connected && m.sender == first.sender);
+    (!nameless && !one).then_some(Hidden::Senders)
 }
 
 fn has_ended(error: &io::Error) -> bool {
@@ -157,12 +166,15 @@ mod tests {
     #[test]
     fn names_have_to_be_those_that_the_engine_gives() {
         let message = |sender, name, connected| Message { length: 3, sender, name, connected };
-        assert_eq!(judge(&[]), None);
-        assert_eq!(judge(&[message(1, 9, true), message(1, 9, true)]), None);
-        assert_eq!(judge(&[message(1, 0, false), message(2, 0, false)]), None);
-        assert_eq!(judge(&[message(1, 9, true), message(2, 8, false)]), Some(Hidden::Senders));
-        assert_eq!(judge(&[message(1, 9, false)]), Some(Hidden::Senders));
-        assert_eq!(judge(&[message(1, 0, true), Message { length: 0, ..message(1, 0, true) }]), Some(Hidden::Empty));
+        assert_eq!(judge(&[], &[true, true]), None);
+        assert_eq!(judge(&[message(1, 9, true), message(1, 9, true)], &[true]), None);
+        assert_eq!(judge(&[message(1, 9, true)], &[true, false]), Some(Hidden::Senders));
+        assert_eq!(judge(&[message(1, 0, false), message(2, 0, true)], &[false]), None);
+        assert_eq!(judge(&[message(1, 0, false)], &[true]), Some(Hidden::Senders));
+        assert_eq!(judge(&[message(1, 9, true), message(2, 8, false)], &[true]), Some(Hidden::Senders));
+        assert_eq!(judge(&[message(1, 9, false)], &[]), Some(Hidden::Senders));
+        let empty = Message { length: 0, ..message(1, 0, true) };
+        assert_eq!(judge(&[message(1, 0, true), empty], &[false]), Some(Hidden::Empty));
     }
 
     #[test]
