@@ -1,6 +1,6 @@
 /* A TCP connection that waits to be accepted, with data in it. */
 #include "inet.h"
-REFUSED("In-flight connection")
+REFUSED("a connection waits for it")
 GUEST {
     int listener = inet_bound(SOCK_STREAM);
     MUST(listen(listener, 5) == 0);

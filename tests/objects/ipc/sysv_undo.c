@@ -9,7 +9,7 @@ static void child(void) {
     MUST(semop(sem, &take, 1) == 0);
     *taken = 1;
 }
-KNOWN_LOSS("what a dead process would give back (SEM_UNDO)")
+REFUSED("SEM_UNDO")
 GUEST {
     taken = make_shared(4096);
     sem = semget(IPC_PRIVATE, 1, 0600);

@@ -1,7 +1,6 @@
 /* A terminal with a whole line of unread input and one that is not finished. */
 #include "guest.h"
 #include <pty.h>
-KNOWN_LOSS("a whole line and an unfinished one: the session that runs on gets them in the wrong order, a copy only the first")
 GUEST {
     int master, slave;
     struct winsize size = {33, 99, 0, 0};

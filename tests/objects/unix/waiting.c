@@ -1,6 +1,6 @@
 /* A connection that waits to be accepted, with data in it. */
 #include "guest.h"
-REFUSED("in-flight socket")
+REFUSED("a connection waits for it")
 GUEST {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
     int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);

@@ -123,6 +123,26 @@ const KINDS: &[Kind] = &[
         "UDP_CORK",
     ),
     Kind {
+        name: "a semaphore that is given back at the end of a process (SEM_UNDO)",
+        guest: "s = must(libc.semget(4711, 1, 0o1600))\n\
+                must(libc.semop(s, struct.pack('HhH', 0, 1, 0x1000), 1))",
+        root: false,
+        object: "SEM_UNDO",
+        clean: "ipcrm -S 4711",
+    },
+    kind(
+        "an empty message that was not read",
+        "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\na.send(b'')",
+        "an empty message",
+    ),
+    kind(
+        "messages of several senders with names",
+        "a, b, c = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(3))\n\
+         for s, name in (a, '\\0a'), (b, '\\0b'), (c, '\\0c'): s.bind(name)\n\
+         a.sendto(b'one', '\\0c')\nb.sendto(b'two', '\\0c')",
+        "messages whose sender",
+    ),
+    Kind {
         name: "a POSIX message queue",
         guest: "fd = must(libc.mq_open(b'/queue', 0o102, 0o600, 0))",
         root: false,

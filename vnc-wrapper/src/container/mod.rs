@@ -2,12 +2,13 @@
 //!
 //! [`plan`] says, as data, what the inside looks like; [`apply`] makes it so, in the session's first process; [`enter`]
 //! puts further programs into a running one; [`network`] gives it a way out, and [`connections`] are what leads there; [`environment`] is what those programs find;
-//! [`processes`] and [`inside`] look at it from outside.
+//! [`processes`] and [`inside`] look at it from outside, and [`hidden`] into the kernel.
 
 pub mod apply;
 pub mod connections;
 pub mod enter;
 pub mod environment;
+pub mod hidden;
 pub mod inside;
 pub mod network;
 pub mod plan;

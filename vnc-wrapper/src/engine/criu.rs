@@ -18,7 +18,7 @@ use super::events::silence::Silence;
 use super::events::{Queue, queue};
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
-    kept, losses, stats,
+    kept, losses, stats, terminals,
 };
 use crate::fault;
 use crate::kernel::process;
@@ -153,6 +153,17 @@ impl CriuEngine {
         }
     }
 
+    /// Takes what was typed into terminals, or refuses where it cannot be kept.
+    fn take_typed(&self, init: u32) -> Result<terminals::Taken, BoxedError> {
+        let refused = |loss: losses::Loss| EngineError::Refused {
+            engine: self.describe(),
+            action: "save",
+            process: Some(loss.process),
+            reason: loss.what,
+        };
+        Ok(terminals::Taken::all(init)?.map_err(refused)?)
+    }
+
     fn refused(&self, action: &'static str, log: &Path) -> EngineError {
         let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         tracing::warn!("criu's log of the failed {action}:\n{text}");
@@ -179,7 +190,7 @@ impl Engine for CriuEngine {
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let (mut queues, mut silence) = (Vec::new(), None);
+        let (mut queues, mut silence, mut typed) = (Vec::new(), None, None);
         let status = self.run(command, request.images, |action, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
@@ -188,20 +199,26 @@ impl Engine for CriuEngine {
                     so_far.freeze = begun.elapsed();
                     queues = self.look_for_losses(request.init)?;
                     silence = Some(Silence::begin(request.init)?);
+                    typed = Some(self.take_typed(request.init)?);
                 }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
                     let masks = silence.as_ref().map(Silence::masks).unwrap_or_default();
-                    kept::keep(request.init, request.images, std::mem::take(&mut queues), masks)?;
+                    let typed_so_far = typed.as_ref().map(terminals::Taken::typed).unwrap_or_default();
+                    kept::keep(request.init, request.images, std::mem::take(&mut queues), masks, typed_so_far)?;
                     while_frozen(so_far)?;
                     if request.after == After::End {
                         // The processes of its namespace die with it.
                         process::kill(&init)?;
                         ended = true;
+                        typed.take().into_iter().for_each(terminals::Taken::forget);
                     }
                 }
                 // Called before the processes are let go of, whether the dump has succeeded or not.
-                "network-unlock" => silence = None,
+                "network-unlock" => {
+                    typed = None;
+                    silence = None;
+                }
                 _ => {}
             }
             Ok(())

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::events::{Mask, Queue, replay};
+use super::terminals::{self, Typed};
 use crate::container::processes;
 use crate::kernel::scheduling::Scheduling;
 
@@ -28,6 +29,9 @@ struct Kept {
     /// What watches listen for, which were silent while CRIU looked.
     #[serde(default)]
     masks: Vec<Mask>,
+    /// What was typed into terminals.
+    #[serde(default)]
+    typed: Vec<Typed>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,7 +45,13 @@ struct Thread {
 ///
 /// # Errors
 /// When something cannot be read, or the file cannot be written.
-pub(super) fn keep(init: u32, images: &Path, queues: Vec<Queue>, masks: Vec<Mask>) -> io::Result<()> {
+pub(super) fn keep(
+    init: u32,
+    images: &Path,
+    queues: Vec<Queue>,
+    masks: Vec<Mask>,
+    typed: Vec<Typed>,
+) -> io::Result<()> {
     let usual = Scheduling::of(init)?;
     let mut threads = Vec::new();
     for (id, outside) in threads_of(init)? {
@@ -54,7 +64,7 @@ pub(super) fn keep(init: u32, images: &Path, queues: Vec<Queue>, masks: Vec<Mask
             threads.push(Thread { id, scheduling });
         }
     }
-    let text = serde_json::to_vec(&Kept { format: FORMAT, threads, queues, masks })?;
+    let text = serde_json::to_vec(&Kept { format: FORMAT, threads, queues, masks, typed })?;
     fs::write(images.join(FILE), text)
 }
 
@@ -73,6 +83,8 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
         let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
+    // While watches are silent.
+    terminals::put_back(init, &kept.typed)?;
     replay::put_back(init, kept.queues, kept.masks)?;
     if kept.threads.is_empty() {
         return Ok(());

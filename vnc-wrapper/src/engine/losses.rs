@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use crate::container::hidden;
 use crate::container::processes::{self, Process};
 
 /// Words in a reason that say that it passes when the program runs on.
@@ -38,7 +39,11 @@ pub(super) fn first(init: u32) -> io::Result<Option<Loss>> {
         return Ok(Some(Loss { process: init, what }));
     }
     let usual = personality(init)?;
-    for process in processes::list(init)? {
+    let processes = processes::list(init)?;
+    if let Some((process, hidden)) = hidden::all(&processes)?.first() {
+        return Ok(Some(Loss { process: *process, what: hidden.what().to_owned() }));
+    }
+    for process in processes {
         if process.state == 'Z' {
             continue;
         }

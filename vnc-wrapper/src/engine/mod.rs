@@ -8,6 +8,7 @@ pub mod events;
 mod kept;
 mod losses;
 mod stats;
+mod terminals;
 
 use std::io;
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal};
 use tokio::io::unix::AsyncFd;
 
 /// The two sides of a [`fork`].
@@ -53,6 +53,14 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// A copy of the descriptor `number` of process `pid` (pidfd_getfd(2)).
+///
+/// # Errors
+/// When the process or its descriptor is gone.
+pub fn descriptor(pid: u32, number: i32) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_getfd(open(pid)?, number, PidfdGetfdFlags::empty())?)
 }
 
 /// Sends SIGKILL; a process that is gone already is no error.

@@ -1,6 +1,6 @@
 //! Asking about the sockets of a network namespace from outside, and ending TCP connections there (sock_diag(7)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -17,8 +17,15 @@ const REQUEST: usize = 16 + 56;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// `struct nlmsghdr` and `struct unix_diag_req` (linux/unix_diag.h), in bytes.
 const UNIX_REQUEST: usize = 16 + 24;
-/// Connections that were not accepted yet (UDIAG_SHOW_ICONS), and lengths of queues (UDIAG_SHOW_RQLEN).
-const SHOW: u32 = 0x08 | 0x10;
+/// What is to be told (linux/unix_diag.h): names, peers, connections that were not accepted yet, and lengths of queues.
+const UDIAG_SHOW_NAME: u32 = 0x01;
+const UDIAG_SHOW_PEER: u32 = 0x04;
+const UDIAG_SHOW_ICONS: u32 = 0x08;
+const UDIAG_SHOW_RQLEN: u32 = 0x10;
+/// A socket's name.
+const UNIX_DIAG_NAME: u16 = 0;
+/// The inode number of the socket that it is connected to.
+const UNIX_DIAG_PEER: u16 = 2;
 /// The inode numbers of those connections' other ends.
 const UNIX_DIAG_ICONS: u16 = 3;
 /// Bytes that were not read here, and there.
@@ -53,12 +60,39 @@ pub fn destroy(of: u32, connections: Vec<(SocketAddr, SocketAddr)>) -> io::Resul
 /// When the namespace is gone, or the kernel was built without CONFIG_UNIX_DIAG.
 pub fn unix_listeners_with_data(of: u32) -> io::Result<Vec<u64>> {
     let (mut waiting, mut unread) = (Vec::new(), HashMap::new());
+    unix(of, UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN, |inode, kind, value| match kind {
+        UNIX_DIAG_ICONS => waiting.extend(value.chunks(4).filter_map(|c| Some((inode, number(c, 0)?)))),
+        UNIX_DIAG_RQLEN => drop(unread.insert(inode, number(value, 4).unwrap_or(0))),
+        _ => {}
+    })?;
+    let has_data = |(_, from): &&(u32, u32)| unread.get(from).is_some_and(|bytes| *bytes > 0);
+    Ok(waiting.iter().filter(has_data).map(|(listener, _)| u64::from(*listener)).collect())
+}
+
+/// Of each Unix socket in the network namespace of process `of` that is connected: the inode number of the socket at its
+/// other end, and whether it has a name itself.
+///
+/// # Errors
+/// When the namespace is gone, or the kernel was built without CONFIG_UNIX_DIAG.
+pub fn unix_connected(of: u32) -> io::Result<Vec<(u64, bool)>> {
+    let (mut peers, mut named) = (Vec::new(), HashSet::new());
+    unix(of, UDIAG_SHOW_NAME | UDIAG_SHOW_PEER, |inode, kind, value| match kind {
+        UNIX_DIAG_PEER => peers.extend(number(value, 0).map(|peer| (inode, peer))),
+        UNIX_DIAG_NAME => drop(named.insert(inode)),
+        _ => {}
+    })?;
+    Ok(peers.into_iter().map(|(inode, peer)| (u64::from(peer), named.contains(&inode))).collect())
+}
+
+/// Asks for `show` of all Unix sockets in the network namespace of process `of`, and calls `told` with a socket's inode
+/// number and each attribute of it.
+fn unix(of: u32, show: u32, mut told: impl FnMut(u32, u16, &[u8]) + Send) -> io::Result<()> {
     ask(of, |kernel| {
         let mut request = header(UNIX_REQUEST, SOCK_DIAG_BY_FAMILY, libc::NLM_F_REQUEST | libc::NLM_F_DUMP);
         request.extend([libc::AF_UNIX as u8, 0, 0, 0]);
         request.extend(u32::MAX.to_ne_bytes()); // in whatever state
         request.extend([0; 4]); // whichever socket
-        request.extend(SHOW.to_ne_bytes());
+        request.extend(show.to_ne_bytes());
         request.extend([0xff; 8]); // no cookie
         send(kernel.as_raw_fd(), &request, MsgFlags::empty())?;
         let mut answer = vec![0u8; 64 << 10];
@@ -72,17 +106,11 @@ pub fn unix_listeners_with_data(of: u32) -> io::Result<Vec<u64>> {
                 }
                 let Some(inode) = number(message.body, 4) else { continue };
                 for (kind, value) in attributes(message.body.get(16..).unwrap_or_default()) {
-                    match kind {
-                        UNIX_DIAG_ICONS => waiting.extend(value.chunks(4).filter_map(|c| Some((inode, number(c, 0)?)))),
-                        UNIX_DIAG_RQLEN => drop(unread.insert(inode, number(value, 4).unwrap_or(0))),
-                        _ => {}
-                    }
+                    told(inode, kind, value);
                 }
             }
         }
-    })?;
-    let has_data = |(_, from): &&(u32, u32)| unread.get(from).is_some_and(|bytes| *bytes > 0);
-    Ok(waiting.iter().filter(has_data).map(|(listener, _)| u64::from(*listener)).collect())
+    })
 }
 
 /// Lets `work` talk to the kernel in the network namespace of process `of`.

@@ -20,6 +20,7 @@ use freezeframe_store::manifest::Window;
 use freezeframe_store::session::Network;
 
 use crate::container::connections;
+use crate::container::hidden::{self, Hidden};
 use crate::container::processes::Process;
 use finding::{Names, Trouble};
 
@@ -66,6 +67,7 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
         Network::Outbound => connections::to_outside(init.outside)?,
     };
     let outside = connections::held(scene.processes, &outside);
+    let hidden = hidden::all(scene.processes)?;
     for process in scene.processes {
         let mut troubles = BTreeSet::new();
         // The engine saves what descends from init. Its own parent is the wrapper; another's is not a stranger's.
@@ -76,6 +78,7 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
         troubles.extend(traced(process, scene.processes));
         troubles.extend(namespaces::trouble(process, init));
         troubles.extend(state::trouble(process));
+        troubles.extend(hidden.iter().filter(|(of, _)| *of == process.outside).map(|(_, hidden)| unseen(*hidden)));
         troubles.extend(descriptors::troubles(process, scene.waiting, &mut namespaces)?);
         if process.outside == init.outside {
             troubles.extend(mounts::troubles(init));
@@ -103,6 +106,14 @@ fn tied(command: &str) -> Trouble {
         format!("it is tied to the outside by `sessionctl exec --wait` ({command})"),
         "wait until that command has ended, or start it without --wait",
     )
+}
+
+fn unseen(hidden: Hidden) -> Trouble {
+    if hidden.passes() {
+        Trouble::passing(hidden.what(), "wait until the application answers again, or close it")
+    } else {
+        Trouble::blocking(hidden.what(), "close the application")
+    }
 }
 
 fn traced(process: &Process, all: &[Process]) -> Option<Trouble> {

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, inotify};
 
 use super::watch::{self, Watch};
 use crate::container::processes;
-use crate::kernel::handle;
+use crate::kernel::{handle, process};
 
 /// The mask of a silent watch: what happens to nothing meanwhile.
 pub(super) const SILENT: u32 = libc::IN_DELETE_SELF;
@@ -27,7 +27,7 @@ pub(super) fn all(init: u32) -> io::Result<Vec<Group>> {
                     watches.insert(watch.wd, (watch, object));
                 }
             }
-            let descriptor = watch::copy(&process, number)?;
+            let descriptor = process::descriptor(process.outside, number)?;
             groups.push(Group { process: process.inside, number, descriptor, watches });
         }
     }

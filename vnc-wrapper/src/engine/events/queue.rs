@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use super::{Event, Queue, plan, watch};
 use crate::container::processes::{self, Process};
-use crate::kernel::btf::Types;
-use crate::kernel::peek::Memory;
+use crate::kernel::objects::Kernel;
+use crate::kernel::process;
 
 /// Bits of an event that are shown to programs (`inotify_mask_to_arg`, fs/notify/inotify/inotify.h).
 const SHOWN: u32 = 0x4000_ffff;
@@ -31,7 +31,7 @@ pub(in crate::engine) fn all(init: u32) -> io::Result<Result<Vec<Queue>, Unkept>
     let (mut queues, mut seen, mut kernel) = (Vec::new(), HashSet::new(), None);
     for process in processes::list(init)? {
         for number in watch::descriptors(&process)? {
-            let copy = watch::copy(&process, number)?;
+            let copy = process::descriptor(process.outside, number)?;
             let waiting = usize::try_from(rustix::io::ioctl_fionread(&copy)?).unwrap_or(usize::MAX);
             if waiting == 0 {
                 continue;
@@ -42,8 +42,8 @@ pub(in crate::engine) fn all(init: u32) -> io::Result<Result<Vec<Queue>, Unkept>
                     Some(kernel) => kernel,
                     none => none.insert(Kernel::open()?),
                 };
-                let group = kernel.group(&copy)?;
-                Ok::<_, io::Error>(if seen.insert(group) { Some(kernel.events(group)?) } else { None })
+                let group = group(kernel, &copy)?;
+                Ok::<_, io::Error>(if seen.insert(group) { Some(events(kernel, group)?) } else { None })
             })();
             let events = match read {
                 Ok(None) => continue,
@@ -72,71 +72,42 @@ fn can_be_made(process: &Process, queue: &Queue) -> Result<(), String> {
     if gone { Err("they are of a watch that has ended".to_owned()) } else { Ok(()) }
 }
 
-/// The kernel's memory, and where things are in it.
-struct Kernel {
-    memory: Memory,
-    types: Types,
+/// Address of the `struct fsnotify_group` behind an inotify descriptor of ours.
+fn group(kernel: &Kernel, descriptor: &OwnedFd) -> io::Result<u64> {
+    kernel.follow(kernel.file(descriptor)?, "file", "private_data")
 }
 
-impl Kernel {
-    fn open() -> io::Result<Self> {
-        let structures = [
-            "task_struct",
-            "files_struct",
-            "fdtable",
-            "file",
-            "fsnotify_group",
-            "fsnotify_event",
-            "inotify_event_info",
-        ];
-        Ok(Self { memory: Memory::open()?, types: Types::of_this_kernel(&structures)? })
-    }
-
-    fn follow(&self, from: u64, structure: &str, member: &str) -> io::Result<u64> {
-        self.memory.word(from + self.types.offset(structure, member)?)
-    }
-
-    /// Address of the `struct fsnotify_group` behind an inotify descriptor of ours.
-    fn group(&self, descriptor: &OwnedFd) -> io::Result<u64> {
-        let files = self.follow(self.memory.own_task()?, "task_struct", "files")?;
-        let table = self.follow(files, "files_struct", "fdt")?;
-        let descriptors = self.follow(table, "fdtable", "fd")?;
-        let number = u64::from(descriptor.as_raw_fd().unsigned_abs());
-        let file = self.memory.word(descriptors + number * 8)?;
-        self.follow(file, "file", "private_data")
-    }
-
-    /// What is in the list of a group (fs/notify/notification.c).
-    fn events(&self, group: u64) -> io::Result<Vec<Event>> {
-        let offset = |structure, member| self.types.offset(structure, member);
-        let head = group + offset("fsnotify_group", "notification_list")?;
-        let list = offset("inotify_event_info", "fse")? + offset("fsnotify_event", "list")?;
-        let at = |member| Ok::<_, io::Error>(offset("inotify_event_info", member)? as usize);
-        let (wd, mask, cookie) = (at("wd")?, at("mask")?, at("sync_cookie")?);
-        let (length, name) = (at("name_len")?, at("name")?);
-        let mut events = Vec::new();
-        let mut next = self.memory.word(head)?;
-        while next != head {
-            if events.len() == MOST_EVENTS {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            let event = next - list;
-            let bytes = self.memory.read(event, name)?;
-            let word = |at: usize| {
-                let word = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
-                word.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-            };
-            let length = word(length)? as usize;
-            events.push(Event {
-                wd: word(wd)?.cast_signed(),
-                mask: word(mask)? & SHOWN,
-                cookie: word(cookie)?,
-                name: if length == 0 { Vec::new() } else { self.memory.read(event + name as u64, length)? },
-            });
-            next = self.memory.word(next)?;
+/// What is in the list of a group (fs/notify/notification.c).
+fn events(kernel: &Kernel, group: u64) -> io::Result<Vec<Event>> {
+    let memory = kernel.memory();
+    let offset = |structure, member| kernel.offset(structure, member);
+    let head = group + offset("fsnotify_group", "notification_list")?;
+    let list = offset("inotify_event_info", "fse")? + offset("fsnotify_event", "list")?;
+    let at = |member| Ok::<_, io::Error>(offset("inotify_event_info", member)? as usize);
+    let (wd, mask, cookie) = (at("wd")?, at("mask")?, at("sync_cookie")?);
+    let (length, name) = (at("name_len")?, at("name")?);
+    let mut events = Vec::new();
+    let mut next = memory.word(head)?;
+    while next != head {
+        if events.len() == MOST_EVENTS {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(events)
+        let event = next - list;
+        let bytes = memory.read(event, name)?;
+        let word = |at: usize| {
+            let word = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+            word.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        };
+        let length = word(length)? as usize;
+        events.push(Event {
+            wd: word(wd)?.cast_signed(),
+            mask: word(mask)? & SHOWN,
+            cookie: word(cookie)?,
+            name: if length == 0 { Vec::new() } else { memory.read(event + name as u64, length)? },
+        });
+        next = memory.word(next)?;
     }
+    Ok(events)
 }
 
 #[cfg(test)]
@@ -153,7 +124,7 @@ mod tests {
         let wd = inotify::add_watch(&descriptor, place.path(), inotify::WatchFlags::from_bits_retain(0xfff)).unwrap();
         fs::create_dir(place.path().join("a")).unwrap();
         fs::rename(place.path().join("a"), place.path().join("another name")).unwrap();
-        let events = kernel.events(kernel.group(&descriptor).unwrap()).unwrap();
+        let events = events(&kernel, group(&kernel, &descriptor).unwrap()).unwrap();
         let seen: Vec<_> = events.iter().map(|e| (e.wd, e.mask, &*e.name)).collect();
         let is_directory = 0x4000_0000;
         let expected: [(i32, u32, &[u8]); 3] = [

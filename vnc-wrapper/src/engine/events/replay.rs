@@ -62,7 +62,7 @@ pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>, masks: Vec<Mask
 fn anything_waits(init: u32) -> io::Result<bool> {
     for process in processes::list(init)? {
         for number in watch::descriptors(&process)? {
-            if rustix::io::ioctl_fionread(watch::copy(&process, number)?)? > 0 {
+            if rustix::io::ioctl_fionread(process::descriptor(process.outside, number)?)? > 0 {
                 return Ok(true);
             }
         }

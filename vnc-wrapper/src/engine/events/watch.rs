@@ -2,12 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-
-use rustix::process::PidfdGetfdFlags;
 
 use crate::container::processes::Process;
-use crate::kernel::process;
 
 /// What /proc/PID/fd says of such a descriptor.
 const LINK: &str = "anon_inode:inotify";
@@ -37,12 +33,6 @@ pub(super) fn descriptors(process: &Process) -> io::Result<Vec<i32>> {
         }
     }
     Ok(found)
-}
-
-/// A copy of the descriptor `number` of a process (pidfd_getfd(2)).
-pub(super) fn copy(process: &Process, number: i32) -> io::Result<OwnedFd> {
-    let handle = process::open(process.outside)?;
-    Ok(rustix::process::pidfd_getfd(&handle, number, PidfdGetfdFlags::empty())?)
 }
 
 /// All watches of the descriptor `number` of a process.
