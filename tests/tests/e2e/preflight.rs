@@ -131,6 +131,11 @@ const KINDS: &[Kind] = &[
         clean: "ipcrm -S 4711",
     },
     kind(
+        "many lines that were typed into a terminal and not read",
+        "m, s = os.openpty()\nos.write(m, b'123456789\\n' * 350)\ntime.sleep(0.1)",
+        "many lines that were typed",
+    ),
+    kind(
         "an empty message that was not read",
         "a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\na.send(b'')",
         "an empty message",

@@ -1,20 +1,26 @@
-//! What CRIU loses without a word, and no file of the kernel shows: looked for in the kernel's memory.
+//! What CRIU loses without a word, and no file of the kernel shows: looked for in the kernel's memory and in copies of
+//! descriptors.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::processes::Process;
 use crate::kernel::messages::{self, Message};
 use crate::kernel::objects::Kernel;
+use crate::kernel::terminal::{self, Terminal};
 use crate::kernel::{process, semaphores, sock_diag};
 
 /// Types of sockets that keep messages apart, as /proc/net/unix has them: SOCK_DGRAM and SOCK_SEQPACKET.
 const TYPES: [&str; 2] = ["0002", "0005"];
+
+/// Finished lines of up to so many bytes can be kept. The kernel holds 4096 (`N_TTY_BUF_SIZE`, drivers/tty/n_tty.c): behind
+/// more than this there may be some that wait where nobody can look.
+const MOST_TYPED: u64 = 3072;
 
 /// Something that would be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +31,8 @@ pub enum Hidden {
     Empty,
     /// Messages wait for it that would come to have another sender's name.
     Senders,
+    /// Too many lines were typed into a terminal that it has open.
+    Typed,
     /// There are semaphores, and the kernel does not let us see whether it would give something back to them.
     UnknownUndo,
     /// Messages wait for it, and the kernel does not let us see which.
@@ -40,6 +48,7 @@ impl Hidden {
             }
             Self::Empty => "it has not yet read an empty message, which the engine would lose",
             Self::Senders => "it has not yet read messages whose sender the engine would lose",
+            Self::Typed => "it has not yet read the many lines that were typed into its terminal",
             Self::UnknownUndo => {
                 "it may have to give something back to semaphores at its end (SEM_UNDO), and the kernel does not let us see"
             }
@@ -49,7 +58,7 @@ impl Hidden {
 
     /// Whether it is over when the program does its next step.
     pub fn passes(self) -> bool {
-        matches!(self, Self::Empty | Self::Senders | Self::UnknownMessages)
+        matches!(self, Self::Empty | Self::Senders | Self::Typed | Self::UnknownMessages)
     }
 }
 
@@ -74,9 +83,13 @@ pub fn all(processes: &[Process]) -> io::Result<Vec<(u32, Hidden)>> {
     let mut seen = HashSet::new();
     for process in processes.iter().filter(|p| p.state != 'Z') {
         found.extend(undo(process, &sets, kernel).map(|hidden| (process.outside, hidden)));
-        for (inode, descriptor) in descriptors(process, &sockets) {
-            if seen.insert(inode) {
-                found.extend(unread(process, inode, &descriptor, kernel).map(|hidden| (process.outside, hidden)));
+        for (metadata, descriptor) in descriptors(process, &sockets) {
+            if seen.insert((metadata.dev(), metadata.ino())) {
+                let hidden = match metadata.file_type().is_socket() {
+                    true => unread(process, metadata.ino(), &descriptor, kernel),
+                    false => typed(descriptor),
+                };
+                found.extend(hidden.map(|hidden| (process.outside, hidden)));
             }
         }
     }
@@ -100,21 +113,32 @@ fn undo(process: &Process, sets: &semaphores::Sets, kernel: Option<&Kernel>) -> 
     }
 }
 
-/// Our own copies of the descriptors of a process which are one of `sockets`.
-fn descriptors(process: &Process, sockets: &HashSet<u64>) -> Vec<(u64, OwnedFd)> {
+/// Our own copies of the descriptors of a process which are one of `sockets` or a terminal.
+fn descriptors(process: &Process, sockets: &HashSet<u64>) -> Vec<(fs::Metadata, OwnedFd)> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(process.proc("fd")) else { return found };
     for entry in entries.flatten() {
-        if !fs::read_link(entry.path()).is_ok_and(|link| link.to_string_lossy().starts_with("socket:")) {
+        // Asked only of what may be of these kinds: a file system of the network may take its time to answer.
+        let Ok(link) = fs::read_link(entry.path()) else { continue };
+        if !link.to_string_lossy().starts_with("socket:") && !link.starts_with("/dev") {
             continue;
         }
-        let Some(inode) = fs::metadata(entry.path()).ok().map(|m| m.ino()).filter(|n| sockets.contains(n)) else {
-            continue;
+        let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+        let matters = match metadata.file_type().is_socket() {
+            true => sockets.contains(&metadata.ino()),
+            false => terminal::MAJORS.contains(&rustix::fs::major(metadata.rdev())),
         };
-        let number = entry.file_name().to_str().and_then(|n| n.parse().ok());
-        found.extend(number.and_then(|n| Some((inode, process::descriptor(process.outside, n).ok()?))));
+        let number = entry.file_name().to_str().and_then(|n| n.parse().ok()).filter(|_| matters);
+        found.extend(number.and_then(|n| Some((metadata, process::descriptor(process.outside, n).ok()?))));
     }
     found
+}
+
+fn typed(descriptor: OwnedFd) -> Option<Hidden> {
+    let terminal = Terminal::of(descriptor);
+    // One that was hung up has nothing any more.
+    let is_canonical = terminal.is_canonical().unwrap_or(false);
+    (is_canonical && terminal.unread().is_ok_and(|bytes| bytes > MOST_TYPED)).then_some(Hidden::Typed)
 }
 
 fn unread(process: &Process, inode: u64, socket: &OwnedFd, kernel: Option<&Kernel>) -> Option<Hidden> {

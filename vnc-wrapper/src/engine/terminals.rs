@@ -14,13 +14,9 @@ use super::losses::Loss;
 use crate::container::processes::{self, Process};
 use crate::kernel::terminal::{self, Settings, Terminal};
 
-/// Pseudo-terminal slaves (devices.txt).
-const MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
-/// The kernel holds no more of it (`N_TTY_BUF_SIZE`, drivers/tty/n_tty.c); the rest waits where nobody can look.
+/// The kernel holds no more of it (`N_TTY_BUF_SIZE`, drivers/tty/n_tty.c); a terminal with about that much is refused
+/// ([`crate::container::hidden`]).
 const MOST: usize = 4096;
-/// Finished lines of up to so many bytes are kept: a terminal with more may be one with such a rest.
-const MOST_LINES: u64 = 3072;
-
 /// What was typed into a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Typed {
@@ -55,9 +51,6 @@ impl Taken {
             for descriptor in descriptors(&process, &mut seen)? {
                 let Some((terminal, settings)) = canonical(&process, descriptor)? else { continue };
                 let lose = |what: &str| Ok(Err(Loss { process: process.outside, what: what.to_owned() }));
-                if terminal.unread()? > MOST_LINES {
-                    return lose("it has not yet read all the lines that were typed into its terminal");
-                }
                 if !proven && prove().is_err() {
                     return lose("it has a terminal whose unread lines the kernel does not let us keep (TIOCSTI)");
                 }
@@ -119,7 +112,9 @@ fn descriptors(process: &Process, seen: &mut HashSet<(u64, u64)>) -> io::Result<
             continue;
         }
         let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-        if MAJORS.contains(&rustix::fs::major(metadata.rdev())) && seen.insert((metadata.dev(), metadata.rdev())) {
+        if terminal::MAJORS.contains(&rustix::fs::major(metadata.rdev()))
+            && seen.insert((metadata.dev(), metadata.rdev()))
+        {
             found.extend(entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()));
         }
     }
@@ -134,8 +129,7 @@ fn canonical(process: &Process, descriptor: i32) -> io::Result<Option<(Terminal,
         other => other?,
     };
     let settings = terminal.settings()?;
-    let is_canonical = settings.c_lflag & (libc::ICANON | libc::EXTPROC) == libc::ICANON;
-    Ok(is_canonical.then_some((terminal, settings)))
+    Ok(terminal.is_canonical()?.then_some((terminal, settings)))
 }
 
 /// Whether the kernel lets us type.

@@ -9,18 +9,26 @@ use std::path::Path;
 /// What termios(3) describes, with speeds as numbers.
 pub type Settings = libc::termios2;
 
-/// A terminal. It never becomes the one that controls us, and never blocks.
+/// Major numbers of the slaves of pseudo-terminals (devices.txt).
+pub const MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
+
+/// A terminal. It never becomes the one that controls us.
 #[derive(Debug)]
 pub struct Terminal(File);
 
 impl Terminal {
-    /// Opens the slave at `path`, which may be an entry of /proc/PID/fd.
+    /// Opens the slave at `path`, which may be an entry of /proc/PID/fd. It never blocks.
     ///
     /// # Errors
     /// When it is not there; EIO when its other end is gone.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
         Ok(Self(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?))
+    }
+
+    /// The terminal behind a descriptor; the flags of that stay what they are.
+    pub fn of(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
     }
 
     /// Its settings.
@@ -33,6 +41,14 @@ impl Terminal {
         // SAFETY: TCGETS2 writes one `struct termios2`, which lives for as long as the call.
         check(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TCGETS2, &raw mut settings) })?;
         Ok(settings)
+    }
+
+    /// Whether it gives its readers whole lines (canonical mode, termios(3)).
+    ///
+    /// # Errors
+    /// When it was hung up.
+    pub fn is_canonical(&self) -> io::Result<bool> {
+        Ok(self.settings()?.c_lflag & (libc::ICANON | libc::EXTPROC) == libc::ICANON)
     }
 
     /// Gives it settings, at once.

@@ -12,11 +12,10 @@ use super::finding::Trouble;
 use super::mounts::{self, MountPoint};
 use super::sockets;
 use crate::container::processes::Process;
+use crate::kernel::terminal;
 
 /// Devices of [`crate::container::plan::DEVICES`] have these major numbers: memory devices and tty (devices.txt).
 const PLAIN_MAJORS: [u32; 2] = [1, 5];
-/// Pseudo-terminal slaves (devices.txt).
-const PTY_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 
 /// Anonymous kinds of descriptors that the engine saves, as the kernel names them in /proc/PID/fd. Every other is refused,
 /// known to us or not.
@@ -176,7 +175,7 @@ fn judge(facts: &Facts) -> Option<Trouble> {
         let known = PROTOCOLS.contains(&protocol.as_str());
         return (!known).then(|| Trouble::blocking(format!("it has a socket of the protocol {protocol} open"), CLOSE));
     }
-    if facts.device.is_some_and(|major| !PLAIN_MAJORS.contains(&major) && !PTY_MAJORS.contains(&major)) {
+    if facts.device.is_some_and(|major| !PLAIN_MAJORS.contains(&major) && !terminal::MAJORS.contains(&major)) {
         return Some(Trouble::blocking(format!("it has the device {} open", facts.link), CLOSE));
     }
     match facts.file_system {
