@@ -140,6 +140,7 @@ fn app_on(stage: &Stage, variables: &[(&str, &str)], width: u32, height: u32) ->
     let app = stage.app_with(&[], variables);
     stage.wait_for_title("Freezeframe");
     let window = stage.xdotool(&["getactivewindow"]);
+    settled(stage);
     stage.xdotool(&["windowsize", &window, &width.to_string(), &height.to_string(), "windowmove", &window, "20", "20"]);
     settled(stage);
     (app, window)
@@ -216,13 +217,13 @@ async fn draws_other_looks() {
     let _agent = with_a_week(&bus, &server).await;
     let contrast = ("ADW_DEBUG_HIGH_CONTRAST", "1");
     let dark = ("ADW_DEBUG_COLOR_SCHEME", "prefer-dark");
-    let looks: [(&str, &[(&str, &str)], u32, u32); 3] = [
-        ("4k", &[], 3840, 2160),
-        ("high-contrast", &[contrast], 1180, 900),
-        ("high-contrast-dark", &[contrast, dark], 1180, 900),
+    let looks = [
+        ("4k", vec![], (3840, 2160)),
+        ("high-contrast", vec![contrast], (1180, 900)),
+        ("high-contrast-dark", vec![contrast, dark], (1180, 900)),
     ];
-    for (name, variables, width, height) in looks {
-        let (app, _) = app_on(&stage, variables, width, height);
+    for (name, variables, (width, height)) in looks {
+        let (app, _) = app_on(&stage, &variables, width, height);
         stage.xdotool(&["key", "Tab", "Down", "Right"]);
         settled(&stage);
         stage.keep(&format!("timeline {name}"));
