@@ -59,8 +59,9 @@ mod imp {
         fn command_line(&self, line: &gio::ApplicationCommandLine) -> glib::ExitCode {
             let words: Vec<OsString> = line.arguments();
             match Options::try_parse_from(words) {
-                Ok(Options { session: Some(session), .. }) => self.obj().open(Some(Source::Session(session))),
-                Ok(Options { socket: Some(path), .. }) => self.obj().open(Some(Source::Socket(path))),
+                Ok(Options { session: Some(session), .. }) => drop(self.obj().open(Some(Source::Session(session)))),
+                Ok(Options { snapshot: Some(snapshot), .. }) => self.obj().open(None).show_snapshot(snapshot),
+                Ok(Options { socket: Some(path), .. }) => drop(self.obj().open(Some(Source::Socket(path)))),
                 Ok(_) => self.obj().activate(),
                 Err(error) => {
                     tracing::warn!(%error, "a call with words that its own process accepted");
@@ -93,7 +94,7 @@ impl Application {
     }
 
     /// Opens a window on a desktop, or on the list; one that shows it already comes to the front instead.
-    fn open(&self, source: Option<Source>) {
+    fn open(&self, source: Option<Source>) -> Window {
         let wanted = match &source {
             Some(Source::Session(id)) => Some(id.clone()),
             _ => None,
@@ -112,6 +113,7 @@ impl Application {
             window
         });
         window.present();
+        window
     }
 
     fn about(&self) {

@@ -36,8 +36,12 @@ struct Options {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
 
+    /// Show the timeline at this snapshot
+    #[arg(long, value_name = "ID", conflicts_with = "session")]
+    snapshot: Option<String>,
+
     /// For developers: show the RFB server on this Unix socket, without the session agent
-    #[arg(long, value_name = "PATH", conflicts_with = "session")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["session", "snapshot"])]
     socket: Option<PathBuf>,
 }
 

@@ -175,6 +175,12 @@ impl Window {
         window.timeline.grab_focus();
     }
 
+    /// Takes the keyboard to a snapshot's card, as soon as that is known.
+    pub(crate) fn show_snapshot(&self, id: String) {
+        self.set_focus_visible(true);
+        self.imp().timeline.go_to(id);
+    }
+
     /// Shows a desktop.
     pub(crate) fn show_desktop(&self, source: Source) {
         let window = self.imp();

@@ -18,7 +18,13 @@ impl Window {
 
     /// A word with one thing to do.
     pub(crate) fn toast_with(&self, text: &str, button: &str, act: impl Fn() + 'static) {
-        let toast = adw::Toast::builder().title(glib::markup_escape_text(text)).button_label(button).timeout(8).build();
+        self.toast_for(8, text, button, act);
+    }
+
+    /// The same for so many seconds; 0 until it is closed.
+    fn toast_for(&self, seconds: u32, text: &str, button: &str, act: impl Fn() + 'static) {
+        let text = glib::markup_escape_text(text);
+        let toast = adw::Toast::builder().title(text).button_label(button).timeout(seconds).build();
         toast.connect_button_clicked(move |_| act());
         self.toasts().add_toast(toast);
     }
@@ -31,7 +37,8 @@ impl Window {
         }
         tracing::info!(name = error.kind.name(), message = error.message, what);
         let (window, heading, error) = (self.downgrade(), what.to_owned(), error.clone());
-        self.toast_with(what, &gettext("Details"), move || {
+        // It stays: who comes by keyboard, or has it read out, needs longer than any timeout.
+        self.toast_for(0, what, &gettext("Details"), move || {
             if let Some(window) = window.upgrade() {
                 window.show_details(&heading, &error);
             }

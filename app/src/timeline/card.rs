@@ -105,6 +105,12 @@ mod imp {
         }
     }
 
+    impl Card {
+        fn menu_is_open(&self) -> bool {
+            self.menu_button.popover().is_some_and(|menu| menu.is_visible())
+        }
+    }
+
     impl WidgetImpl for Card {
         fn measure(&self, orientation: gtk::Orientation, for_size: i32) -> (i32, i32, i32, i32) {
             if orientation == gtk::Orientation::Horizontal {
@@ -124,6 +130,10 @@ mod imp {
         /// Tab goes from the card through what is in it.
         fn focus(&self, direction: gtk::DirectionType) -> bool {
             let card = self.obj();
+            // In the open menu every key is the menu's.
+            if self.menu_is_open() {
+                return self.menu_button.child_focus(direction);
+            }
             let mut stops: Vec<gtk::Widget> = vec![card.clone().upcast()];
             if self.from.is_visible() {
                 stops.push(self.from.get().upcast());
@@ -210,10 +220,10 @@ impl Card {
         card.spoken.set_label(&face.spoken());
         card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
         card.face.replace(Some(face));
-        if picture || card.wide.replace(width) != width {
+        let resized = card.wide.replace(width) != width;
+        if picture || resized {
             self.bring_picture(thumbnails, picture);
         }
-        card.wide.set(width);
     }
 
     /// Brings the picture again: a session's is soon an old one.

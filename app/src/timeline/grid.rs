@@ -124,7 +124,12 @@ mod imp {
                     };
                 }
             };
-            if grid.focus_child().is_some() { grid.go(step) } else { grid.focus_current(direction) }
+            match grid.focus_child() {
+                // In its menu.
+                Some(card) if card.child_focus(direction) => true,
+                Some(_) => grid.go(step),
+                None => grid.focus_current(direction),
+            }
         }
 
         fn grab_focus(&self) -> bool {

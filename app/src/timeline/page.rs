@@ -62,6 +62,8 @@ mod imp {
         pub(super) contents: RefCell<Rc<Contents>>,
         /// Whether sessions, and snapshots, were told since the agent was reached.
         pub(super) told: Cell<(bool, bool)>,
+        /// The snapshot to go to as soon as it is known.
+        pub(super) wanted: RefCell<Option<String>>,
         /// The snapshot that another is to be chosen for.
         pub(super) comparing: RefCell<Option<String>>,
         /// The day that is called today.
@@ -179,6 +181,34 @@ impl TimelinePage {
         }
     }
 
+    /// Goes to a snapshot's card, as soon as that is known.
+    pub(crate) fn go_to(&self, id: String) {
+        let page = self.imp();
+        page.search_bar.set_search_mode(false);
+        page.wanted.replace(Some(id));
+        self.show_cards();
+        self.seek_soon();
+    }
+
+    /// Once what was shown last has its places: before that a card far below cannot be scrolled to.
+    fn seek_soon(&self) {
+        if self.imp().wanted.borrow().is_some() {
+            glib::idle_add_local_once(glib::clone!(
+                #[weak(rename_to = page)]
+                self,
+                move || page.seek()
+            ));
+        }
+    }
+
+    fn seek(&self) {
+        let page = self.imp();
+        let wanted = page.wanted.borrow().clone();
+        if wanted.is_some_and(|id| page.grid.go_to(&Key::Snapshot(id))) {
+            page.wanted.take();
+        }
+    }
+
     /// Asks for a snapshot to compare this one with.
     pub(crate) fn choose_for(&self, id: &str) {
         let page = self.imp();
@@ -212,6 +242,11 @@ impl TimelinePage {
         let page = self.imp();
         page.today.set(jiff::Zoned::now().date());
         page.grid.follow(&page.scrolled.vadjustment());
+        page.scrolled.vadjustment().connect_changed(glib::clone!(
+            #[weak(rename_to = page)]
+            self,
+            move |_| page.seek_soon()
+        ));
         page.search_bar.connect_entry(&page.search_entry.get());
         page.search_entry.connect_search_changed(glib::clone!(
             #[weak(rename_to = page)]
@@ -271,6 +306,7 @@ impl TimelinePage {
 
     fn open(&self, key: &Key) {
         let page = self.imp();
+        page.wanted.take();
         match key {
             Key::Session(name) => self.emit_by_name::<()>("session-opened", &[name]),
             Key::Snapshot(id) => {
@@ -288,6 +324,9 @@ impl TimelinePage {
     }
 
     fn search(&self) {
+        if !self.imp().search_entry.text().is_empty() {
+            self.imp().wanted.take();
+        }
         // What is looked for is among the cards.
         self.show_cards();
         self.update();
@@ -366,6 +405,7 @@ impl TimelinePage {
                 self.grab_focus();
             }
         }
+        self.seek_soon();
     }
 
     /// Shows the picture's card anew; false when it is gone.

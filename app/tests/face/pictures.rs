@@ -37,13 +37,13 @@ const WEEK: &[Line] = &[
     ("c1", 98, "scratch", "", "", "vim", &["vim"]),
     ("d1", 76, "desktop", "b4", "", "browser", WEB),
     ("d2", 75, "desktop", "d1", "", "licences", LICENCES),
-    ("d3", 53, "desktop-2", "b2", "Upgrade, second try", "two-windows", VIM),
-    ("e1", 51, "desktop-2", "d3", "", "terminal", TERMINAL),
-    ("e2", 28, "desktop-2", "e1", "", "notes", NOTES),
-    ("e3", 26, "desktop-2", "e2", "Letter to the landlord", "notes", NOTES),
-    ("f1", 25, "desktop-2", "e3", "", "licences", LICENCES),
-    ("f2", 3, "desktop-2", "f1", "", "browser", WEB),
-    ("f3", 2, "desktop-2", "f2", "", "two-windows", VIM),
+    ("d3", 53, "desktop", "d2", "", "terminal", TERMINAL),
+    ("e1", 28, "desktop", "d3", "", "notes", NOTES),
+    ("e2", 26, "desktop", "e1", "Letter to the landlord", "notes", NOTES),
+    ("e3", 25, "desktop", "e2", "", "two-windows", VIM),
+    ("f1", 4, "desktop", "e3", "Accounts", "licences", LICENCES),
+    ("f2", 3, "desktop-2", "b2", "Upgrade, second try", "two-windows", VIM),
+    ("f3", 2, "desktop-2", "f2", "", "browser", WEB),
     ("f4", 1, "desktop-2", "f3", "Everything ready for the demo", "licences", LICENCES),
 ];
 
@@ -59,7 +59,7 @@ fn week() -> Vec<(SnapshotRow, Option<PathBuf>)> {
             parent: (!parent.is_empty()).then(|| parent.to_owned()),
             created: (now - SignedDuration::from_mins(hours * 60 + i64::try_from(number).unwrap() * 3)).to_string(),
             label: label.into(),
-            state: if id == "d2" {
+            state: if id == "f1" {
                 "damaged"
             } else if id == "f4" {
                 "committing"
@@ -67,14 +67,14 @@ fn week() -> Vec<(SnapshotRow, Option<PathBuf>)> {
                 "whole"
             }
             .into(),
-            pinned: matches!(id, "b2" | "e3"),
+            pinned: matches!(id, "b2" | "e2"),
             own_bytes: 900_000 + number * 1_730_000 % 23_000_000,
             shared_bytes: if number == 0 { 0 } else { 88_000_000 + number * 4_100_000 },
             pause_ms: 310.0 + (number * 67 % 240) as f64,
             windows: windows.iter().map(window).collect(),
             verified: matches!(id, "a1" | "b2"),
             imported: id == "c1",
-            automatic: matches!(id, "b3" | "b4" | "f2" | "f3"),
+            automatic: matches!(id, "b3" | "b4" | "e1" | "f3"),
             ..SnapshotRow::default()
         };
         (row, Some(desktop(picture)))
@@ -131,7 +131,7 @@ async fn with_a_week(bus: &Bus, server: &VncServer) -> FakeAgent {
         parent: parent.map(str::to_owned),
         ..SessionRow::default()
     };
-    agent.add_session(session("desktop-2", Some("f1"), "1280x800"), &server.socket, Some(desktop("browser"))).await;
+    agent.add_session(session("desktop-2", Some("b2"), "1280x800"), &server.socket, Some(desktop("browser"))).await;
     agent
 }
 
@@ -140,6 +140,7 @@ fn app_on(stage: &Stage, variables: &[(&str, &str)], width: u32, height: u32) ->
     let app = stage.app_with(&[], variables);
     stage.wait_for_title("Freezeframe");
     let window = stage.xdotool(&["getactivewindow"]);
+    settled(stage);
     stage.xdotool(&["windowsize", &window, &width.to_string(), &height.to_string(), "windowmove", &window, "20", "20"]);
     settled(stage);
     (app, window)
@@ -157,7 +158,7 @@ async fn writes_the_screenshots() {
     nobody.stop().await;
 
     let bus = Bus::start();
-    let stage = Stage::new(Some(&bus.address));
+    let stage = Stage::on_screen(Some(&bus.address), "1300x1200");
     let server = VncServer::start(&stage, "960x600");
     let _display = Program::start(
         Command::new("display")
@@ -168,8 +169,15 @@ async fn writes_the_screenshots() {
     );
     let _agent = with_a_week(&bus, &server).await;
 
-    let (app, window) = app_on(&stage, &[], 1180, 860);
+    let (app, _) = app_on(&stage, &[], 1180, 1130);
+    // To the damaged one of today: in its menu, Verify is the sixth.
+    stage.xdotool(&["key", "Tab", "Down", "Right", "Right", "Right", "Menu"]);
+    settled(&stage);
+    stage.xdotool(&["key", "Down", "Down", "Down", "Down", "Down", "Return"]);
     shoot(&stage, "timeline", None);
+    drop(app);
+
+    let (app, window) = app_on(&stage, &[], 1180, 860);
     // From the running desktop to the newest snapshot, and to one of yesterday's.
     stage.xdotool(&["key", "Tab", "Down", "Down", "Right", "Return"]);
     shoot(&stage, "snapshot", None);
@@ -197,4 +205,31 @@ async fn writes_the_screenshots() {
     stage.wait_for_title("desktop-2");
     shoot(&stage, "live", None);
     drop(app);
+}
+
+/// High contrast, and a screen of 4K: to be looked at, in the directory of `FREEZEFRAME_TEST_PICTURES`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "draws pictures for people to look at"]
+async fn draws_other_looks() {
+    let bus = Bus::start();
+    let stage = Stage::on_screen(Some(&bus.address), "3840x2160");
+    let server = VncServer::start(&stage, "960x600");
+    let _agent = with_a_week(&bus, &server).await;
+    let contrast = ("ADW_DEBUG_HIGH_CONTRAST", "1");
+    let dark = ("ADW_DEBUG_COLOR_SCHEME", "prefer-dark");
+    let looks = [
+        ("4k", vec![], (3840, 2160)),
+        ("high-contrast", vec![contrast], (1180, 900)),
+        ("high-contrast-dark", vec![contrast, dark], (1180, 900)),
+    ];
+    for (name, variables, (width, height)) in looks {
+        let (app, _) = app_on(&stage, &variables, width, height);
+        stage.xdotool(&["key", "Tab", "Down", "Right"]);
+        settled(&stage);
+        stage.keep(&format!("timeline {name}"));
+        stage.xdotool(&["key", "Return"]);
+        settled(&stage);
+        stage.keep(&format!("snapshot {name}"));
+        drop(app);
+    }
 }

@@ -76,6 +76,23 @@ async fn snapshots_are_found_renamed_pinned_deleted_and_brought_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_starts_at_the_snapshot_that_was_asked_for() {
+    let bus = Bus::start();
+    let stage = Stage::new(Some(&bus.address));
+    let red = picture(stage.directory.path(), "red", RED);
+    // Far below what is seen first.
+    let rows = (0..200).map(|n| (row(&format!("{n:012x}"), n, "work"), (n == 150).then(|| red.clone())));
+    let agent = FakeAgent::start_with(&bus, rows.collect()).await;
+    let wanted = format!("{:012x}", 150);
+    let _app = stage.app(&["--snapshot", &wanted]);
+    stage.wait_for_title("Freezeframe");
+    wait_for("its picture", || stage.find(RED));
+    stage.keep("asked-for");
+    stage.xdotool(&["key", "Delete"]);
+    wait_for("its deletion", || (agent.snapshot(&wanted)?.state == "deleted").then_some(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_taken_by_a_key_and_appears() {
     let bus = Bus::start();
     let stage = Stage::new(Some(&bus.address));

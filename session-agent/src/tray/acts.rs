@@ -60,7 +60,8 @@ impl Acts {
                 bus.start_service_by_name(WellKnownName::from_static_str_unchecked(BUS_NAME), 0).await?;
                 Ok(())
             }
-            Act::OpenTimeline => self.open(),
+            Act::OpenTimeline => self.open(&[]),
+            Act::Show(snapshot) => self.open(&["--snapshot", snapshot]),
             Act::Quit => Ok(()),
         }
     }
@@ -91,12 +92,12 @@ impl Acts {
         if state == "failed" { Err(JobFailure::from_dict(&result)?.into()) } else { Ok(()) }
     }
 
-    fn open(&self) -> Result<()> {
+    fn open(&self, arguments: &[&str]) -> Result<()> {
         let program = self.programs.find("freezeframe").ok_or_else(|| {
             Error::new(ErrorKind::MachineLacks, "the app freezeframe was not found").hint("Install it: make install")
         })?;
         let mut command = Command::new(&program);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
         let mut child = command
             .spawn()
             .map_err(|e| Error::new(ErrorKind::Failed, format!("cannot start {}: {e}", program.display())))?;
@@ -111,7 +112,7 @@ fn title(act: &Act) -> String {
         Act::Save(session) => format!("{session} could not be saved"),
         Act::Resume { .. } => "The snapshot could not be resumed".into(),
         Act::Delete(_) => "The snapshot could not be deleted".into(),
-        Act::OpenTimeline => "The timeline could not be opened".into(),
+        Act::OpenTimeline | Act::Show(_) => "The timeline could not be opened".into(),
         Act::Pause(_) => "Automatic snapshots could not be paused".into(),
         Act::StartAgent => "The session agent could not be started".into(),
         Act::Quit => "The tray could not be ended".into(),

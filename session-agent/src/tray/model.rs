@@ -55,6 +55,8 @@ pub enum Act {
     Delete(String),
     /// Open the app.
     OpenTimeline,
+    /// Open the app at a snapshot.
+    Show(String),
     /// Pause automatic snapshots, or let them go on.
     Pause(bool),
     /// Start the agent.

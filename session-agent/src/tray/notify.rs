@@ -95,7 +95,7 @@ impl Notifier {
                 let snapshot = self.open.get(&number)?;
                 match action.as_str() {
                     "undo" => Some(Act::Delete(snapshot.clone())),
-                    _ => Some(Act::OpenTimeline),
+                    _ => Some(Act::Show(snapshot.clone())),
                 }
             }
             "NotificationClosed" => {

@@ -128,6 +128,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// `bus`: the address of the session bus, none for no bus at all.
     pub(crate) fn new(bus: Option<&str>) -> Self {
+        Self::on_screen(bus, "1300x900")
+    }
+
+    /// The same on a screen of this size.
+    pub(crate) fn on_screen(bus: Option<&str>, size: &str) -> Self {
         need(&[
             ("Xvfb", "xvfb"),
             ("openbox", "openbox"),
@@ -139,7 +144,7 @@ impl Stage {
             ("dbus-daemon", "dbus-daemon"),
         ]);
         let directory = tempfile::tempdir().unwrap();
-        let (screen, display) = start_x(directory.path(), "Xvfb", &["-screen", "0", "1300x900x24", "-noreset"]);
+        let (screen, display) = start_x(directory.path(), "Xvfb", &["-screen", "0", &format!("{size}x24"), "-noreset"]);
         let settings = directory.path().join("gtk-4.0");
         std::fs::create_dir(&settings).unwrap();
         std::fs::write(settings.join("settings.ini"), "[Settings]\ngtk-enable-animations=false\n").unwrap();
