@@ -210,10 +210,11 @@ impl Card {
         card.spoken.set_label(&face.spoken());
         card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
         card.face.replace(Some(face));
-        if picture || card.wide.replace(width) != width {
+        // Before the picture is asked for, in this width.
+        let wider = card.wide.replace(width) != width;
+        if picture || wider {
             self.bring_picture(thumbnails, picture);
         }
-        card.wide.set(width);
     }
 
     /// Brings the picture again: a session's is soon an old one.
