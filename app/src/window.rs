@@ -184,6 +184,8 @@ impl Window {
     /// Shows a desktop.
     pub(crate) fn show_desktop(&self, source: Source) {
         let window = self.imp();
+        // Whoever comes back from it is shown all cards, not the picture that the desktop was resumed from.
+        window.timeline.go_back();
         let name = match &source {
             Source::Session(id) => id.clone(),
             Source::Socket(path) => path.display().to_string(),
@@ -215,6 +217,15 @@ impl Window {
             move |_, first, second| {
                 let (first, second) = (first.to_owned(), second.to_owned());
                 glib::spawn_future_local(async move { window.compare(first, second).await });
+            }
+        ));
+        // What is over the last cards does not hide them: the timeline can be scrolled further.
+        window.activity.connect_visible_notify(glib::clone!(
+            #[weak(rename_to = window)]
+            self,
+            move |activity| {
+                let covered = if activity.is_visible() { activity.preferred_size().1.height() } else { 0 };
+                window.timeline().set_margin_bottom(covered);
             }
         ));
         let search = window.timeline.search_bar();

@@ -7,6 +7,8 @@
 //! Deliberately absent: any call into the agent or the wrapper other than through `sessionctl` and the display's socket,
 //! which is how users get at them.
 
+mod accessible;
+mod app;
 mod cache;
 mod clean;
 mod desktop;
@@ -20,6 +22,8 @@ mod user;
 mod viewer;
 mod wait;
 
+pub use accessible::Widget;
+pub use app::App;
 pub use cache::Cache;
 pub use desktop::{Geometry, Window};
 pub use outcome::{Outcome, finish};

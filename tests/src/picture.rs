@@ -46,6 +46,20 @@ impl Picture {
         Ok(Self(image::load_from_memory_with_format(bytes, image::ImageFormat::Png)?.to_rgb8()))
     }
 
+    /// Writes a PNG file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.0.save(path).with_context(|| path.display().to_string())
+    }
+
+    /// A part of it; what is outside of it is left out.
+    #[must_use]
+    pub fn part(&self, area: Area) -> Self {
+        Self(image::imageops::crop_imm(&self.0, area.x, area.y, area.width, area.height).to_image())
+    }
+
     /// Width and height.
     pub fn size(&self) -> (u32, u32) {
         self.0.dimensions()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::picture::Picture;
 use crate::stage::Stage;
 use crate::wait::eventually;
 
@@ -29,7 +30,9 @@ impl<'a> Screen<'a> {
     pub fn new(stage: &'a Stage) -> Result<Self> {
         let number = stage.directory().join("screen");
         let mut command = stage.command("sh".as_ref());
-        command.args(["-c", "exec Xvfb -displayfd 3 -screen 0 1300x900x24 -nolisten tcp 3>\"$1\"", "sh"]).arg(&number);
+        command
+            .args(["-c", "exec Xvfb -displayfd 3 -screen 0 1300x900x24 -nolisten tcp -noreset 3>\"$1\"", "sh"])
+            .arg(&number);
         let server = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().context("apt install xvfb")?;
         let mut screen = Self { stage, server, display: String::new() };
         screen.display = eventually(APPEARS, "Xvfb", || {
@@ -39,16 +42,29 @@ impl<'a> Screen<'a> {
         Ok(screen)
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A command with its window on this screen.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = self.stage.command(program.as_ref());
         command.env("DISPLAY", &self.display);
         command
     }
 
-    fn tool(&self, arguments: &[&str]) -> Result<String> {
+    /// Runs xdotool; answers what it says.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command("xdotool").args(arguments).output().context("apt install xdotool")?;
         ensure!(output.status.success(), "xdotool {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// All that is seen on it, without the pointer.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn picture(&self) -> Result<Picture> {
+        let mut command = self.command("import");
+        let output =
+            command.args(["-silent", "-window", "root", "png:-"]).output().context("apt install imagemagick")?;
+        Picture::from_png(&output.stdout)
     }
 
     /// Opens `vncviewer` on a display's socket.

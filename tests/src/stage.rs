@@ -179,10 +179,15 @@ impl Stage {
             ("XDG_DATA_HOME", self.path("data").into()),
             ("XDG_CONFIG_HOME", self.path("config").into()),
             ("XDG_RUNTIME_DIR", runtime.into()),
-            ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}/bus", runtime.display()).into()),
+            ("DBUS_SESSION_BUS_ADDRESS", self.bus_address().into()),
             ("FREEZEFRAME_FAULTS", self.path("faults").into()),
             (CANARY, self.canary.clone().into()),
         ])
+    }
+
+    /// The address of its session bus.
+    pub fn bus_address(&self) -> String {
+        format!("unix:path={}/bus", self.runtime.path().display())
     }
 
     /// The data directory.

@@ -220,6 +220,7 @@ impl Card {
         card.spoken.set_label(&face.spoken());
         card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
         card.face.replace(Some(face));
+        // Before the picture is asked for, in this width.
         let resized = card.wide.replace(width) != width;
         if picture || resized {
             self.bring_picture(thumbnails, picture);

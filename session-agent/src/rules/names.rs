@@ -78,6 +78,15 @@ pub fn choose_base(asked: Option<&str>, configured: Option<&str>, there: &[Strin
 /// Longest label of a snapshot, in characters.
 const MAX_LABEL: usize = 200;
 
+/// Characters of a name that are quoted in another label.
+const QUOTED: usize = 60;
+
+/// The label of what is saved before a snapshot of that name takes its place: people do not know snapshots by their ids.
+pub fn before_resuming(name: &str) -> String {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(QUOTED).collect();
+    format!("Before resuming “{name}”")
+}
+
 /// Checks that `label` can be shown in one line.
 ///
 /// # Errors
@@ -115,6 +124,14 @@ mod tests {
         assert_eq!(asked_for("bus", |_| false).unwrap_err().kind, ErrorKind::InvalidArgument);
         assert_eq!(asked_for("a", |_| true).unwrap_err().kind, ErrorKind::Exists);
         assert_eq!(asked_for("a", |_| false).unwrap(), id("a"));
+    }
+
+    #[test]
+    fn whatever_a_snapshot_is_called_there_is_a_label_for_what_it_replaces() {
+        assert_eq!(before_resuming("notes.txt"), "Before resuming “notes.txt”");
+        for name in ["a\nb\u{7f}", &"ü".repeat(1000), &before_resuming(&before_resuming("x"))] {
+            assert!(check_label(&before_resuming(name)).is_ok(), "{name:?}");
+        }
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn a_snapshot_is_resumed_in_the_place_of_the_session_and_beside_it() {
     assert_eq!(list[0]["parent"], id);
     // What ran before was saved first.
     let timeline = world.json(&["timeline"]).done();
-    assert_eq!(timeline[1]["label"], format!("before resuming {id}"));
+    assert_eq!(timeline[1]["label"], "Before resuming “notes.txt”");
     assert_eq!(timeline[1]["parent"], id);
     let beside = world.json(&["resume", &id, "--alongside"]).done();
     assert_eq!(beside["session"], "desktop-2");

@@ -3,6 +3,7 @@
 //! Every test has a stage of its own and leaves nothing behind. Nothing is skipped: what a test needs and does not find
 //! fails it, with the command that mends it.
 
+mod app;
 mod contract;
 mod desktop;
 mod faults;

@@ -42,7 +42,7 @@ impl Agent {
     pub(crate) async fn resume(self: &Arc<Self>, id: &str, options: ResumeOptions) -> Result<OwnedObjectPath> {
         let began = Instant::now();
         self.need_root("resuming")?;
-        let manifest = self.resumable(id)?;
+        let (manifest, name) = self.resumable(id)?;
         self.programs.wrapper()?;
         let (reservation, replaced, succession) = self.make_room(&manifest, &options)?;
         for operation in &replaced {
@@ -61,9 +61,9 @@ impl Agent {
             lineage: manifest.lineage,
             last_snapshot: Some(manifest.id.clone()),
         };
+        let label = Some(names::before_resuming(&name));
         let (agent, snapshot) = (self.clone(), manifest.id);
         self.job("resume", Cancel::No, move |job| async move {
-            let label = Some(format!("before resuming {snapshot}"));
             let before = SaveOptions { label, stop: true, ..SaveOptions::default() };
             if !replaced.is_empty() {
                 agent.read_back(&snapshot, &job).await?;
@@ -126,9 +126,10 @@ impl Agent {
         }
     }
 
-    /// The manifest, if the snapshot is whole and its base the very one that it was taken on.
-    fn resumable(&self, id: &str) -> Result<Manifest> {
+    /// The manifest, and what people call the snapshot, if it is whole and its base the very one that it was taken on.
+    fn resumable(&self, id: &str) -> Result<(Manifest, String)> {
         let snapshot = self.good_snapshot(id)?;
+        let label = snapshot.marks.label;
         let manifest = snapshot.manifest.map_err(|damage| Error::new(ErrorKind::Damaged, damage))?;
         let base = match self.store.base(&manifest.base) {
             Ok(base) => base,
@@ -142,7 +143,10 @@ impl Agent {
             return Err(Error::new(ErrorKind::NotFound, text)
                 .hint("A snapshot needs the very base that it was taken on; bring that one back."));
         }
-        Ok(manifest)
+        // What the timeline calls it.
+        let label = Some(label.unwrap_or_else(|| manifest.label.clone())).filter(|label| !label.is_empty());
+        let name = label.or_else(|| manifest.windows.first().map(|window| window.title.clone()));
+        Ok((manifest, name.unwrap_or_else(|| id.to_owned())))
     }
 
     /// In one step: finds the sessions to be replaced and begins with them, and keeps the name and the lineage.
