@@ -14,7 +14,7 @@ fn holder(one: &Accessible) -> bool {
 }
 
 /// What can be operated on the page that is seen, once that has settled.
-fn operable(access: &Access) -> Vec<Accessible> {
+pub(crate) fn operable(access: &Access) -> Vec<Accessible> {
     let mut before: Vec<String> = Vec::new();
     wait_for("a page that stands", || {
         let all: Vec<Accessible> = access.now().into_iter().filter(Accessible::showing).collect();
@@ -25,7 +25,7 @@ fn operable(access: &Access) -> Vec<Accessible> {
 }
 
 /// Each that has no name.
-fn nameless(access: &Access, page: &str) -> Vec<String> {
+pub(crate) fn nameless(access: &Access, page: &str) -> Vec<String> {
     let found = operable(access);
     assert!(!found.is_empty(), "{page}: nothing can be operated");
     let nameless = found.iter().filter(|one| one.nameless());
@@ -33,7 +33,7 @@ fn nameless(access: &Access, page: &str) -> Vec<String> {
 }
 
 /// Each that neither Tab, nor the arrows within a list, come to.
-fn out_of_reach(stage: &Stage, access: &Access, page: &str) -> Vec<String> {
+pub(crate) fn out_of_reach(stage: &Stage, access: &Access, page: &str) -> Vec<String> {
     let wanted: BTreeMap<String, String> =
         operable(access).into_iter().map(|one| (one.path, format!("{} {:?}", one.role, one.name))).collect();
     let mut reached: BTreeSet<String> = BTreeSet::new();
@@ -58,7 +58,7 @@ fn out_of_reach(stage: &Stage, access: &Access, page: &str) -> Vec<String> {
 }
 
 /// What has the focus, if it did not have it before.
-fn take_focus(access: &Access, reached: &mut BTreeSet<String>) -> Option<Accessible> {
+pub(crate) fn take_focus(access: &Access, reached: &mut BTreeSet<String>) -> Option<Accessible> {
     let focused: Vec<Accessible> = access.now().into_iter().filter(|one| one.showing() && one.focused()).collect();
     // The innermost is what the keys go to.
     let new = focused.last().filter(|one| !reached.contains(&one.path)).cloned();
@@ -132,7 +132,7 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
 }
 
 /// Opens a window above the app's own.
-fn open(stage: &Stage, key: &str, title: &str) {
+pub(crate) fn open(stage: &Stage, key: &str, title: &str) {
     wait_for(title, || {
         let there = stage.active_title() == title;
         if !there {
@@ -142,7 +142,7 @@ fn open(stage: &Stage, key: &str, title: &str) {
     });
 }
 
-fn close(stage: &Stage) {
+pub(crate) fn close(stage: &Stage) {
     wait_for("the app's own window", || {
         let there = stage.active_title() == "Freezeframe";
         if !there {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod accessible;
+mod accessible_acts;
 mod agent;
 mod hostile;
 mod language;
