@@ -1,6 +1,6 @@
 //! The session agent, over D-Bus. All of it runs on [`crate::runtime`] and speaks with the main thread through channels.
 //!
-//! [`watch`] tells what there is, again and again; [`jobs`] does what takes long; [`calls`] is everything else.
+//! [`watch()`] tells what there is, again and again; [`jobs`] does what takes long; [`calls`] is everything else.
 
 pub(crate) mod calls;
 mod display;
@@ -23,7 +23,7 @@ use crate::runtime::runtime;
 /// Long enough for an agent that D-Bus has to start first.
 const CALL: Duration = Duration::from_secs(25);
 
-/// The connection that [`watch`] keeps; others use it as long as it is good.
+/// The connection that [`watch()`] keeps; others use it as long as it is good.
 static SHARED: Mutex<Option<Connection>> = Mutex::new(None);
 
 /// A connection to the session bus: the one that is there, or a new one.

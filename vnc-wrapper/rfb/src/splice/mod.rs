@@ -1,7 +1,7 @@
 //! Viewers that stay: each is spliced to a server connection of its own, which may end and be followed by another while
 //! the viewer notices nothing but a picture that stands still.
 //!
-//! [`Splice`] is pure: it reads the framing of both directions ([`said`], [`told`]), forwards the bytes unchanged and
+//! [`Splice`] is pure: it reads the framing of both directions (`said`, `told`), forwards the bytes unchanged and
 //! remembers what a later server has to be told. [`Outlet`] is the display as viewers meet it, with tokio: it serves
 //! each ([`Outlet::serve`]), takes all off the server and lets them back ([`Outlet::close`], [`Outlet::open`]), and
 //! gives them to another process ([`Outlet::give_away`], [`Outlet::adopt`]).
