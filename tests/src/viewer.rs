@@ -77,7 +77,8 @@ impl Viewer {
     fn next_update(&mut self) -> Result<()> {
         let client = &mut self.client;
         let wait = async {
-            while !matches!(client.next_event().await?, Event::Updated { .. }) {}
+            // The server tells of another cursor or size in an update of its own, without pixels, before the one asked for.
+            while !matches!(client.next_event().await?, Event::Updated { area: 1.., .. }) {}
             Ok(())
         };
         self.runtime.block_on(async { tokio::time::timeout(ANSWER, wait).await }).context("no update came")?

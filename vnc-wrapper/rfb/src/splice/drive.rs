@@ -66,7 +66,14 @@ impl<S: Server> Drive<S> {
         let mut link = link;
         loop {
             if let Some(mut there) = link.take() {
-                tries = match self.together(&mut there).await? {
+                let left = match self.together(&mut there).await {
+                    Ok(left) => left,
+                    Err(error) => {
+                        self.hand_in(&mut there).await;
+                        return Err(error);
+                    }
+                };
+                tries = match left {
                     Left::Told => {
                         self.part(&mut there).await?;
                         there.part()
@@ -154,6 +161,25 @@ impl<S: Server> Drive<S> {
                 () = sleep_until(input) => return Ok(()),
             }
         }
+    }
+
+    /// The viewer has gone: has the server read what it said last. A server that cannot write to a client any more closes
+    /// the connection, with what it has not read.
+    async fn hand_in(&mut self, link: &mut Link) {
+        let read_by_server = async {
+            while !self.splice.for_server().is_empty() {
+                link.stream.writable().await?;
+                self.write_to_server(link)?;
+            }
+            link.stream.shutdown().await?;
+            loop {
+                link.stream.readable().await?;
+                self.from_server.clear();
+                read(&link.stream, &mut self.from_server)?;
+            }
+        };
+        // It ends with the server's side, or when that takes too long.
+        let _: std::result::Result<Result<()>, _> = tokio::time::timeout(END_OF_INPUT, read_by_server).await;
     }
 
     /// While no server is there. An error is the viewer's, or the server's for good.
