@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::container::hidden;
 use crate::container::processes::{self, Process};
+use crate::kernel::process::descriptor;
+use crate::kernel::tcp;
 
 /// Words in a reason that say that it passes when the program runs on.
 pub(super) const PASSES: &str = "has not yet";
@@ -73,12 +75,13 @@ type Find = fn(&[&str]) -> Option<(u64, &'static str)>;
 /// Tables of sockets (proc_pid_net(5)), and what is looked for in them.
 const TABLES: [(&str, Find); 4] = [("tcp", unsent), ("tcp6", unsent), ("udp", unread), ("udp6", unread)];
 
+const UNSENT: &str = "it has not yet sent all over a connection within the session, whose other end does not take it";
+
 fn unsent(fields: &[&str]) -> Option<(u64, &'static str)> {
     let (local, _) = fields.get(1)?.split_once(':')?;
     let (remote, _) = fields.get(2)?.split_once(':')?;
     let (queued, _) = fields.get(4)?.split_once(':')?;
-    let what = "it has not yet sent all over a connection within the session, whose other end does not take it";
-    ((local == remote || is_loopback(remote)) && !is_zero(queued)).then(|| Some((inode(fields)?, what)))?
+    ((local == remote || is_loopback(remote)) && !is_zero(queued)).then(|| Some((inode(fields)?, UNSENT)))?
 }
 
 /// 127.0.0.0/8 and ::1, in words of 32 bits as the machine has them. What is left to be sent within the session CRIU sends
@@ -112,7 +115,9 @@ fn descriptors(process: &Process, sockets: &HashMap<u64, &'static str>) -> io::R
         let target = target.to_string_lossy();
         if target.starts_with("socket:") && !sockets.is_empty() {
             let found = fs::metadata(entry.path()).ok().and_then(|m| sockets.get(&m.ino()));
-            if let Some(what) = found {
+            if let Some(what) = found
+                && (*what != UNSENT || holds_back(process, &entry.file_name().to_string_lossy()))
+            {
                 return Ok(Some(what));
             }
         } else if target == "anon_inode:[fanotify]" {
@@ -125,6 +130,14 @@ fn descriptors(process: &Process, sockets: &HashMap<u64, &'static str>) -> io::R
         }
     }
     Ok(None)
+}
+
+/// Whether something was not sent even once. The table counts as well what was sent and is not acknowledged, which the other
+/// end has; CRIU keeps that apart. What cannot be asked counts.
+fn holds_back(process: &Process, number: &str) -> bool {
+    let unsent = number.parse().map_err(io::Error::other);
+    let unsent = unsent.and_then(|number| tcp::unsent(&descriptor(process.outside, number)?));
+    !unsent.is_ok_and(|count| count == 0)
 }
 
 /// CRIU makes an eventfd with its count, for which eventfd(2) takes 32 bits, and without EFD_SEMAPHORE.

@@ -19,5 +19,6 @@ pub mod process;
 pub mod scheduling;
 pub mod semaphores;
 pub mod sock_diag;
+pub mod tcp;
 pub mod terminal;
 pub mod userns;
