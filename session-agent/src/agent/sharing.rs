@@ -31,7 +31,8 @@ impl Agent {
                 };
                 (ids(true), ids(false))
             };
-            if !sharing.snapshots().eq(&packed) {
+            // What could not be read the last time may be mended by now.
+            if sharing.is_partial() || !sharing.snapshots().eq(&packed) {
                 sharing = match self.count_sharing().await {
                     Ok(sharing) => sharing,
                     Err(error) => {

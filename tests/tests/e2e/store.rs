@@ -1,6 +1,7 @@
 //! What becomes of snapshots after their save: packed, damaged, deleted, carried to somebody else.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,10 +70,12 @@ fn packs(stage: &Stage) -> Result<Vec<PathBuf>> {
 
 /// Turns one bit over in the middle of a file.
 fn flip(path: &Path) -> Result<()> {
-    let mut content = fs::read(path)?;
-    let middle = content.len() / 2;
-    *content.get_mut(middle).context("an empty file")? ^= 1;
-    fs::write(path, content).with_context(|| path.display().to_string())
+    let file = fs::File::options().read(true).write(true).open(path)?;
+    let middle = file.metadata()?.len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle)?;
+    byte[0] ^= 1;
+    file.write_all_at(&byte, middle).with_context(|| path.display().to_string())
 }
 
 #[test]

@@ -25,9 +25,15 @@ pub struct Sharing {
     numbers: BTreeMap<SnapshotId, u32>,
     /// Each with its snapshots, in order.
     groups: Vec<(Vec<u32>, u64)>,
+    partial: bool,
 }
 
 impl Sharing {
+    /// Whether something that a snapshot refers to could not be read, so that another count may find more.
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+
     /// Whether the snapshot was counted: it is packed.
     pub fn knows(&self, id: &SnapshotId) -> bool {
         self.numbers.contains_key(id)
@@ -83,11 +89,19 @@ pub struct Count<K> {
     group_of: HashMap<K, u32>,
     /// Groups that have become another with the present snapshot, and which.
     moved: HashMap<Option<u32>, u32>,
+    partial: bool,
 }
 
 impl<K> Default for Count<K> {
     fn default() -> Self {
-        Self { numbers: BTreeMap::new(), now: 0, nodes: Vec::new(), group_of: HashMap::new(), moved: HashMap::new() }
+        Self {
+            numbers: BTreeMap::new(),
+            now: 0,
+            nodes: Vec::new(),
+            group_of: HashMap::new(),
+            moved: HashMap::new(),
+            partial: false,
+        }
     }
 }
 
@@ -130,6 +144,11 @@ impl<K: Eq + Hash> Count<K> {
         }
     }
 
+    /// Not all that the present snapshot refers to could be read.
+    pub fn note_partial(&mut self) {
+        self.partial = true;
+    }
+
     /// What was counted.
     pub fn finish(self) -> Sharing {
         let members = |node: &Node| {
@@ -143,7 +162,7 @@ impl<K: Eq + Hash> Count<K> {
             members
         };
         let groups = self.nodes.iter().filter(|node| node.bytes > 0).map(|node| (members(node), node.bytes)).collect();
-        Sharing { groups, numbers: self.numbers }
+        Sharing { groups, numbers: self.numbers, partial: self.partial }
     }
 }
 
@@ -169,8 +188,10 @@ impl Store {
                     }
                     Ok(())
                 });
-                if let Err(Error::Cancelled) = visited {
-                    return Err(Error::Cancelled);
+                match visited {
+                    Ok(()) => {}
+                    Err(Error::Cancelled) => return Err(Error::Cancelled),
+                    Err(_) => count.note_partial(),
                 }
             }
         }

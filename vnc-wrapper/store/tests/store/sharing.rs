@@ -202,3 +202,28 @@ fn a_second_snapshot_costs_what_changed() {
     let changed = packed("ccc", 2);
     assert!(changed.new_bytes < 20_000, "5 pages of 256 random bytes each and their lists: {changed:?}");
 }
+
+#[test]
+fn what_could_not_be_read_is_counted_when_it_is_mended() {
+    let scratch = scratch();
+    let store = Store::open(scratch.path().join("data")).unwrap();
+    for (name, version) in [("aaa", 1), ("bbb", 2)] {
+        save(&store, &id(name), version, Size::Small).unwrap();
+        store.pack(&id(name), &NEVER, &quiet).unwrap();
+    }
+    let whole = store.sharing(&NEVER).unwrap();
+    let shared = |sharing: &freezeframe_store::Sharing| sharing.shared_bytes(&id("bbb"), |_| true);
+    assert!(!whole.is_partial() && shared(&whole) > 0);
+
+    let packs: Vec<_> = fs::read_dir(store.root().join("store/packs")).unwrap().map(|e| e.unwrap().path()).collect();
+    let contents: Vec<_> = packs.iter().map(|pack| fs::read(pack).unwrap()).collect();
+    for pack in &packs {
+        fs::write(pack, "").unwrap();
+    }
+    let partial = store.sharing(&NEVER).unwrap();
+    assert!(partial.is_partial() && shared(&partial) == 0, "{partial:?}");
+    for (pack, content) in packs.iter().zip(&contents) {
+        fs::write(pack, content).unwrap();
+    }
+    assert_eq!(store.sharing(&NEVER).unwrap(), whole);
+}
