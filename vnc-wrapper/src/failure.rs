@@ -98,6 +98,9 @@ impl ToFailure for EngineError {
                 }
                 failure(error_name::FAILED, self.to_string(), "")
             }
+            Self::WouldLose { .. } => {
+                failure(error_name::REFUSED, self.to_string(), "close what it tells of, then save")
+            }
             Self::Refused { .. } | Self::Hung { .. } | Self::Statistics(_) => failure(
                 error_name::FAILED,
                 self.to_string(),

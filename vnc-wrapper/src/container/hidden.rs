@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::processes::Process;
+use super::processes::{Process, has_ended};
 use crate::kernel::messages::{self, Message};
 use crate::kernel::objects::Kernel;
 use crate::kernel::terminal::{self, Terminal};
@@ -177,10 +177,6 @@ fn judge(messages: &[Message], connected: &[bool]) -> Option<Hidden> {
     let nameless = messages.iter().all(|m| m.name == 0) && connected.iter().all(|named| !named);
     let one = connected.len() == 1 && messages.iter().all(|m| m.connected && m.sender == first.sender);
     (!nameless && !one).then_some(Hidden::Senders)
-}
-
-fn has_ended(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
 #[cfg(test)]

@@ -39,6 +39,11 @@ impl Process {
     }
 }
 
+/// Whether an error says that the process, whose files in /proc were looked at, is not there any more.
+pub fn has_ended(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
 /// All processes in the pid namespace of the session's `init` and those below it. One that ends meanwhile is left out.
 ///
 /// # Errors

@@ -14,12 +14,12 @@ use freezeframe_store::usage;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::blame::{Blame, blame};
-use super::events::silence::Silence;
-use super::events::{Queue, queue};
+use super::kept::{self, Taken};
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
-    kept, losses, stats, terminals,
+    stats,
 };
+use crate::container::processes;
 use crate::fault;
 use crate::kernel::process;
 
@@ -138,30 +138,10 @@ impl CriuEngine {
         EngineError::Run { program, source }
     }
 
-    /// Refuses what CRIU would lose without a word; answers the file events that it would, which are kept.
-    fn look_for_losses(&self, init: u32) -> Result<Vec<Queue>, BoxedError> {
-        let because = |process: u32, reason: String| {
-            let engine = self.describe();
-            Err(EngineError::Refused { engine, action: "save", process: Some(process), reason }.into())
-        };
-        if let Some(loss) = losses::first(init)? {
-            return because(loss.process, loss.what);
-        }
-        match queue::all(init)? {
-            Ok(queues) => Ok(queues),
-            Err(unkept) => because(unkept.process, format!("it has not yet read its file events, and {}", unkept.why)),
-        }
-    }
-
-    /// Takes what was typed into terminals, or refuses where it cannot be kept.
-    fn take_typed(&self, init: u32) -> Result<terminals::Taken, BoxedError> {
-        let refused = |loss: losses::Loss| EngineError::Refused {
-            engine: self.describe(),
-            action: "save",
-            process: Some(loss.process),
-            reason: loss.what,
-        };
-        Ok(terminals::Taken::all(init)?.map_err(refused)?)
+    /// Refuses what CRIU would lose, and takes into safe keeping what can be kept from that.
+    fn take(&self, init: u32) -> Result<Taken, BoxedError> {
+        let taken = Taken::from(processes::list(init)?)?;
+        Ok(taken.map_err(|loss| EngineError::WouldLose { engine: self.describe(), loss })?)
     }
 
     fn refused(&self, action: &'static str, log: &Path) -> EngineError {
@@ -190,35 +170,28 @@ impl Engine for CriuEngine {
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let (mut queues, mut silence, mut typed) = (Vec::new(), None, None);
+        let mut taken = None;
         let status = self.run(command, request.images, |action, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
                 "network-lock" => {
                     so_far.freeze = begun.elapsed();
-                    queues = self.look_for_losses(request.init)?;
-                    silence = Some(Silence::begin(request.init)?);
-                    typed = Some(self.take_typed(request.init)?);
+                    taken = Some(self.take(request.init)?);
                 }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
-                    let masks = silence.as_ref().map(Silence::masks).unwrap_or_default();
-                    let typed_so_far = typed.as_ref().map(terminals::Taken::typed).unwrap_or_default();
-                    kept::keep(request.init, request.images, std::mem::take(&mut queues), masks, typed_so_far)?;
+                    taken.as_mut().map_or(Ok(()), |taken| taken.write(request.images))?;
                     while_frozen(so_far)?;
                     if request.after == After::End {
                         // The processes of its namespace die with it.
                         process::kill(&init)?;
                         ended = true;
-                        typed.take().into_iter().for_each(terminals::Taken::forget);
+                        taken.take().into_iter().for_each(Taken::forget);
                     }
                 }
                 // Called before the processes are let go of, whether the dump has succeeded or not.
-                "network-unlock" => {
-                    typed = None;
-                    silence = None;
-                }
+                "network-unlock" => taken = None,
                 _ => {}
             }
             Ok(())

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::events::{Mask, Queue, replay};
+use super::events::silence::Silence;
+use super::events::{Mask, Queue, queue, replay};
+use super::losses::{self, Loss};
 use super::terminals::{self, Typed};
-use crate::container::processes;
+use crate::container::processes::{self, Process, has_ended};
 use crate::kernel::scheduling::Scheduling;
 
 /// The file, in the directory of the images.
@@ -41,31 +43,71 @@ struct Thread {
     scheduling: Scheduling,
 }
 
-/// Writes down what CRIU leaves out of the session of `init`, all of which has stopped.
-///
-/// # Errors
-/// When something cannot be read, or the file cannot be written.
-pub(super) fn keep(
-    init: u32,
-    images: &Path,
+/// What was taken from a frozen session before CRIU looks at it; dropping it gives everything back.
+#[derive(Debug)]
+pub(super) struct Taken {
+    processes: Vec<Process>,
     queues: Vec<Queue>,
-    masks: Vec<Mask>,
-    typed: Vec<Typed>,
-) -> io::Result<()> {
-    let usual = Scheduling::of(init)?;
+    // Before the silence, in the order of fields: what is typed makes events.
+    typed: terminals::Taken,
+    silence: Silence,
+}
+
+impl Taken {
+    /// Takes what CRIU would lose of these processes, all of which have stopped, the first of which is the session's init; or
+    /// tells the first thing that cannot be kept.
+    ///
+    /// # Errors
+    /// When something cannot be read, or cannot be taken; it is as before then.
+    pub(super) fn from(processes: Vec<Process>) -> io::Result<Result<Self, Loss>> {
+        if let Some(loss) = losses::first(&processes)? {
+            return Ok(Err(loss));
+        }
+        let queues = match queue::all(&processes)? {
+            Ok(queues) => queues,
+            Err(loss) => return Ok(Err(loss)),
+        };
+        let silence = Silence::begin(&processes)?;
+        let typed = terminals::Taken::all(&processes)?;
+        Ok(typed.map(|typed| Self { processes, queues, typed, silence }))
+    }
+
+    /// Writes it down beside the images, for [`give_back`].
+    ///
+    /// # Errors
+    /// When something cannot be read, or the file cannot be written.
+    pub(super) fn write(&mut self, images: &Path) -> io::Result<()> {
+        let kept = Kept {
+            format: FORMAT,
+            threads: scheduling(&self.processes)?,
+            queues: std::mem::take(&mut self.queues),
+            masks: self.silence.masks(),
+            typed: self.typed.typed(),
+        };
+        fs::write(images.join(FILE), serde_json::to_vec(&kept)?)
+    }
+
+    /// Gives nothing back to terminals: nobody reads them any more.
+    pub(super) fn forget(self) {
+        self.typed.forget();
+    }
+}
+
+/// The threads of these processes that are scheduled in another way than the first of them.
+fn scheduling(processes: &[Process]) -> io::Result<Vec<Thread>> {
+    let usual = processes.first().map(|init| Scheduling::of(init.outside)).transpose()?;
     let mut threads = Vec::new();
-    for (id, outside) in threads_of(init)? {
+    for (id, outside) in threads_of(processes)? {
         let scheduling = match Scheduling::of(outside) {
             // The dead have none any more.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => continue,
+            Err(error) if has_ended(&error) => continue,
             other => other?,
         };
-        if scheduling != usual {
+        if Some(&scheduling) != usual.as_ref() {
             threads.push(Thread { id, scheduling });
         }
     }
-    let text = serde_json::to_vec(&Kept { format: FORMAT, threads, queues, masks, typed })?;
-    fs::write(images.join(FILE), text)
+    Ok(threads)
 }
 
 /// Gives the processes of the session of `init`, which do not run yet, what was kept of them. Snapshots of releases that
@@ -84,12 +126,13 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     // While watches are silent.
-    terminals::put_back(init, &kept.typed)?;
-    replay::put_back(init, kept.queues, kept.masks)?;
+    let processes = processes::list(init)?;
+    terminals::put_back(&processes, &kept.typed)?;
+    replay::put_back(&processes, kept.queues, kept.masks)?;
     if kept.threads.is_empty() {
         return Ok(());
     }
-    let found: HashMap<u32, u32> = threads_of(init)?.into_iter().collect();
+    let found: HashMap<u32, u32> = threads_of(&processes)?.into_iter().collect();
     for thread in &kept.threads {
         let outside = found.get(&thread.id).copied();
         let given = outside.map_or_else(|| Err(io::ErrorKind::NotFound.into()), |id| thread.scheduling.give(id));
@@ -101,10 +144,10 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// All threads of the session: their ids inside and outside.
-fn threads_of(init: u32) -> io::Result<Vec<(u32, u32)>> {
+/// All threads of these processes: their ids inside and outside.
+fn threads_of(processes: &[Process]) -> io::Result<Vec<(u32, u32)>> {
     let mut all = Vec::new();
-    for process in processes::list(init)? {
+    for process in processes {
         for entry in fs::read_dir(process.proc("task"))? {
             let Some(outside) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
             let status = fs::read_to_string(format!("/proc/{outside}/status"))?;

@@ -6,27 +6,39 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use crate::container::hidden;
-use crate::container::processes::{self, Process};
+use crate::container::processes::Process;
 use crate::kernel::process::descriptor;
 use crate::kernel::tcp;
 
-/// Words in a reason that say that it passes when the program runs on.
-pub(super) const PASSES: &str = "has not yet";
-
 /// Something that a save would lose.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Loss {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
     /// The process, as the wrapper sees it.
-    pub(super) process: u32,
-    /// What, for people.
-    pub(super) what: String,
+    pub process: u32,
+    /// What, for people, in words that go on from the application's name.
+    pub what: String,
+    /// Whether it is over when the programs have run for a moment.
+    pub passes: bool,
 }
 
-/// The first loss that a save of the session of `init` would bring.
+impl Loss {
+    /// One that stays until somebody does something.
+    pub(super) fn lasting(process: u32, what: impl Into<String>) -> Self {
+        Self { process, what: what.into(), passes: false }
+    }
+
+    /// One that is over when the programs have run for a moment.
+    pub(super) fn passing(process: u32, what: impl Into<String>) -> Self {
+        Self { passes: true, ..Self::lasting(process, what) }
+    }
+}
+
+/// The first loss that a save of these processes would bring, the first of which is the session's init.
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(super) fn first(init: u32) -> io::Result<Option<Loss>> {
+pub(super) fn first(processes: &[Process]) -> io::Result<Option<Loss>> {
+    let Some(init) = processes.first().map(|init| init.outside) else { return Ok(None) };
     let mut sockets = HashMap::new();
     for (table, find) in TABLES {
         let text = match fs::read_to_string(format!("/proc/{init}/net/{table}")) {
@@ -38,23 +50,22 @@ pub(super) fn first(init: u32) -> io::Result<Option<Loss>> {
     }
     if let Some(point) = bind_mount(&fs::read_to_string(format!("/proc/{init}/mountinfo"))?) {
         let what = format!("the session has a bind mount at {point}, which could not be resumed: unmount it");
-        return Ok(Some(Loss { process: init, what }));
+        return Ok(Some(Loss::lasting(init, what)));
     }
     let usual = personality(init)?;
-    let processes = processes::list(init)?;
-    if let Some((process, hidden)) = hidden::all(&processes)?.first() {
-        return Ok(Some(Loss { process: *process, what: hidden.what().to_owned() }));
+    if let Some((process, hidden)) = hidden::all(processes)?.first() {
+        return Ok(Some(Loss { process: *process, what: hidden.what().to_owned(), passes: hidden.passes() }));
     }
     for process in processes {
         if process.state == 'Z' {
             continue;
         }
-        let of_it = |what: &str| Some(Loss { process: process.outside, what: what.to_owned() });
         if personality(process.outside).is_ok_and(|own| own != usual) {
-            return Ok(of_it("it runs in an execution domain of its own (personality), which the engine cannot save"));
+            let what = "it runs in an execution domain of its own (personality), which the engine cannot save";
+            return Ok(Some(Loss::lasting(process.outside, what)));
         }
-        if let Some(what) = descriptors(&process, &sockets)? {
-            return Ok(of_it(what));
+        if let Some(loss) = descriptors(process, &sockets)? {
+            return Ok(Some(loss));
         }
     }
     Ok(None)
@@ -69,19 +80,37 @@ fn bind_mount(mountinfo: &str) -> Option<&str> {
     mounts.iter().find(|(device, point)| device == root && *point != "/").map(|(_, point)| *point)
 }
 
+/// What is in a socket that would be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// Bytes that its other end does not take, or has not acknowledged.
+    ToBeSent,
+    /// Datagrams.
+    ToBeRead,
+}
+
+impl Waiting {
+    fn what(self) -> &'static str {
+        match self {
+            Self::ToBeSent => {
+                "it has not yet sent all over a connection within the session, whose other end does not take it"
+            }
+            Self::ToBeRead => "it has not yet read all UDP datagrams that it received",
+        }
+    }
+}
+
 /// Tells of a line of a table the socket's inode and what is in it that would be lost.
-type Find = fn(&[&str]) -> Option<(u64, &'static str)>;
+type Find = fn(&[&str]) -> Option<(u64, Waiting)>;
 
 /// Tables of sockets (proc_pid_net(5)), and what is looked for in them.
 const TABLES: [(&str, Find); 4] = [("tcp", unsent), ("tcp6", unsent), ("udp", unread), ("udp6", unread)];
 
-const UNSENT: &str = "it has not yet sent all over a connection within the session, whose other end does not take it";
-
-fn unsent(fields: &[&str]) -> Option<(u64, &'static str)> {
+fn unsent(fields: &[&str]) -> Option<(u64, Waiting)> {
     let (local, _) = fields.get(1)?.split_once(':')?;
     let (remote, _) = fields.get(2)?.split_once(':')?;
     let (queued, _) = fields.get(4)?.split_once(':')?;
-    ((local == remote || is_loopback(remote)) && !is_zero(queued)).then(|| Some((inode(fields)?, UNSENT)))?
+    ((local == remote || is_loopback(remote)) && !is_zero(queued)).then(|| Some((inode(fields)?, Waiting::ToBeSent)))?
 }
 
 /// 127.0.0.0/8 and ::1, in words of 32 bits as the machine has them. What is left to be sent within the session CRIU sends
@@ -90,9 +119,9 @@ fn is_loopback(address: &str) -> bool {
     (address.len() == 8 && address.ends_with("7F")) || address == "00000000000000000000000001000000"
 }
 
-fn unread(fields: &[&str]) -> Option<(u64, &'static str)> {
+fn unread(fields: &[&str]) -> Option<(u64, Waiting)> {
     let (_, queued) = fields.get(4)?.split_once(':')?;
-    (!is_zero(queued)).then(|| Some((inode(fields)?, "it has not yet read all UDP datagrams that it received")))?
+    (!is_zero(queued)).then(|| Some((inode(fields)?, Waiting::ToBeRead)))?
 }
 
 fn is_zero(hex: &str) -> bool {
@@ -108,24 +137,24 @@ fn personality(pid: u32) -> io::Result<String> {
 }
 
 /// What is in the descriptors of a process that would be lost.
-fn descriptors(process: &Process, sockets: &HashMap<u64, &'static str>) -> io::Result<Option<&'static str>> {
+fn descriptors(process: &Process, sockets: &HashMap<u64, Waiting>) -> io::Result<Option<Loss>> {
     for entry in fs::read_dir(process.proc("fd"))? {
         let entry = entry?;
         let Ok(target) = fs::read_link(entry.path()) else { continue };
         let target = target.to_string_lossy();
         if target.starts_with("socket:") && !sockets.is_empty() {
             let found = fs::metadata(entry.path()).ok().and_then(|m| sockets.get(&m.ino()));
-            if let Some(what) = found
-                && (*what != UNSENT || holds_back(process, &entry.file_name().to_string_lossy()))
+            if let Some(waiting) = found
+                && (*waiting == Waiting::ToBeRead || holds_back(process, &entry.file_name().to_string_lossy()))
             {
-                return Ok(Some(what));
+                return Ok(Some(Loss::passing(process.outside, waiting.what())));
             }
         } else if target == "anon_inode:[fanotify]" {
-            return Ok(Some("it uses fanotify, whose events the engine would lose"));
+            return Ok(Some(Loss::lasting(process.outside, "it uses fanotify, whose events the engine would lose")));
         } else if target == "anon_inode:[eventfd]" {
             let about = fs::read_to_string(process.proc("fdinfo").join(entry.file_name())).unwrap_or_default();
             if let Some(what) = eventfd(&about) {
-                return Ok(Some(what));
+                return Ok(Some(Loss::lasting(process.outside, what)));
             }
         }
     }

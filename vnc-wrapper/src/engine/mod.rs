@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use freezeframe_store::session::Network;
 
+pub use losses::Loss;
+
 /// What happens to the processes after a dump that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -128,6 +130,14 @@ pub enum EngineError {
         /// What it said.
         reason: String,
     },
+    /// It would have lost something of the session, so it did not save it.
+    #[error("{engine} cannot save the session: {}", .loss.what)]
+    WouldLose {
+        /// Which engine.
+        engine: String,
+        /// What.
+        loss: Loss,
+    },
     /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
     InHook(#[source] BoxedError),
@@ -149,6 +159,7 @@ impl EngineError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Refused { reason, .. } => PASSING.iter().any(|words| reason.contains(words)),
+            Self::WouldLose { loss, .. } => loss.passes,
             _ => false,
         }
     }
@@ -156,11 +167,5 @@ impl EngineError {
 
 /// Words in CRIU's reasons that tell of something which waits to be accepted or received (criu/sk-inet.c, sk-unix.c,
 /// sk-queue.c, sk-netlink.c).
-const PASSING: [&str; 6] = [
-    "In-flight connection",
-    "in-flight socket",
-    "Control messages in queue",
-    "queue is not empty",
-    "has data to read",
-    losses::PASSES,
-];
+const PASSING: [&str; 5] =
+    ["In-flight connection", "in-flight socket", "Control messages in queue", "queue is not empty", "has data to read"];

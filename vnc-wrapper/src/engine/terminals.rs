@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use serde::{Deserialize, Serialize};
 
 use super::losses::Loss;
-use crate::container::processes::{self, Process};
+use crate::container::processes::Process;
 use crate::kernel::terminal::{self, Settings, Terminal};
 
 /// The kernel holds no more of it (`N_TTY_BUF_SIZE`, drivers/tty/n_tty.c); a terminal with about that much is refused
@@ -41,18 +41,18 @@ impl Typed {
 pub(super) struct Taken(Vec<(Terminal, Typed)>);
 
 impl Taken {
-    /// Takes what was typed into the terminals of the session of `init`, all of which has stopped; or tells what cannot be.
+    /// Takes what was typed into the terminals of these processes, all of which have stopped; or tells what cannot be.
     ///
     /// # Errors
     /// When /proc cannot be read or a terminal does not obey.
-    pub(super) fn all(init: u32) -> io::Result<Result<Self, Loss>> {
+    pub(super) fn all(processes: &[Process]) -> io::Result<Result<Self, Loss>> {
         let (mut all, mut seen, mut proven) = (Self::default(), HashSet::new(), false);
-        for process in processes::list(init)? {
-            for descriptor in descriptors(&process, &mut seen)? {
-                let Some((terminal, settings)) = canonical(&process, descriptor)? else { continue };
-                let lose = |what: &str| Ok(Err(Loss { process: process.outside, what: what.to_owned() }));
+        for process in processes {
+            for descriptor in descriptors(process, &mut seen)? {
+                let Some((terminal, settings)) = canonical(process, descriptor)? else { continue };
                 if !proven && prove().is_err() {
-                    return lose("it has a terminal whose unread lines the kernel does not let us keep (TIOCSTI)");
+                    let what = "it has a terminal whose unread lines the kernel does not let us keep (TIOCSTI)";
+                    return Ok(Err(Loss::lasting(process.outside, what)));
                 }
                 proven = true;
                 // Given to the guard before anything is taken, so that it is typed again whatever happens.
@@ -87,14 +87,14 @@ impl Drop for Taken {
     }
 }
 
-/// Types `all` into the terminals of the session of `init`, which was restored and does not run yet.
+/// Types `all` into the terminals of these processes, which were restored and do not run yet.
 ///
 /// # Errors
 /// When a terminal is not there.
-pub(super) fn put_back(init: u32, all: &[Typed]) -> io::Result<()> {
+pub(super) fn put_back(processes: &[Process], all: &[Typed]) -> io::Result<()> {
     for typed in all {
-        let process = processes::find(init, typed.process)?;
-        let (terminal, _) = canonical(&process, typed.descriptor)?.ok_or(io::ErrorKind::NotFound)?;
+        let process = processes.iter().find(|p| p.inside == typed.process).ok_or(io::ErrorKind::NotFound)?;
+        let (terminal, _) = canonical(process, typed.descriptor)?.ok_or(io::ErrorKind::NotFound)?;
         give(&terminal, typed)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::Waiting;
 use super::finding::Trouble;
 use super::mounts::{self, MountPoint};
 use super::sockets;
-use crate::container::processes::Process;
+use crate::container::processes::{Process, has_ended};
 use crate::kernel::terminal;
 
 /// Devices of [`crate::container::plan::DEVICES`] have these major numbers: memory devices and tty (devices.txt).
@@ -70,10 +70,6 @@ pub(super) struct Known {
     mounts: HashMap<PathBuf, Mounts>,
     sockets: HashMap<PathBuf, Sockets>,
     none: Sockets,
-}
-
-fn has_ended(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
 impl Known {

@@ -25,7 +25,7 @@ use crate::container::processes::Process;
 use finding::{Names, Trouble};
 
 pub use finding::sentence;
-pub use refusal::finding as of_refusal;
+pub use refusal::{finding as of_refusal, loss as of_loss};
 
 /// A program that somebody outside waits for (`sessionctl exec --wait`).
 #[derive(Clone, Debug, PartialEq, Eq)]

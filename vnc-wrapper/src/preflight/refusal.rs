@@ -4,6 +4,7 @@ use freezeframe_protocol::Finding;
 
 use super::finding::{Names, Trouble};
 use crate::container::processes::Process;
+use crate::engine::Loss;
 use freezeframe_store::manifest::Window;
 
 /// What the engine says, and what that is in words for people. The first that fits counts.
@@ -22,15 +23,21 @@ const WORDS: [(&str, &str); 12] = [
     ("unsupported", "something is mounted that cannot be saved"),
 ];
 
+const REMEDY: &str = "try again in a moment; if that does not help, close the application";
+
 /// The finding for what the engine said of the process `outside`; none when that is not of the session.
 pub fn finding(reason: &str, outside: u32, processes: &[Process], windows: &[Window]) -> Option<Finding> {
     let process = processes.iter().find(|p| p.outside == outside)?;
     let words = WORDS.iter().find(|(said, _)| reason.contains(said)).map_or("it cannot be saved", |(_, words)| words);
-    // What was found while all was frozen is in words of our own.
-    let object =
-        if reason.starts_with("it ") { reason.to_owned() } else { format!("{words} (the engine says: {reason})") };
-    let trouble = Trouble::blocking(object, "try again in a moment; if that does not help, close the application");
+    let trouble = Trouble::blocking(format!("{words} (the engine says: {reason})"), REMEDY);
     Some(Names::new(processes, windows).finding(process, trouble))
+}
+
+/// The finding for what would be lost, found while all was frozen; none when that is not of the session.
+pub fn loss(loss: &Loss, processes: &[Process], windows: &[Window]) -> Option<Finding> {
+    let process = processes.iter().find(|p| p.outside == loss.process)?;
+    let remedy = if loss.passes { REMEDY } else { "undo that, or close the application" };
+    Some(Names::new(processes, windows).finding(process, Trouble::blocking(&*loss.what, remedy)))
 }
 
 #[cfg(test)]
@@ -46,6 +53,8 @@ mod tests {
         let found = finding(said, 42, std::slice::from_ref(&process), &windows).unwrap();
         assert_eq!((found.pid, found.application.as_str(), found.window.as_str()), (14, "player", "A film"));
         assert!(found.blocking && found.object.contains("credentials") && found.object.contains(said));
+        let lost = Loss { process: 42, what: "it is odd".into(), passes: false };
+        assert_eq!(loss(&lost, std::slice::from_ref(&process), &[]).unwrap().object, "it is odd");
         let odd = finding("odd", 42, std::slice::from_ref(&process), &[]).unwrap();
         assert!(odd.object.starts_with("it cannot be saved"));
         assert_eq!(finding(said, 43, &[process], &[]), None);

@@ -223,13 +223,19 @@ impl Work {
 
     /// Why the engine failed: the application and its window, when it is about one of them.
     fn explain(&self, error: &EngineError) -> Failure {
-        let EngineError::Refused { reason, process: Some(process), .. } = error else { return error.to_failure() };
-        // A thread of it may be what CRIU names.
-        let leader = fs::read_to_string(format!("/proc/{process}/status"))
-            .ok()
-            .and_then(|status| status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok()));
         let processes = self.session.processes().unwrap_or_default();
-        match preflight::of_refusal(reason, leader.unwrap_or(*process), &processes, &self.scene.windows) {
+        let finding = match error {
+            EngineError::WouldLose { loss, .. } => preflight::of_loss(loss, &processes, &self.scene.windows),
+            EngineError::Refused { reason, process: Some(process), .. } => {
+                // A thread of it may be what CRIU names.
+                let leader = fs::read_to_string(format!("/proc/{process}/status"))
+                    .ok()
+                    .and_then(|status| status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok()));
+                preflight::of_refusal(reason, leader.unwrap_or(*process), &processes, &self.scene.windows)
+            }
+            _ => None,
+        };
+        match finding {
             Some(finding) => refusal(&[&finding]),
             None => error.to_failure(),
         }

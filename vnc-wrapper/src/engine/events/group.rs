@@ -8,20 +8,22 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, inotify};
 
 use super::watch::{self, Watch};
-use crate::container::processes;
+use crate::container::processes::Process;
 use crate::kernel::{handle, process};
 
 /// The mask of a silent watch: what happens to nothing meanwhile.
 pub(super) const SILENT: u32 = libc::IN_DELETE_SELF;
 
-/// All inotify descriptors of the session of `init`; one that several processes have comes several times.
-pub(super) fn all(init: u32) -> io::Result<Vec<Group>> {
-    let mut mounts = Mounts::of(init)?;
+/// All inotify descriptors of these processes, the first of which is the session's init; one that several processes have
+/// comes several times.
+pub(super) fn all(processes: &[Process]) -> io::Result<Vec<Group>> {
+    let Some(init) = processes.first() else { return Ok(Vec::new()) };
+    let mut mounts = Mounts::of(init.outside)?;
     let mut groups = Vec::new();
-    for process in processes::list(init)? {
-        for number in watch::descriptors(&process)? {
+    for process in processes {
+        for number in watch::descriptors(process)? {
             let mut watches = HashMap::new();
-            for watch in watch::watches(&process, number)? {
+            for watch in watch::watches(process, number)? {
                 // One that cannot be found stays as it is: it is of something that nobody can reach any more.
                 if let Ok(object) = mounts.open(&watch) {
                     watches.insert(watch.wd, (watch, object));

@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::{Event, Queue, plan, watch};
-use crate::container::processes::{self, Process};
+use crate::container::processes::Process;
+use crate::engine::losses::Loss;
 use crate::kernel::objects::Kernel;
 use crate::kernel::process;
 
@@ -14,29 +15,23 @@ const SHOWN: u32 = 0x4000_ffff;
 /// Nobody's queue is longer: the limit of a queue is a sysctl, 16384 by default.
 const MOST_EVENTS: usize = 1 << 20;
 
-/// What would be lost, and of whom.
-#[derive(Debug)]
-pub(in crate::engine) struct Unkept {
-    /// The process, as the wrapper sees it.
-    pub(in crate::engine) process: u32,
-    /// Why its events cannot be kept.
-    pub(in crate::engine) why: String,
-}
-
-/// All queues of the session of `init` that are not empty, or the first that cannot be kept.
+/// All queues of these processes that are not empty, or the first that cannot be kept.
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(in crate::engine) fn all(init: u32) -> io::Result<Result<Vec<Queue>, Unkept>> {
+pub(in crate::engine) fn all(processes: &[Process]) -> io::Result<Result<Vec<Queue>, Loss>> {
     let (mut queues, mut seen, mut kernel) = (Vec::new(), HashSet::new(), None);
-    for process in processes::list(init)? {
-        for number in watch::descriptors(&process)? {
+    for process in processes {
+        for number in watch::descriptors(process)? {
             let copy = process::descriptor(process.outside, number)?;
             let waiting = usize::try_from(rustix::io::ioctl_fionread(&copy)?).unwrap_or(usize::MAX);
             if waiting == 0 {
                 continue;
             }
-            let unkept = |why: String| Ok(Err(Unkept { process: process.outside, why }));
+            let unkept = |why: String| {
+                let what = format!("it has not yet read its file events, and {why}");
+                Ok(Err(Loss::passing(process.outside, what)))
+            };
             let read = (|| {
                 let kernel = match &mut kernel {
                     Some(kernel) => kernel,
@@ -55,7 +50,7 @@ pub(in crate::engine) fn all(init: u32) -> io::Result<Result<Vec<Queue>, Unkept>
                 return unkept("they cannot be understood".to_owned());
             }
             let queue = Queue { process: process.inside, descriptor: number, events };
-            if let Err(why) = can_be_made(&process, &queue) {
+            if let Err(why) = can_be_made(process, &queue) {
                 return unkept(why);
             }
             queues.push(queue);

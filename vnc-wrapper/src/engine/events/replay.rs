@@ -16,7 +16,7 @@ use super::group::{self, Group, SILENT};
 use super::plan::{self, Deed, Step};
 use super::watch;
 use super::{Event, Mask, Queue};
-use crate::container::processes;
+use crate::container::processes::{self, Process};
 use crate::kernel::{namespaces, process, userns};
 
 /// Where what is in the way goes for a moment, in its own directory.
@@ -32,15 +32,16 @@ struct Request {
     masks: Vec<Mask>,
 }
 
-/// Makes the queues of the session of `init` be as `queues` say, those that are not named empty, and gives the watches
+/// Makes the queues of these processes, the first of which is the session's init, be as `queues` say, those that are not named empty, and gives the watches
 /// their masks.
 ///
 /// # Errors
 /// When an event cannot be made.
-pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>, masks: Vec<Mask>) -> io::Result<()> {
-    if queues.is_empty() && masks.is_empty() && !anything_waits(init)? {
+pub(in crate::engine) fn put_back(processes: &[Process], queues: Vec<Queue>, masks: Vec<Mask>) -> io::Result<()> {
+    if queues.is_empty() && masks.is_empty() && !anything_waits(processes)? {
         return Ok(());
     }
+    let Some(init) = processes.first().map(|init| init.outside) else { return Ok(()) };
     let mut child = Command::new("/proc/self/exe")
         .arg("replay")
         .env_clear()
@@ -59,9 +60,9 @@ pub(in crate::engine) fn put_back(init: u32, queues: Vec<Queue>, masks: Vec<Mask
     Err(io::Error::other(format!("cannot put file events back: {said}")))
 }
 
-fn anything_waits(init: u32) -> io::Result<bool> {
-    for process in processes::list(init)? {
-        for number in watch::descriptors(&process)? {
+fn anything_waits(processes: &[Process]) -> io::Result<bool> {
+    for process in processes {
+        for number in watch::descriptors(process)? {
             if rustix::io::ioctl_fionread(process::descriptor(process.outside, number)?)? > 0 {
                 return Ok(true);
             }
@@ -89,7 +90,7 @@ pub fn run() -> i32 {
 
 fn replay(request: &Request) -> io::Result<()> {
     let init = process::open(request.init)?;
-    let groups = group::all(request.init)?;
+    let groups = group::all(&processes::list(request.init)?)?;
     namespaces::join(&init, CloneFlags::CLONE_NEWUSER.bits())?;
     userns::become_namespace_root()?;
     let times = Times::of(&groups)?;

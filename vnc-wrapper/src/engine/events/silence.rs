@@ -4,18 +4,19 @@ use std::io;
 
 use super::Mask;
 use super::group::{self, Group, SILENT};
+use crate::container::processes::Process;
 
 /// All watches of a session are silent; dropping it gives them their masks back.
 #[derive(Debug)]
 pub(in crate::engine) struct Silence(Vec<Group>);
 
 impl Silence {
-    /// Makes the watches of the session of `init` silent, all of which has stopped.
+    /// Makes the watches of these processes silent, all of which have stopped; the first is the session's init.
     ///
     /// # Errors
     /// When one cannot be made silent; all hear again then.
-    pub(in crate::engine) fn begin(init: u32) -> io::Result<Self> {
-        let silence = Self(group::all(init)?);
+    pub(in crate::engine) fn begin(processes: &[Process]) -> io::Result<Self> {
+        let silence = Self(group::all(processes)?);
         for group in &silence.0 {
             group.watches.keys().try_for_each(|wd| group.set(*wd, SILENT))?;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use crate::container::processes::Process;
+use crate::container::processes::{Process, has_ended};
 
 /// What /proc/PID/fd says of such a descriptor.
 const LINK: &str = "anon_inode:inotify";
@@ -23,7 +23,7 @@ pub(super) struct Watch {
 pub(super) fn descriptors(process: &Process) -> io::Result<Vec<i32>> {
     let mut found = Vec::new();
     let entries = match fs::read_dir(process.proc("fd")) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(found),
+        Err(error) if has_ended(&error) => return Ok(found),
         other => other?,
     };
     for entry in entries {
