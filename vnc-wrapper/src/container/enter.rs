@@ -16,7 +16,7 @@ use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::USER_ID;
-use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session};
+use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session, wait_until_ended};
 use crate::kernel::{namespaces, process, userns};
 
 /// What to run, and where.
@@ -71,10 +71,16 @@ fn enter(request: &Request) -> io::Result<i32> {
         Fork::Child => {
             drop(report_end);
             if !request.wait {
-                // The grandchild becomes init's when this one ends.
-                match fork() {
-                    Ok(Fork::Child) => {}
-                    Ok(Fork::Parent(_)) => exit_now(0),
+                // The grandchild becomes init's when this one ends; it waits for that, so that no program sees its parent
+                // change (exit_notify, kernel/exit.c: who is left behind has its new parent before anybody is told).
+                let between = process::open(std::process::id());
+                match between.and_then(|between| Ok((fork()?, between))) {
+                    Ok((Fork::Child, between)) => {
+                        if wait_until_ended(&between).is_err() {
+                            exit_now(CANNOT_RUN);
+                        }
+                    }
+                    Ok((Fork::Parent(_), _)) => exit_now(0),
                     Err(_) => exit_now(CANNOT_RUN),
                 }
             }
