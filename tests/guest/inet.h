@@ -34,4 +34,31 @@ static inline void inet_pair(int pair[2]) {
     close(listener);
 }
 
+/* Sends numbers without blocking until no more is taken; answers how many bytes that were. */
+static inline int inet_fill(int fd) {
+    uint32_t block[1024], next = 0;
+    int total = 0;
+    MUST(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    for (;;) {
+        for (int i = 0; i < 1024; i++) block[i] = next + i;
+        ssize_t sent = send(fd, block, sizeof block, 0);
+        if (sent < 0) break;
+        total += sent;
+        next += sent / 4;
+        if (sent % 4) break;
+    }
+    return total;
+}
+
+/* Takes them, to the end, which has to come after `total` bytes. */
+static inline void inet_drain(int fd, int total) {
+    int got = 0;
+    uint32_t value;
+    while (recv(fd, &value, 4, MSG_WAITALL) == 4) {
+        CHECK(value == (uint32_t)got / 4, "at byte %d", got);
+        got += 4;
+    }
+    CHECK(got == total / 4 * 4, "%d of %d bytes", got, total);
+}
+
 #endif

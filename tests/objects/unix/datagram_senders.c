@@ -1,20 +1,5 @@
 /* A datagram socket tells who sent each of the queued messages. */
-#include "guest.h"
-static int bound(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-    MUST(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
-    return fd;
-}
-static void expect(int fd, const char *text, const char *from) {
-    char got[64];
-    struct sockaddr_un sender = {0};
-    socklen_t length = sizeof sender;
-    ssize_t size = recvfrom(fd, got, sizeof got, MSG_DONTWAIT, (struct sockaddr *)&sender, &length);
-    CHECK(size == (ssize_t)strlen(text) && memcmp(got, text, size) == 0, "%s came as %.*s", text, (int)size, got);
-    CHECK(strcmp(sender.sun_path, from) == 0, "%s came from %s", text, sender.sun_path);
-}
+#include "datagram.h"
 REFUSED("messages whose sender")
 GUEST {
     struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "receiver"};
