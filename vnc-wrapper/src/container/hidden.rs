@@ -13,6 +13,7 @@ use super::processes::{Process, has_ended};
 use crate::kernel::messages::{self, Message};
 use crate::kernel::objects::Kernel;
 use crate::kernel::terminal::{self, Terminal};
+use crate::kernel::thread_settings::{self, Setting};
 use crate::kernel::{process, semaphores, sock_diag};
 
 /// Types of sockets that keep messages apart, as /proc/net/unix has them: SOCK_DGRAM and SOCK_SEQPACKET.
@@ -33,6 +34,16 @@ pub enum Hidden {
     Senders,
     /// Too many lines were typed into a terminal that it has open.
     Typed,
+    /// It handles its system calls itself.
+    Dispatch,
+    /// It may not read the time stamp counter.
+    NoTimeStamp,
+    /// It has given up rights for good.
+    Landlock,
+    /// It has segments of its own.
+    Segments,
+    /// It has itself told of what changes in a directory.
+    Notify,
     /// There are semaphores, and the kernel does not let us see whether it would give something back to them.
     UnknownUndo,
     /// Messages wait for it, and the kernel does not let us see which.
@@ -49,6 +60,13 @@ impl Hidden {
             Self::Empty => "it has not yet read an empty message, which the engine would lose",
             Self::Senders => "it has not yet read messages whose sender the engine would lose",
             Self::Typed => "it has not yet read the many lines that were typed into its terminal",
+            Self::Dispatch => {
+                "it handles system calls itself (PR_SET_SYSCALL_USER_DISPATCH), which the engine would take from it"
+            }
+            Self::NoTimeStamp => "it has its time stamp counter switched off (PR_SET_TSC), which the engine would lose",
+            Self::Landlock => "it has given up rights (Landlock), which the engine would give back to it",
+            Self::Segments => "it has memory segments of its own (modify_ldt), which the engine would lose",
+            Self::Notify => "it is told of a directory's changes by signals (F_NOTIFY), which the engine would end",
             Self::UnknownUndo => {
                 "it may have to give something back to semaphores at its end (SEM_UNDO), and the kernel does not let us see"
             }
@@ -83,6 +101,8 @@ pub fn all(processes: &[Process]) -> io::Result<Vec<(u32, Hidden)>> {
     let mut seen = HashSet::new();
     for process in processes.iter().filter(|p| p.state != 'Z') {
         found.extend(undo(process, &sets, kernel).map(|hidden| (process.outside, hidden)));
+        found.extend(settings(process, kernel).into_iter().map(|hidden| (process.outside, hidden)));
+        found.extend(is_notified(process).then_some((process.outside, Hidden::Notify)));
         for (metadata, descriptor) in descriptors(process, &sockets) {
             if seen.insert((metadata.dev(), metadata.ino())) {
                 let hidden = match metadata.file_type().is_socket() {
@@ -111,6 +131,33 @@ fn undo(process: &Process, sets: &semaphores::Sets, kernel: Option<&Kernel>) -> 
         Some(Err(error)) if has_ended(&error) => None,
         Some(Err(_)) | None => Some(Hidden::UnknownUndo),
     }
+}
+
+/// What its threads have set for themselves; nothing when the kernel does not let us see.
+fn settings(process: &Process, kernel: Option<&Kernel>) -> Vec<Hidden> {
+    let known = kernel.and_then(|kernel| thread_settings::of(kernel, process.outside).ok()).unwrap_or_default();
+    let hidden = |setting| match setting {
+        Setting::Dispatch => Hidden::Dispatch,
+        Setting::NoTimeStamp => Hidden::NoTimeStamp,
+        Setting::Landlock => Hidden::Landlock,
+        Setting::Segments => Hidden::Segments,
+    };
+    known.into_iter().map(hidden).collect()
+}
+
+/// Whether it has asked to be told of what changes in a directory (F_NOTIFY, fcntl(2)), which makes it the owner of the
+/// directory's descriptor (`fcntl_dirnotify`, fs/notify/dnotify/dnotify.c).
+fn is_notified(process: &Process) -> bool {
+    let Ok(entries) = fs::read_dir(process.proc("fd")) else { return false };
+    entries.flatten().any(|entry| {
+        fs::read_link(entry.path()).is_ok_and(|link| link.has_root())
+            && entry.file_name().to_str().and_then(|n| n.parse().ok()).is_some_and(|number| {
+                let copy = process::descriptor(process.outside, number);
+                copy.is_ok_and(|copy| process::has_owner(&copy))
+            })
+            // Asked last: a file system of the network may take its time to answer.
+            && fs::metadata(entry.path()).is_ok_and(|m| m.is_dir())
+    })
 }
 
 /// Our own copies of the descriptors of a process which are one of `sockets` or a terminal.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::events::silence::Silence;
 use super::events::{Mask, Queue, queue, replay};
 use super::losses::{self, Loss};
+use super::sockets::{self, Socket};
 use super::terminals::{self, Typed};
 use crate::container::processes::{self, Process, has_ended};
 use crate::kernel::scheduling::Scheduling;
@@ -34,6 +35,9 @@ struct Kept {
     /// What was typed into terminals.
     #[serde(default)]
     typed: Vec<Typed>,
+    /// What sockets have.
+    #[serde(default)]
+    sockets: Vec<Socket>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +52,7 @@ struct Thread {
 pub(super) struct Taken {
     processes: Vec<Process>,
     queues: Vec<Queue>,
+    sockets: Vec<Socket>,
     // Before the silence, in the order of fields: what is typed makes events.
     typed: terminals::Taken,
     silence: Silence,
@@ -67,9 +72,13 @@ impl Taken {
             Ok(queues) => queues,
             Err(loss) => return Ok(Err(loss)),
         };
+        let sockets = match sockets::all(&processes)? {
+            Ok(sockets) => sockets,
+            Err(loss) => return Ok(Err(loss)),
+        };
         let silence = Silence::begin(&processes)?;
         let typed = terminals::Taken::all(&processes)?;
-        Ok(typed.map(|typed| Self { processes, queues, typed, silence }))
+        Ok(typed.map(|typed| Self { processes, queues, sockets, typed, silence }))
     }
 
     /// Writes it down beside the images, for [`give_back`].
@@ -83,6 +92,7 @@ impl Taken {
             queues: std::mem::take(&mut self.queues),
             masks: self.silence.masks(),
             typed: self.typed.typed(),
+            sockets: std::mem::take(&mut self.sockets),
         };
         fs::write(images.join(FILE), serde_json::to_vec(&kept)?)
     }
@@ -128,6 +138,7 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
     // While watches are silent.
     let processes = processes::list(init)?;
     terminals::put_back(&processes, &kept.typed)?;
+    sockets::put_back(&processes, &kept.sockets)?;
     replay::put_back(&processes, kept.queues, kept.masks)?;
     if kept.threads.is_empty() {
         return Ok(());

@@ -19,6 +19,8 @@ pub mod process;
 pub mod scheduling;
 pub mod semaphores;
 pub mod sock_diag;
+pub mod socket;
 pub mod tcp;
 pub mod terminal;
+pub mod thread_settings;
 pub mod userns;

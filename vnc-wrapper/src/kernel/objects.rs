@@ -9,7 +9,7 @@ use super::peek::Memory;
 use super::process;
 
 /// The structures that are looked into.
-const STRUCTURES: [&str; 19] = [
+const STRUCTURES: [&str; 30] = [
     "task_struct",
     "files_struct",
     "fdtable",
@@ -29,6 +29,17 @@ const STRUCTURES: [&str; 19] = [
     "unix_sock",
     "unix_address",
     "list_head",
+    "thread_info",
+    "signal_struct",
+    "cred",
+    "mm_struct",
+    "mm_context_t",
+    "landlock_ruleset",
+    "inet_sock",
+    "ip_mc_socklist",
+    "ipv6_pinfo",
+    "ipv6_mc_socklist",
+    "ip_mreqn",
 ];
 /// `TASK_COMM_LEN` (linux/sched.h).
 const NAME: usize = 16;

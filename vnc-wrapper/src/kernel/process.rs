@@ -1,7 +1,7 @@
 //! Forking, ending and watching processes.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -61,6 +61,14 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
 /// When the process or its descriptor is gone.
 pub fn descriptor(pid: u32, number: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_getfd(open(pid)?, number, PidfdGetfdFlags::empty())?)
+}
+
+/// Whether somebody is told by a signal of what happens to the file (F_GETOWN, fcntl(2)).
+pub fn has_owner(descriptor: &OwnedFd) -> bool {
+    // SAFETY: takes and gives numbers; the descriptor is open.
+    let owner = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GETOWN) };
+    // A group of processes is a negative number; the C library passes on what is not an error.
+    owner != 0 && !(owner == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EBADF))
 }
 
 /// Sends SIGKILL; a process that is gone already is no error.
