@@ -67,6 +67,21 @@ const ARCHITECTURE: &[Kind] = &[
         "seccomp notify",
     ),
     kind(
+        "memory segments of a program's own (modify_ldt)",
+        "call(154, 1, struct.pack('IIII', 3, 4096, 4095, 0x41), 16)",
+        "modify_ldt",
+    ),
+    kind(
+        "a program without the time stamp counter",
+        "if os.fork() == 0:\n libc.prctl(26, 2, 0, 0, 0)\n while True: libc.pause()",
+        "PR_SET_TSC",
+    ),
+    kind(
+        "system calls that a program handles itself",
+        "byte = ctypes.create_string_buffer(1)\nmust(libc.prctl(59, 1, 0, 0, ctypes.c_void_p(ctypes.addressof(byte))))",
+        "PR_SET_SYSCALL_USER_DISPATCH",
+    ),
+    kind(
         "a program that waits for its vfork child",
         "ready()\ncall(56, 0x4000 | 17, 0, 0, 0, 0)\ntime.sleep(100000)",
         "cannot be stopped",
@@ -93,6 +108,11 @@ const KINDS: &[Kind] = &[
     by_root("a sandbox: cgroup namespace", "must(libc.unshare(0x02000000))", "cgroup namespace"),
     by_root("a sandbox: time namespace", "must(libc.unshare(0x80))", "time namespace"),
     kind("a sandbox in the making (landlock)", "fd = call(444, struct.pack('Q', 1), 8, 0)", "landlock"),
+    kind(
+        "a sandbox: rights given up (landlock)",
+        "fd = call(444, struct.pack('Q', 1), 8, 0)\nlibc.prctl(38, 1, 0, 0, 0)\ncall(446, fd, 0)\nos.close(fd)",
+        "given up rights",
+    ),
     by_root("a mount in the making (fsopen)", "fd = call(430, b'tmpfs', 0)", "fscontext"),
     kind("secret memory (memfd_secret)", "fd = call(447, 0)", "nobody else may read"),
     kind("a file in huge pages", "fd = os.memfd_create('huge', os.MFD_HUGETLB)", "huge pages"),
@@ -121,6 +141,18 @@ const KINDS: &[Kind] = &[
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.connect(('127.0.0.1', 9))\n\
          s.setsockopt(17, 1, 1)\ns.send(b'half')",
         "UDP_CORK",
+    ),
+    kind(
+        "a socket that hears chosen senders of a group",
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nl = socket.inet_aton('127.0.0.1')\n\
+         s.setsockopt(0, 39, socket.inet_aton('239.1.2.3') + l + l)",
+        "chosen senders",
+    ),
+    kind(
+        "a directory whose changes are told by signals (F_NOTIFY)",
+        "import fcntl, signal\nsignal.signal(29, signal.SIG_IGN)\nfd = os.open('/tmp', 0)\n\
+         fcntl.fcntl(fd, 1026, struct.unpack('i', struct.pack('I', 0x80000008))[0])",
+        "F_NOTIFY",
     ),
     Kind {
         name: "a semaphore that is given back at the end of a process (SEM_UNDO)",

@@ -14,7 +14,7 @@ use crate::kernel::messages::{self, Message};
 use crate::kernel::objects::Kernel;
 use crate::kernel::terminal::{self, Terminal};
 use crate::kernel::thread_settings::{self, Setting};
-use crate::kernel::{process, semaphores, sock_diag};
+use crate::kernel::{process, semaphores, sock_diag, socket};
 
 /// Types of sockets that keep messages apart, as /proc/net/unix has them: SOCK_DGRAM and SOCK_SEQPACKET.
 const TYPES: [&str; 2] = ["0002", "0005"];
@@ -42,6 +42,8 @@ pub enum Hidden {
     Landlock,
     /// It has segments of its own.
     Segments,
+    /// It hears chosen senders of a group only.
+    ChosenSenders,
     /// It has itself told of what changes in a directory.
     Notify,
     /// There are semaphores, and the kernel does not let us see whether it would give something back to them.
@@ -66,6 +68,9 @@ impl Hidden {
             Self::NoTimeStamp => "it has its time stamp counter switched off (PR_SET_TSC), which the engine would lose",
             Self::Landlock => "it has given up rights (Landlock), which the engine would give back to it",
             Self::Segments => "it has memory segments of its own (modify_ldt), which the engine would lose",
+            Self::ChosenSenders => {
+                "it hears chosen senders of a group only (IP_ADD_SOURCE_MEMBERSHIP), which the engine would lose"
+            }
             Self::Notify => "it is told of a directory's changes by signals (F_NOTIFY), which the engine would end",
             Self::UnknownUndo => {
                 "it may have to give something back to semaphores at its end (SEM_UNDO), and the kernel does not let us see"
@@ -98,10 +103,13 @@ pub fn all(processes: &[Process]) -> io::Result<Vec<(u32, Hidden)>> {
         other => other?,
     };
     let sockets: HashSet<u64> = table.lines().skip(1).filter_map(socket).collect();
+    let filters = ["net/mcfilter", "net/mcfilter6"].map(|file| fs::read_to_string(init.proc(file)).unwrap_or_default());
+    let chooses = filters.iter().any(|table| table.lines().nth(1).is_some());
     let mut seen = HashSet::new();
     for process in processes.iter().filter(|p| p.state != 'Z') {
         found.extend(undo(process, &sets, kernel).map(|hidden| (process.outside, hidden)));
         found.extend(settings(process, kernel).into_iter().map(|hidden| (process.outside, hidden)));
+        found.extend((chooses && has_chosen(process, kernel)).then_some((process.outside, Hidden::ChosenSenders)));
         found.extend(is_notified(process).then_some((process.outside, Hidden::Notify)));
         for (metadata, descriptor) in descriptors(process, &sockets) {
             if seen.insert((metadata.dev(), metadata.ino())) {
@@ -143,6 +151,14 @@ fn settings(process: &Process, kernel: Option<&Kernel>) -> Vec<Hidden> {
         Setting::Segments => Hidden::Segments,
     };
     known.into_iter().map(hidden).collect()
+}
+
+/// Whether one of its sockets hears chosen senders of a group only.
+fn has_chosen(process: &Process, kernel: Option<&Kernel>) -> bool {
+    let (Some(kernel), Ok(entries)) = (kernel, fs::read_dir(process.proc("fd"))) else { return false };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut copies = numbers.filter_map(|number| process::descriptor(process.outside, number).ok());
+    copies.any(|copy| socket::groups(kernel, &copy).is_ok_and(|groups| groups.iter().any(|(_, chosen)| *chosen)))
 }
 
 /// Whether it has asked to be told of what changes in a directory (F_NOTIFY, fcntl(2)), which makes it the owner of the

@@ -72,10 +72,7 @@ impl Taken {
             Ok(queues) => queues,
             Err(loss) => return Ok(Err(loss)),
         };
-        let sockets = match sockets::all(&processes)? {
-            Ok(sockets) => sockets,
-            Err(loss) => return Ok(Err(loss)),
-        };
+        let sockets = sockets::all(&processes)?;
         let silence = Silence::begin(&processes)?;
         let typed = terminals::Taken::all(&processes)?;
         Ok(typed.map(|typed| Self { processes, queues, sockets, typed, silence }))

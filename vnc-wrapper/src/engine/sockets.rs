@@ -10,7 +10,6 @@ use std::os::unix::fs::MetadataExt;
 use libc::{IPPROTO_IP as IP, IPPROTO_IPV6 as IPV6, IPPROTO_TCP as TCP, IPPROTO_UDP as UDP, SOL_SOCKET as SOCKET};
 use serde::{Deserialize, Serialize};
 
-use super::losses::Loss;
 use crate::container::processes::{Process, has_ended};
 use crate::kernel::objects::Kernel;
 use crate::kernel::process;
@@ -119,11 +118,11 @@ const OF_NETLINK: [i32; 7] = [
     12,
 ];
 
-/// Of the sockets of these processes what CRIU leaves out, or the first thing of it that cannot be kept.
+/// Of the sockets of these processes what CRIU leaves out. (A choice of senders was refused: [`crate::container::hidden`].)
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(super) fn all(processes: &[Process]) -> io::Result<Result<Vec<Socket>, Loss>> {
+pub(super) fn all(processes: &[Process]) -> io::Result<Vec<Socket>> {
     let (mut all, mut seen, kernel) = (Vec::new(), HashSet::new(), Kernel::open().ok());
     for process in processes.iter().filter(|p| p.state != 'Z') {
         for entry in fs::read_dir(process.proc("fd"))? {
@@ -138,18 +137,13 @@ pub(super) fn all(processes: &[Process]) -> io::Result<Result<Vec<Socket>, Loss>
                 other => other?,
             };
             // A kernel whose memory is not understood hides the groups of those few that have any.
-            let joined = kernel.as_ref().and_then(|kernel| socket::groups(kernel, &copy).ok()).unwrap_or_default();
-            if joined.iter().any(|(_, chosen)| *chosen) {
-                let what =
-                    "it listens to chosen senders of a group (IP_ADD_SOURCE_MEMBERSHIP), which the engine would lose";
-                return Ok(Err(Loss::lasting(process.outside, what)));
-            }
-            let groups = joined.into_iter().rev().map(|(group, _)| group).collect();
+            let groups = kernel.as_ref().and_then(|kernel| socket::groups(kernel, &copy).ok()).unwrap_or_default();
+            let groups = groups.into_iter().rev().map(|(group, _)| group).collect();
             let options = options(&copy)?;
             all.push(Socket { process: process.inside, descriptor: number, options, groups });
         }
     }
-    Ok(Ok(all))
+    Ok(all)
 }
 
 /// Gives these sockets of these processes, which were restored and do not run yet, what they had.

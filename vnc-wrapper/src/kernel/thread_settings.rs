@@ -6,7 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
+
+use nix::errno::Errno;
 
 use super::objects::{Kernel, not_understood};
 
@@ -160,7 +163,8 @@ fn prctl(option: libc::c_int, value: libc::c_ulong, selector: libc::c_ulong) -> 
     // SAFETY: of the two options that this is called with, one takes a number, and the other the address of a byte which
     // the kernel only reads, and which is never gone.
     let outcome = unsafe { libc::prctl(option, value, 0 as libc::c_ulong, 0 as libc::c_ulong, selector) };
-    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Errno::result(outcome)?;
+    Ok(())
 }
 
 /// Where a pointer has come to be that leads to a domain of one layer, and of two when that is done once more.
@@ -190,20 +194,15 @@ fn landlock(kernel: &Kernel, task: u64) -> io::Result<Option<u64>> {
 /// Gives up, for this thread, to run programs.
 fn restrict() -> io::Result<()> {
     let handled = EXECUTE;
-    let none = 0 as libc::c_ulong;
     // SAFETY: the kernel reads the 8 bytes of `handled`.
     let rules = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const handled, size_of::<u64>(), 0) };
-    if rules < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: both take numbers; the descriptor was just made, and nobody else has it.
-    unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as libc::c_ulong, none, none, none);
-        let outcome = libc::syscall(libc::SYS_landlock_restrict_self, rules, 0);
-        let error = io::Error::last_os_error();
-        libc::close(i32::try_from(rules).unwrap_or(-1));
-        if outcome == 0 { Ok(()) } else { Err(error) }
-    }
+    let rules = i32::try_from(Errno::result(rules)?).map_err(io::Error::other)?;
+    // SAFETY: landlock_create_ruleset(2) returned a new descriptor, which nobody else owns.
+    let rules = unsafe { OwnedFd::from_raw_fd(rules) };
+    rustix::thread::set_no_new_privs(true)?;
+    // SAFETY: takes numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) })?;
+    Ok(())
 }
 
 #[cfg(test)]
