@@ -35,6 +35,15 @@ static inline void watch_end(struct watch_reader *reader) {
           ((struct inotify_event *)reader->buffer)->mask);
 }
 
+/* How many events a queue holds. */
+static inline int watch_limit(void) {
+    int fd = open("/proc/sys/fs/inotify/max_queued_events", O_RDONLY);
+    char text[16] = "";
+    MUST(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    return atoi(text);
+}
+
 static inline int watch_init(void) {
     int fd = inotify_init1(IN_NONBLOCK);
     MUST(fd >= 0);

@@ -7,7 +7,6 @@ static void *waiting(void *unused) {
     error = epoll_wait(set, &got, 1, -1) == 1 ? 0 : errno;
     return unused;
 }
-KNOWN_LOSS("the kernel interrupts epoll_wait(2) when a process is stopped (signal(7)); it returns EINTR")
 GUEST {
     int ends[2];
     pthread_t thread;

@@ -1,6 +1,5 @@
 /* poll(2) and nanosleep(2) go on waiting. */
 #include "guest.h"
-KNOWN_LOSS("poll(2) and nanosleep(2) return EINTR after a save, as after any signal")
 static int never[2], error[2];
 static volatile bool ended;
 static void *in_poll(void *unused) {

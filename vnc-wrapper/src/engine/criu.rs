@@ -17,7 +17,7 @@ use super::blame::{Blame, blame};
 use super::kept::{self, Taken};
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
-    stats,
+    plugin, stats,
 };
 use crate::container::processes;
 use crate::fault;
@@ -165,6 +165,10 @@ impl Engine for CriuEngine {
         // Also when they are to end: told that, CRIU does not put back what it took (what was typed into terminals, flags
         // of their descriptors) when the dump fails.
         command.arg("--leave-running");
+        let plugin = plugin::Plugin::place(&self.runtime, &self.version);
+        if let Some(plugin) = &plugin {
+            command.arg("--libdir").arg(plugin.directory());
+        }
         let log = request.images.join("dump.log");
         let init = process::open(request.init).map_err(|e| self.cannot_run(e))?;
         let mut ended = false;

@@ -7,6 +7,7 @@ pub mod criu;
 pub mod events;
 mod kept;
 mod losses;
+mod plugin;
 mod sockets;
 mod stats;
 mod terminals;

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, inotify};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, inotify, statat};
 
 use super::watch::{self, Watch};
 use crate::container::processes::Process;
@@ -30,7 +33,8 @@ pub(super) fn all(processes: &[Process]) -> io::Result<Vec<Group>> {
                 }
             }
             let descriptor = process::descriptor(process.outside, number)?;
-            groups.push(Group { process: process.inside, number, descriptor, watches });
+            let root = Arc::clone(&mounts.root);
+            groups.push(Group { process: process.inside, number, descriptor, watches, root });
         }
     }
     Ok(groups)
@@ -45,6 +49,8 @@ pub(super) struct Group {
     descriptor: OwnedFd,
     /// Watches and what they are of, by their numbers.
     pub(super) watches: HashMap<i32, (Watch, OwnedFd)>,
+    /// The session's root directory.
+    root: Arc<OwnedFd>,
 }
 
 impl Group {
@@ -64,8 +70,40 @@ impl Group {
         self.watches.get(&wd).ok_or_else(|| io::Error::other(format!("what watch {wd} is of cannot be found")))
     }
 
+    /// The directory that what is watched is in, and its name there.
+    pub(super) fn place(&self, wd: i32) -> io::Result<(OwnedFd, Vec<u8>)> {
+        let (_, object) = self.watch(wd)?;
+        let path = fs::read_link(format!("/proc/self/fd/{}", object.as_raw_fd()))?;
+        let nowhere = || io::Error::other(format!("what watch {wd} is of has no name"));
+        let (directory, name) = path.parent().zip(path.file_name()).ok_or_else(nowhere)?;
+        // As the session sees it.
+        let directory = match directory.strip_prefix("/").map_err(io::Error::other)? {
+            root if root.as_os_str().is_empty() => Path::new("."),
+            below => below,
+        };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat2(&*self.root, directory, flags, Mode::empty(), resolve)?;
+        let (own, found) = (rustix::fs::fstat(object)?, statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?);
+        // It may have been replaced, or be known by another name only.
+        let same = (own.st_dev, own.st_ino) == (found.st_dev, found.st_ino);
+        if same { Ok((directory, name.as_bytes().to_vec())) } else { Err(nowhere()) }
+    }
+
     pub(super) fn waiting(&self) -> io::Result<u64> {
         Ok(rustix::io::ioctl_fionread(&self.descriptor)?)
+    }
+
+    /// Takes the oldest events, which are `bytes` long together.
+    pub(super) fn drain_first(&self, bytes: usize) -> io::Result<()> {
+        let mut buffer = vec![0u8; 65536];
+        let mut left = bytes;
+        while left > 0 {
+            let most = left.min(buffer.len());
+            // The kernel gives only whole events.
+            left -= rustix::io::read(&self.descriptor, &mut buffer[..most])?;
+        }
+        Ok(())
     }
 
     /// Takes what waits.
@@ -88,7 +126,7 @@ impl Group {
 
 /// The file systems that a session sees, by their devices.
 struct Mounts {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     points: HashMap<(u32, u32), String>,
     open: HashMap<(u32, u32), OwnedFd>,
 }
@@ -96,7 +134,7 @@ struct Mounts {
 impl Mounts {
     fn of(init: u32) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(format!("/proc/{init}/root"), flags, Mode::empty())?;
+        let root = Arc::new(rustix::fs::open(format!("/proc/{init}/root"), flags, Mode::empty())?);
         let text = fs::read_to_string(format!("/proc/{init}/mountinfo"))?;
         // 36 35 98:0 / /mnt rw,noatime - ext4 /dev/root rw (proc_pid_mountinfo(5)); a later one may cover an earlier one.
         let point = |line: &str| {
@@ -118,7 +156,7 @@ impl Mounts {
             };
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let mount = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)?;
+            let mount = rustix::fs::openat2(&*self.root, path, flags, Mode::empty(), resolve)?;
             self.open.insert(watch.device, mount);
         }
         let mount = self.open.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;

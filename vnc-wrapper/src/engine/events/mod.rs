@@ -5,7 +5,9 @@
 //! deed that causes it, with all other watches silent. [`plan`] says which events can be made so; a save with others is
 //! refused before anything is lost.
 
+mod entry;
 mod group;
+mod overflow;
 pub(super) mod plan;
 pub(super) mod queue;
 pub mod replay;
@@ -28,6 +30,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether it says that events were lost because the queue was full.
+    fn is_overflow(&self) -> bool {
+        self.mask & libc::IN_Q_OVERFLOW != 0
+    }
+
     /// How long it is when it is read: the structure, and the name with at least one zero, up to a multiple of 16.
     pub fn length(&self) -> usize {
         const STRUCTURE: usize = 16;

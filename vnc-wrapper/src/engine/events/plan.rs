@@ -14,6 +14,8 @@ pub(in crate::engine) enum Step {
     Own { wd: i32, deed: Deed },
     /// One rename makes both halves.
     Rename { from: (i32, Vec<u8>), to: (i32, Vec<u8>), directory: bool },
+    /// One event more than the queue holds.
+    Overflow,
 }
 
 /// What is done to one thing.
@@ -29,6 +31,7 @@ pub(in crate::engine) enum Deed {
     MoveHere,
     Create,
     Delete,
+    MoveItself,
 }
 
 impl Deed {
@@ -45,6 +48,7 @@ impl Deed {
             Self::MoveHere => libc::IN_MOVED_TO,
             Self::Create => libc::IN_CREATE,
             Self::Delete => libc::IN_DELETE,
+            Self::MoveItself => libc::IN_MOVE_SELF,
         }
     }
 
@@ -60,6 +64,7 @@ impl Deed {
             Self::MoveHere,
             Self::Create,
             Self::Delete,
+            Self::MoveItself,
         ];
         all.into_iter().find(|deed| deed.mask() == mask)
     }
@@ -70,15 +75,22 @@ impl Deed {
     }
 }
 
-/// The steps that make `events`, of which the queue consists.
+/// The steps that make `events`, of which the queue consists. `pairs` tells whether the program hears of both halves of
+/// renames: one may then have been read already, with a cookie that cannot be had again.
 ///
 /// # Errors
 /// Why an event cannot be made, for people.
-pub(in crate::engine) fn steps(events: &[Event]) -> Result<Vec<Step>, String> {
+pub(in crate::engine) fn steps(events: &[Event], pairs: bool) -> Result<Vec<Step>, String> {
     let mut steps = Vec::with_capacity(events.len());
     let mut rest = events.iter().peekable();
     let mut is_first = true;
     while let Some(event) = rest.next() {
+        if (event.wd, event.mask) == (-1, libc::IN_Q_OVERFLOW) {
+            steps.push(Step::Overflow);
+            // If what follows is half of a rename, the other was lost with the others.
+            is_first = false;
+            continue;
+        }
         let directory = event.mask & IS_DIRECTORY != 0;
         let unmakeable = || format!("one says {} and cannot be made anew", words(event.mask));
         let deed = Deed::of(event.mask & !IS_DIRECTORY).ok_or_else(unmakeable)?;
@@ -88,6 +100,8 @@ pub(in crate::engine) fn steps(events: &[Event]) -> Result<Vec<Step>, String> {
                 return Err(unmakeable());
             }
             Step::Own { wd: event.wd, deed }
+        } else if deed == Deed::MoveItself {
+            return Err(unmakeable());
         } else if deed == Deed::MoveAway {
             // Both halves are queued at once, one after the other (`fsnotify_move`).
             let other =
@@ -99,8 +113,7 @@ pub(in crate::engine) fn steps(events: &[Event]) -> Result<Vec<Step>, String> {
                 // The other half may be in another directory that nobody watches.
                 None => named(deed),
             }
-        } else if deed == Deed::MoveHere && is_first {
-            // Its other half may have been read already, with the cookie of then.
+        } else if deed == Deed::MoveHere && is_first && pairs {
             return Err("the first is half of a rename".to_owned());
         } else {
             named(deed)
@@ -114,11 +127,9 @@ pub(in crate::engine) fn steps(events: &[Event]) -> Result<Vec<Step>, String> {
 /// The name of an event that nothing of ours makes.
 fn words(mask: u32) -> String {
     let known = [
-        (libc::IN_Q_OVERFLOW, "that some were lost (IN_Q_OVERFLOW)"),
         (libc::IN_IGNORED, "that a watch has ended (IN_IGNORED)"),
         (libc::IN_UNMOUNT, "that a file system was unmounted (IN_UNMOUNT)"),
         (libc::IN_DELETE_SELF, "that what is watched was deleted (IN_DELETE_SELF)"),
-        (libc::IN_MOVE_SELF, "that what is watched was moved (IN_MOVE_SELF)"),
     ];
     let found = known.iter().find(|(bit, _)| mask & bit != 0);
     found.map_or_else(|| format!("{mask:#x}"), |(_, words)| (*words).to_owned())
@@ -147,15 +158,26 @@ mod tests {
             Step::Named { wd: 1, deed: Deed::MoveAway, name: b"c".to_vec(), directory: false },
             Step::Own { wd: 1, deed: Deed::Modify },
         ];
-        assert_eq!(steps(&events).unwrap(), expected);
+        assert_eq!(steps(&events, true).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_first_half_may_be_missing_where_nobody_pairs_them_or_it_was_lost() {
+        let moved = [event(1, libc::IN_MOVED_TO, 7, "a")];
+        let step = Step::Named { wd: 1, deed: Deed::MoveHere, name: b"a".to_vec(), directory: false };
+        assert_eq!(steps(&moved, false).unwrap(), std::slice::from_ref(&step));
+        assert!(steps(&moved, true).is_err());
+        let [moved] = moved;
+        assert_eq!(steps(&[event(-1, libc::IN_Q_OVERFLOW, 0, ""), moved], true).unwrap(), [Step::Overflow, step]);
     }
 
     #[test]
     fn what_cannot_be_made_is_named() {
-        let why = steps(&[event(-1, libc::IN_Q_OVERFLOW, 0, "")]).unwrap_err();
-        assert!(why.contains("IN_Q_OVERFLOW"), "{why}");
-        assert!(steps(&[event(1, libc::IN_MOVED_TO, 7, "a")]).is_err());
-        assert!(steps(&[event(1, libc::IN_OPEN | libc::IN_ACCESS, 0, "a")]).is_err());
-        assert!(steps(&[event(1, libc::IN_CREATE, 0, "")]).is_err());
+        let refused = |event| steps(&[event], true).unwrap_err();
+        let why = refused(event(1, libc::IN_IGNORED, 0, ""));
+        assert!(why.contains("IN_IGNORED"), "{why}");
+        refused(event(1, libc::IN_OPEN | libc::IN_ACCESS, 0, "a"));
+        refused(event(1, libc::IN_CREATE, 0, ""));
+        refused(event(1, libc::IN_MOVE_SELF, 0, "a"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::{Event, Queue, plan, watch};
+use super::{Event, Queue, group, overflow, plan, watch};
 use crate::container::processes::Process;
 use crate::engine::losses::Loss;
 use crate::kernel::objects::Kernel;
@@ -37,7 +37,7 @@ pub(in crate::engine) fn all(processes: &[Process]) -> io::Result<Result<Vec<Que
                     Some(kernel) => kernel,
                     none => none.insert(Kernel::open()?),
                 };
-                let group = group(kernel, &copy)?;
+                let group = behind(kernel, &copy)?;
                 Ok::<_, io::Error>(if seen.insert(group) { Some(events(kernel, group)?) } else { None })
             })();
             let events = match read {
@@ -50,7 +50,7 @@ pub(in crate::engine) fn all(processes: &[Process]) -> io::Result<Result<Vec<Que
                 return unkept("they cannot be understood".to_owned());
             }
             let queue = Queue { process: process.inside, descriptor: number, events };
-            if let Err(why) = can_be_made(process, &queue) {
+            if let Err(why) = can_be_made(processes, process, &queue) {
                 return unkept(why);
             }
             queues.push(queue);
@@ -59,16 +59,39 @@ pub(in crate::engine) fn all(processes: &[Process]) -> io::Result<Result<Vec<Que
     Ok(Ok(queues))
 }
 
-fn can_be_made(process: &Process, queue: &Queue) -> Result<(), String> {
-    plan::steps(&queue.events)?;
+fn can_be_made(processes: &[Process], process: &Process, queue: &Queue) -> Result<(), String> {
     let watches = watch::watches(process, queue.descriptor).map_err(|e| e.to_string())?;
+    // None of them was there when the other half came, or it would be in the queue.
+    let pairs = watches.iter().any(|w| w.mask & libc::IN_MOVED_FROM != 0);
+    plan::steps(&queue.events, pairs)?;
     let watched: HashSet<i32> = watches.iter().map(|w| w.wd).collect();
-    let gone = queue.events.iter().any(|e| e.wd >= 0 && !watched.contains(&e.wd));
-    if gone { Err("they are of a watch that has ended".to_owned()) } else { Ok(()) }
+    if queue.events.iter().any(|e| e.wd >= 0 && !watched.contains(&e.wd)) {
+        return Err("they are of a watch that has ended".to_owned());
+    }
+    needs_more(processes, queue)
+}
+
+/// What has to be tried on what is watched, for the few events that take more than their name.
+fn needs_more(processes: &[Process], queue: &Queue) -> Result<(), String> {
+    let moved = |event: &&Event| event.mask & libc::IN_MOVE_SELF != 0;
+    if !queue.events.iter().any(|e| e.is_overflow() || moved(&e)) {
+        return Ok(());
+    }
+    let groups = group::all(processes).map_err(|e| e.to_string())?;
+    let group = groups.iter().find(|g| (g.process, g.number) == (queue.process, queue.descriptor));
+    let group = group.ok_or("they cannot be looked at")?;
+    if queue.events.iter().any(Event::is_overflow) {
+        overflow::can_be_made(group, queue)
+            .map_err(|e| format!("one says that some were lost (IN_Q_OVERFLOW), which cannot be made anew: {e}"))?;
+    }
+    queue.events.iter().filter(moved).try_for_each(|event| {
+        let place = group.place(event.wd).map(drop);
+        place.map_err(|e| format!("one says that what is watched was moved (IN_MOVE_SELF), and {e}"))
+    })
 }
 
 /// Address of the `struct fsnotify_group` behind an inotify descriptor of ours.
-fn group(kernel: &Kernel, descriptor: &OwnedFd) -> io::Result<u64> {
+fn behind(kernel: &Kernel, descriptor: &OwnedFd) -> io::Result<u64> {
     kernel.follow(kernel.file(descriptor)?, "file", "private_data")
 }
 
@@ -119,7 +142,7 @@ mod tests {
         let wd = inotify::add_watch(&descriptor, place.path(), inotify::WatchFlags::from_bits_retain(0xfff)).unwrap();
         fs::create_dir(place.path().join("a")).unwrap();
         fs::rename(place.path().join("a"), place.path().join("another name")).unwrap();
-        let events = events(&kernel, group(&kernel, &descriptor).unwrap()).unwrap();
+        let events = events(&kernel, behind(&kernel, &descriptor).unwrap()).unwrap();
         let seen: Vec<_> = events.iter().map(|e| (e.wd, e.mask, &*e.name)).collect();
         let is_directory = 0x4000_0000;
         let expected: [(i32, u32, &[u8]); 3] = [

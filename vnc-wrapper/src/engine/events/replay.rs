@@ -5,22 +5,21 @@
 //! meanwhile, but for the one whose event is being made; what is in its way is renamed and gets its name back.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timestamps, openat, statat, unlinkat, utimensat};
+use rustix::fs::{AtFlags, Mode, OFlags, Timestamps, utimensat};
 use serde::{Deserialize, Serialize};
 
+use super::entry::{Entry, read_some};
 use super::group::{self, Group, SILENT};
 use super::plan::{self, Deed, Step};
 use super::watch;
-use super::{Event, Mask, Queue};
+use super::{Event, Mask, Queue, overflow};
 use crate::container::processes::{self, Process};
 use crate::kernel::{namespaces, process, userns};
 
-/// Where what is in the way goes for a moment, in its own directory.
-const AWAY: &[u8] = b".freezeframe.away";
 /// The other end of a rename whose other end nobody sees.
 const ELSEWHERE: &[u8] = b".freezeframe.else";
 
@@ -32,7 +31,8 @@ struct Request {
     masks: Vec<Mask>,
 }
 
-/// Makes the queues of these processes, the first of which is the session's init, be as `queues` say, those that are not named empty, and gives the watches
+/// Makes the queues of these processes, the first of which is the session's init, be as `queues` say, those that are not
+/// named empty, and gives the watches
 /// their masks.
 ///
 /// # Errors
@@ -102,12 +102,7 @@ fn replay(request: &Request) -> io::Result<()> {
     let made = request.queues.iter().try_for_each(|queue| {
         let found = groups.iter().find(|g| g.process == queue.process && g.number == queue.descriptor);
         let group = found.ok_or_else(|| io::Error::other("an inotify descriptor is gone"))?;
-        for step in plan::steps(&queue.events).map_err(io::Error::other)? {
-            take(group, &step).map_err(|e| io::Error::new(e.kind(), format!("{step:?}: {e}")))?;
-        }
-        let wanted = queue.events.iter().map(Event::length).sum::<usize>() as u64;
-        let got = group.waiting()?;
-        if got == wanted { Ok(()) } else { Err(io::Error::other(format!("{got} bytes of events instead of {wanted}"))) }
+        fill(group, queue)
     });
     times.give_back()?;
     for group in &groups {
@@ -117,6 +112,29 @@ fn replay(request: &Request) -> io::Result<()> {
         }
     }
     made
+}
+
+/// Makes the events of `queue`.
+fn fill(group: &Group, queue: &Queue) -> io::Result<()> {
+    overflow::fits(queue)?;
+    // Whether a first half is missing was looked at when they were kept.
+    let steps = plan::steps(&queue.events, false).map_err(io::Error::other)?;
+    let make = |steps: &[Step]| {
+        steps
+            .iter()
+            .try_for_each(|step| take(group, step).map_err(|e| io::Error::new(e.kind(), format!("{step:?}: {e}"))))
+    };
+    match steps.split(|s| *s == Step::Overflow).collect::<Vec<_>>()[..] {
+        [before, after] => {
+            let events = queue.events.split(Event::is_overflow).next().unwrap_or_default();
+            overflow::make(group, events, || make(before))?;
+            make(after)?;
+        }
+        _ => make(&steps)?,
+    }
+    let wanted = queue.events.iter().map(Event::length).sum::<usize>() as u64;
+    let got = group.waiting()?;
+    if got == wanted { Ok(()) } else { Err(io::Error::other(format!("{got} bytes of events instead of {wanted}"))) }
 }
 
 /// Times of the watched objects, which making events changes.
@@ -152,6 +170,8 @@ impl Times {
 
 fn take(group: &Group, step: &Step) -> io::Result<()> {
     match step {
+        Step::Overflow => Err(io::ErrorKind::Unsupported.into()),
+        Step::Own { wd, deed: Deed::MoveItself } => move_itself(group, *wd),
         Step::Own { wd, deed } => own(group, *wd, *deed),
         Step::Named { wd, deed, name, directory } => named(group, *wd, *deed, name, *directory),
         Step::Rename { from, to, directory } => {
@@ -204,8 +224,17 @@ fn own(group: &Group, wd: i32, deed: Deed) -> io::Result<()> {
             let file = open(OFlags::WRONLY)?;
             heard(&mut || Ok(rustix::fs::ftruncate(&file, stat.st_size.unsigned_abs())?))
         }
-        Deed::MoveAway | Deed::MoveHere | Deed::Create | Deed::Delete => Err(io::ErrorKind::Unsupported.into()),
+        Deed::MoveAway | Deed::MoveHere | Deed::Create | Deed::Delete | Deed::MoveItself => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
     }
+}
+
+/// Renames the watched object and gives it its name back.
+fn move_itself(group: &Group, wd: i32) -> io::Result<()> {
+    let (directory, name) = group.place(wd)?;
+    let own = Entry { at: directory.as_fd(), name: &name };
+    own.rename_and_back(|act| group.heard(wd, libc::IN_MOVE_SELF, act))
 }
 
 /// Does something to the entry `name` of the watched directory.
@@ -233,6 +262,7 @@ fn named(group: &Group, wd: i32, deed: Deed, name: &[u8], directory: bool) -> io
                 entry.make(directory)?;
                 return heard(&mut || entry.remove());
             }
+            Deed::MoveItself => return Err(io::ErrorKind::Unsupported.into()),
             Deed::Attributes => {
                 entry.make(directory)?;
                 heard(&mut || Ok(rustix::fs::chmodat(at, name, Mode::from_raw_mode(0o700), AtFlags::empty())?))?;
@@ -260,84 +290,4 @@ fn named(group: &Group, wd: i32, deed: Deed, name: &[u8], directory: bool) -> io
         }
         entry.remove()
     })
-}
-
-fn read_some(file: &OwnedFd) -> io::Result<()> {
-    if FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::Directory {
-        return Ok(rustix::fs::Dir::read_from(file)?.next().transpose().map(drop)?);
-    }
-    Ok(rustix::io::read(file, &mut [0u8; 1]).map(drop)?)
-}
-
-/// An entry of a directory.
-struct Entry<'a> {
-    at: BorrowedFd<'a>,
-    name: &'a [u8],
-}
-
-impl Entry<'_> {
-    fn stat(&self) -> Option<rustix::fs::Stat> {
-        statat(self.at, self.name, AtFlags::SYMLINK_NOFOLLOW).ok()
-    }
-
-    /// Does `act` while nothing has this name.
-    fn cleared(&self, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        if self.stat().is_none() {
-            return act();
-        }
-        let away = Entry { at: self.at, name: AWAY };
-        self.rename(&away)?;
-        let done = act();
-        away.rename(self)?;
-        done
-    }
-
-    fn rename(&self, to: &Entry<'_>) -> io::Result<()> {
-        Ok(rustix::fs::renameat(self.at, self.name, to.at, to.name)?)
-    }
-
-    fn make(&self, directory: bool) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(0o700);
-        if directory {
-            return Ok(rustix::fs::mkdirat(self.at, self.name, mode)?);
-        }
-        // Without opening it, which would be an event of its own.
-        Ok(rustix::fs::mknodat(self.at, self.name, FileType::RegularFile, mode, 0)?)
-    }
-
-    fn remove(&self) -> io::Result<()> {
-        let is_directory = self.stat().is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
-        let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        Ok(unlinkat(self.at, self.name, flags)?)
-    }
-
-    fn open(&self, flags: OFlags) -> io::Result<OwnedFd> {
-        Ok(openat(self.at, self.name, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK, Mode::empty())?)
-    }
-
-    /// Whether reading it makes the event, and nothing else.
-    fn can_be_read(&self, directory: bool, deed: Deed) -> bool {
-        let Some(stat) = self.stat() else { return false };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => directory,
-            FileType::RegularFile => !directory && (deed != Deed::Access || stat.st_size > 0),
-            _ => false,
-        }
-    }
-
-    fn read(&self, deed: Deed, heard: impl Fn(&mut dyn FnMut() -> io::Result<()>) -> io::Result<()>) -> io::Result<()> {
-        let mut file = None;
-        let open = &mut || self.open(OFlags::RDONLY).map(|opened| file = Some(opened));
-        if deed == Deed::Open {
-            return heard(open);
-        }
-        open()?;
-        heard(&mut || match deed {
-            Deed::Access => file.as_ref().map_or(Ok(()), read_some),
-            _ => {
-                drop(file.take());
-                Ok(())
-            }
-        })
-    }
 }

@@ -1,0 +1,162 @@
+//! What the plugin asks of the kernel, without a C library: ptrace(2) of threads that its own process has stopped.
+
+use core::arch::asm;
+use core::ffi::{CStr, c_int};
+
+use crate::decide::Registers;
+
+/// System calls (asm/unistd_64.h).
+const CLOSE: i64 = 3;
+const PTRACE: i64 = 101;
+const GETDENTS64: i64 = 217;
+const EXIT_GROUP: i64 = 231;
+const OPENAT: i64 = 257;
+
+const AT_FDCWD: i64 = -100;
+/// O_RDONLY | O_DIRECTORY | O_CLOEXEC.
+const DIRECTORY: i64 = 0o2_200_000;
+
+/// Requests of ptrace(2).
+const PEEKDATA: i64 = 2;
+const POKEUSER: i64 = 6;
+const GETREGS: i64 = 12;
+const PEEKSIGINFO: i64 = 0x4209;
+const GETSIGMASK: i64 = 0x420a;
+/// `PTRACE_PEEKSIGINFO_SHARED`.
+const SHARED: u32 = 1;
+
+/// As many signals as are looked at; whoever has more waiting is left alone.
+const SIGNALS: usize = 8;
+/// `sizeof (siginfo_t)`; the number of the signal comes first in it.
+const SIGINFO: usize = 128;
+
+/// `struct ptrace_peeksiginfo_args`.
+#[repr(C)]
+struct Signals {
+    from: u64,
+    flags: u32,
+    most: i32,
+}
+
+/// # Safety
+/// The arguments have to be what the call takes; what it writes to has to be there.
+unsafe fn call(number: i64, arguments: [i64; 4]) -> i64 {
+    let [first, second, third, fourth] = arguments;
+    let result;
+    // SAFETY: a system call changes rax, rcx, r11 and, by the caller's word, memory that may be changed.
+    unsafe {
+        asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second, in("rdx") third,
+             in("r10") fourth, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// Calls `act` with each thread of process `pid`.
+pub fn threads(pid: c_int, act: impl Fn(c_int)) {
+    let mut path = [0u8; 32];
+    let Some(path) = task_directory(pid, &mut path) else { return };
+    // SAFETY: `path` ends with a zero.
+    let directory = unsafe { call(OPENAT, [AT_FDCWD, path.as_ptr() as i64, DIRECTORY, 0]) };
+    if directory < 0 {
+        return;
+    }
+    let mut buffer = [0u8; 4096];
+    loop {
+        // SAFETY: `buffer` is as long as is said.
+        let length = unsafe { call(GETDENTS64, [directory, buffer.as_mut_ptr() as i64, buffer.len() as i64, 0]) };
+        let Some(mut entries) = usize::try_from(length).ok().and_then(|length| buffer.get(..length)) else { break };
+        if entries.is_empty() {
+            break;
+        }
+        // struct linux_dirent64: 16 bytes, its length in 2, its type in 1, its name.
+        while let Some(length) = entries.get(16..18).map(|b| usize::from(u16::from_ne_bytes([b[0], b[1]]))) {
+            let Some((entry, rest)) = entries.split_at_checked(length.max(19)) else { break };
+            if let Some(thread) = entry.get(19..).and_then(number) {
+                act(thread);
+            }
+            entries = rest;
+        }
+    }
+    // SAFETY: it was opened above.
+    unsafe { call(CLOSE, [directory, 0, 0, 0]) };
+}
+
+/// `/proc/PID/task`.
+fn task_directory(pid: c_int, path: &mut [u8; 32]) -> Option<&CStr> {
+    let mut digits = [0u8; 10];
+    let (mut left, mut first) = (u32::try_from(pid).ok()?, digits.len());
+    while left > 0 {
+        first -= 1;
+        *digits.get_mut(first)? = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    let parts = [&b"/proc/"[..], digits.get(first..)?, &b"/task\0"[..]];
+    for (to, from) in path.iter_mut().zip(parts.into_iter().flatten()) {
+        *to = *from;
+    }
+    CStr::from_bytes_until_nul(path).ok()
+}
+
+/// A name of digits, up to its zero.
+fn number(name: &[u8]) -> Option<c_int> {
+    let digits = name.split(|b| *b == 0).next().filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0 as c_int, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| c_int::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// The registers of a thread.
+pub fn registers(thread: c_int) -> Option<Registers> {
+    let mut registers = Registers::default();
+    // SAFETY: PTRACE_GETREGS writes a `struct user_regs_struct`.
+    let result = unsafe { call(PTRACE, [GETREGS, thread.into(), 0, &raw mut registers as i64]) };
+    (result == 0).then_some(registers)
+}
+
+/// The word at `address` in the memory of a thread.
+pub fn peek(thread: c_int, address: u64) -> Option<u64> {
+    let mut word = 0u64;
+    // SAFETY: the call itself, other than the C library's, writes the word to where its last argument says.
+    let result = unsafe { call(PTRACE, [PEEKDATA, thread.into(), address.cast_signed(), &raw mut word as i64]) };
+    (result == 0).then_some(word)
+}
+
+/// Whether a signal waits that the thread does not block, or that cannot be known.
+pub fn has_signal(thread: c_int) -> bool {
+    let mut blocked = 0u64;
+    // SAFETY: PTRACE_GETSIGMASK writes as many bytes as are said.
+    if unsafe { call(PTRACE, [GETSIGMASK, thread.into(), 8, &raw mut blocked as i64]) } != 0 {
+        return true;
+    }
+    [0, SHARED].into_iter().any(|flags| {
+        let arguments = Signals { from: 0, flags, most: SIGNALS as i32 };
+        let mut found = [0u8; SIGNALS * SIGINFO];
+        let at = [PEEKSIGINFO, thread.into(), &raw const arguments as i64, found.as_mut_ptr() as i64];
+        // SAFETY: PTRACE_PEEKSIGINFO writes at most as many `siginfo_t` as are said.
+        let count = unsafe { call(PTRACE, at) };
+        let Some(found) = usize::try_from(count).ok().filter(|c| *c < SIGNALS).and_then(|c| found.get(..c * SIGINFO))
+        else {
+            return true;
+        };
+        found.chunks(SIGINFO).any(|info| {
+            let bit = u32::from(info.first().copied().unwrap_or(0)).wrapping_sub(1);
+            1u64.checked_shl(bit).is_none_or(|bit| blocked & bit == 0)
+        })
+    })
+}
+
+/// Sets what a thread's call returns.
+pub fn set_result(thread: c_int, result: i64) {
+    let offset = core::mem::offset_of!(Registers, rax) as i64;
+    // SAFETY: PTRACE_POKEUSER takes numbers only.
+    unsafe { call(PTRACE, [POKEUSER, thread.into(), offset, result]) };
+}
+
+/// Ends this process.
+pub fn exit() -> ! {
+    loop {
+        // SAFETY: exit_group(2) takes a number.
+        unsafe { call(EXIT_GROUP, [1, 0, 0, 0]) };
+    }
+}

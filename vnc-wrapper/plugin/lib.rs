@@ -1,0 +1,75 @@
+//! A plugin for CRIU (criu-plugin.h): waiting system calls of a session that is saved go on waiting.
+//!
+//! CRIU stops every thread (ptrace(2), PTRACE_INTERRUPT), which interrupts what it waits in. Most calls are entered again;
+//! some return EINTR (signal(7)), and others do so because CRIU cannot take their `restart_block` along. This plugin is
+//! called when every thread has stopped and nothing has been looked at yet, by the process that traces them. It changes
+//! what such a call is about to return into `-ERESTARTNOHAND`: in the session that runs on the kernel enters it again or,
+//! where a signal's handler is to be called, returns EINTR; in the images CRIU has it entered again.
+//!
+//! It is linked with no C library, since it is loaded beside that of whatever CRIU it meets. Whatever fails here leaves EINTR.
+
+#![no_std]
+
+mod decide;
+mod kernel;
+
+use core::ffi::{CStr, c_int};
+
+/// `CRIU_PLUGIN_VERSION`, 0.2.0.
+const VERSION: u32 = 2 << 8;
+/// `CR_PLUGIN_HOOK__CHECKPOINT_DEVICES`: called for each process between stopping and dumping, since CRIU 4.0.
+const CHECKPOINT_DEVICES: usize = 11;
+
+/// `cr_plugin_desc_t`, as long as our last hook needs it.
+#[repr(C)]
+pub struct Description {
+    name: *const core::ffi::c_char,
+    init: Option<extern "C" fn(c_int) -> c_int>,
+    exit: Option<extern "C" fn(c_int, c_int)>,
+    version: u32,
+    hooks_count: u32,
+    hooks: [Option<extern "C" fn(c_int) -> c_int>; CHECKPOINT_DEVICES + 1],
+}
+
+// SAFETY: it is never changed, and its pointers are of values that live for ever.
+unsafe impl Sync for Description {}
+
+const NAME: &CStr = c"freezeframe";
+
+#[unsafe(no_mangle)]
+pub static CR_PLUGIN_DESC: Description = Description {
+    name: NAME.as_ptr(),
+    init: None,
+    exit: None,
+    version: VERSION,
+    hooks_count: (CHECKPOINT_DEVICES + 1) as u32,
+    hooks: {
+        let mut hooks: [Option<extern "C" fn(c_int) -> c_int>; CHECKPOINT_DEVICES + 1] = [None; CHECKPOINT_DEVICES + 1];
+        hooks[CHECKPOINT_DEVICES] = Some(process);
+        hooks
+    },
+};
+
+/// Goes over the threads of process `pid`.
+extern "C" fn process(pid: c_int) -> c_int {
+    kernel::threads(pid, thread);
+    0
+}
+
+fn thread(tid: c_int) {
+    let Some(registers) = kernel::registers(tid) else { return };
+    let time = |address: u64| kernel::peek(tid, address).zip(kernel::peek(tid, address.checked_add(8)?));
+    if decide::is_to_wait_on(&registers, time) && !kernel::has_signal(tid) {
+        kernel::set_result(tid, decide::RESTART);
+    }
+}
+
+/// Named by the core library, whose unwinding is never used.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing here panics; if it did, EINTR would be the least of it.
+    kernel::exit()
+}
