@@ -67,7 +67,8 @@ pub trait Manager1 {
     /// Sets it.
     #[zbus(property)]
     fn set_automatic_paused(&self, paused: bool) -> zbus::Result<()>;
-    /// Sessions that could not be saved by themselves the last time ([`crate::records::AutomaticTrouble`]).
+    /// Sessions that could not be saved by themselves the last time, or whose snapshot could not be verified
+    /// ([`crate::records::AutomaticTrouble`]).
     #[zbus(property)]
     fn automatic_trouble(&self) -> zbus::Result<Vec<Dict>>;
     /// The agent's release.

@@ -204,11 +204,13 @@ dictionary! {
 }
 
 dictionary! {
-    /// Why sessions cannot be saved by themselves just now.
+    /// Why sessions cannot be saved by themselves just now, or why their last snapshot could not be verified.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct AutomaticTrouble {
         /// The session.
         pub session: String,
+        /// The snapshot that could not be verified; empty when none could be taken.
+        pub snapshot: String,
         /// The error's name, without its prefix.
         pub name: String,
         /// What failed and why.

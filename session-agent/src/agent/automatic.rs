@@ -36,6 +36,14 @@ struct Memory {
     /// The screen as it was when the session was last saved of its own accord.
     screen: Option<Vec<u8>>,
     trouble: Option<AutomaticTrouble>,
+    /// Why the last snapshot is not verified although it should be.
+    unverified: Option<AutomaticTrouble>,
+}
+
+impl Memory {
+    fn troubles(&self) -> impl Iterator<Item = &AutomaticTrouble> {
+        self.trouble.iter().chain(&self.unverified)
+    }
 }
 
 /// What has to do with saving sessions by themselves.
@@ -57,7 +65,7 @@ impl Automatic {
     }
 
     fn troubles(&self) -> Vec<AutomaticTrouble> {
-        self.lock().values().filter_map(|m| m.trouble.clone()).collect()
+        self.lock().values().flat_map(Memory::troubles).cloned().collect()
     }
 }
 
@@ -74,7 +82,7 @@ impl Agent {
         self.automatic.look_again();
     }
 
-    /// Sessions that could not be saved by themselves the last time.
+    /// Sessions that could not be saved by themselves the last time, or whose snapshot could not be verified.
     pub(crate) fn automatic_trouble(&self) -> Vec<AutomaticTrouble> {
         self.automatic.troubles()
     }
@@ -101,9 +109,9 @@ impl Agent {
         let forgotten = {
             let state = self.lock();
             let mut memories = self.automatic.lock();
-            let before = memories.values().filter(|m| m.trouble.is_some()).count();
+            let before = memories.values().flat_map(Memory::troubles).count();
             memories.retain(|id, m| state.sessions.get(id).is_some_and(|s| s.serial == m.serial));
-            memories.values().filter(|m| m.trouble.is_some()).count() != before
+            memories.values().flat_map(Memory::troubles).count() != before
         };
         if forgotten {
             self.tell_trouble().await;
@@ -157,7 +165,8 @@ impl Agent {
             Err(error) => {
                 warn!(session = id, "cannot be saved by itself: {error}");
                 let Error { kind, message, hint } = error;
-                let trouble = AutomaticTrouble { session: id.into(), name: kind.name().into(), message, hint };
+                let (session, name) = (id.to_owned(), kind.name().to_owned());
+                let trouble = AutomaticTrouble { session, snapshot: String::new(), name, message, hint };
                 let new = self.remember(id, |m| {
                     (m.failed, m.failures) = (Some(now), m.failures.saturating_add(1));
                     m.trouble.replace(trouble).is_none()
@@ -176,15 +185,26 @@ impl Agent {
         outcome.await.map_err(|_| Error::new(ErrorKind::Failed, "the save ended without an answer"))?
     }
 
-    /// A session was saved, by whomever: what kept it from being saved is over.
+    /// A session was saved, by whomever: what kept it from being saved is over, and a bad snapshot is not its last one.
     pub(super) async fn saved_well(&self, id: &str) {
         let told = self.remember(id, |m| {
             (m.saved, m.failed, m.failures, m.passed_over) = (Some(Timestamp::now()), None, 0, None);
-            m.trouble.take().is_some()
+            let over = m.troubles().count() > 0;
+            (m.trouble, m.unverified) = (None, None);
+            over
         });
         if told {
             self.tell_trouble().await;
         }
+    }
+
+    /// The last snapshot of a session is not verified, although that is what the user wants of every one.
+    pub(super) async fn not_verified(&self, id: &str, snapshot: &str, error: &Error) {
+        let Error { kind, message, hint } = error.clone();
+        let (session, name) = (id.to_owned(), kind.name().to_owned());
+        let trouble = AutomaticTrouble { session, snapshot: snapshot.to_owned(), name, message, hint };
+        self.remember(id, |m| m.unverified = Some(trouble));
+        self.tell_trouble().await;
     }
 
     fn remember<T>(&self, id: &str, change: impl FnOnce(&mut Memory) -> T) -> T {

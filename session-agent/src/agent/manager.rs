@@ -136,7 +136,8 @@ impl Manager {
         self.0.pause_automatic(paused);
     }
 
-    /// Sessions that could not be saved by themselves the last time: session, name, message, hint.
+    /// Sessions that could not be saved by themselves the last time, or whose snapshot could not be verified: session,
+    /// snapshot, name, message, hint.
     #[zbus(property)]
     fn automatic_trouble(&self) -> Vec<Dict> {
         self.0.automatic_trouble().iter().map(Dictionary::to_dict).collect()

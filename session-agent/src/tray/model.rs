@@ -24,7 +24,7 @@ pub struct Model {
     pub settings: Settings,
     /// Whether automatic snapshots are paused.
     pub paused: bool,
-    /// Sessions that could not be saved by themselves.
+    /// Sessions that could not be saved by themselves, or whose snapshot could not be verified.
     pub troubles: Vec<AutomaticTrouble>,
 }
 
@@ -88,6 +88,23 @@ pub(super) fn tidy(text: &str, limit: usize) -> String {
     format!("{}…", start.trim_end())
 }
 
+/// What is wrong, in a few words.
+fn heading(trouble: &AutomaticTrouble) -> String {
+    let session = tidy(&trouble.session, WIDE);
+    match trouble.snapshot.as_str() {
+        "" => format!("{session} could not be saved"),
+        _ => format!("{session} was saved, but the snapshot is not verified"),
+    }
+}
+
+/// Where it can be seen.
+fn trouble_act(trouble: &AutomaticTrouble) -> Act {
+    match trouble.snapshot.as_str() {
+        "" => Act::OpenTimeline,
+        snapshot => Act::Show(snapshot.to_owned()),
+    }
+}
+
 impl Model {
     /// What the icon shows.
     pub fn look(&self) -> Look {
@@ -107,7 +124,7 @@ impl Model {
             return "The session agent is not running".to_owned();
         }
         if let Some(trouble) = self.troubles.first() {
-            return format!("{} could not be saved: {}", tidy(&trouble.session, WIDE), tidy(&trouble.message, 120));
+            return format!("{}: {}", heading(trouble), tidy(&trouble.message, 120));
         }
         match self.sessions.as_slice() {
             [] => "No desktop is running".to_owned(),
@@ -127,9 +144,7 @@ impl Model {
     pub fn menu(&self, now: &Zoned) -> Vec<Entry> {
         let mut menu = Vec::new();
         if self.there {
-            menu.extend(self.troubles.iter().map(|t| {
-                Entry::Line(format!("{} could not be saved", tidy(&t.session, WIDE)), Some(Act::OpenTimeline))
-            }));
+            menu.extend(self.troubles.iter().map(|t| Entry::Line(heading(t), Some(trouble_act(t)))));
             menu.extend(self.snapshot_lines());
         } else {
             menu.push(Entry::Line("The session agent is not running".to_owned(), None));
@@ -229,6 +244,12 @@ mod tests {
         let troubled = Model { troubles: vec![trouble], ..model() };
         assert_eq!((troubled.look(), troubled.says().as_str()), (Look::Trouble, "a could not be saved: why"));
         assert_eq!(labels(&troubled.menu(&now()))[0], "a could not be saved");
+        let bad = AutomaticTrouble { snapshot: "7".into(), ..troubled.troubles[0].clone() };
+        let unverified = Model { troubles: vec![bad], ..model() };
+        assert_eq!(unverified.look(), Look::Trouble);
+        let words = "a was saved, but the snapshot is not verified";
+        assert_eq!(unverified.says(), format!("{words}: why"));
+        assert_eq!(unverified.menu(&now())[0], Entry::Line(words.into(), Some(Act::Show("7".into()))));
     }
 
     #[test]

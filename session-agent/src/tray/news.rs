@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use freezeframe_api::Error;
-use freezeframe_api::records::SnapshotRow;
+use freezeframe_api::records::{AutomaticTrouble, SnapshotRow};
+use freezeframe_api::{Error, ErrorKind};
 use jiff::{SignedDuration, Timestamp};
 
 use super::model::{Model, tidy};
@@ -45,12 +45,24 @@ fn sentences(message: &str, hint: &str) -> String {
     format!("{first}{}. {hint}", letters.as_str()).trim_end().to_owned()
 }
 
+fn title(trouble: &AutomaticTrouble) -> String {
+    let session = &trouble.session;
+    if trouble.snapshot.is_empty() {
+        format!("{session} could not be saved by itself")
+    } else if trouble.name == ErrorKind::Damaged.name() {
+        format!("The snapshot of {session} cannot be resumed")
+    } else {
+        format!("The snapshot of {session} could not be verified")
+    }
+}
+
 /// Tells what is new from one model to the next, each thing once.
 #[derive(Debug, Default)]
 pub struct News {
     /// None before the first look at an agent.
     snapshots: Option<BTreeSet<String>>,
-    troubles: BTreeSet<String>,
+    /// Sessions and snapshots.
+    troubles: BTreeSet<(String, String)>,
 }
 
 impl News {
@@ -78,18 +90,19 @@ impl News {
                 windows: s.windows.iter().map(|w| tidy(&w.title, 60)).collect(),
             }));
         }
-        for trouble in model.troubles.iter().filter(|t| !self.troubles.contains(&t.session)) {
-            let title = format!("{} could not be saved by itself", trouble.session);
+        let key = |t: &AutomaticTrouble| (t.session.clone(), t.snapshot.clone());
+        for trouble in model.troubles.iter().filter(|t| !self.troubles.contains(&key(t))) {
+            let title = title(trouble);
             told.push(Told::Failure { title, text: sentences(&trouble.message, &trouble.hint) });
         }
-        self.troubles = model.troubles.iter().map(|t| t.session.clone()).collect();
+        self.troubles = model.troubles.iter().map(key).collect();
         told
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use freezeframe_api::records::{AutomaticTrouble, Settings};
+    use freezeframe_api::records::Settings;
 
     use super::*;
 
@@ -131,5 +144,15 @@ mod tests {
         assert_eq!(news.at(&troubled, at(13)), []);
         assert_eq!(news.at(&quiet, at(13)), []);
         assert_eq!(news.at(&troubled, at(13)), [failure]);
+        let bad = |snapshot: &str, name: &str| AutomaticTrouble {
+            snapshot: snapshot.into(),
+            name: name.into(),
+            ..troubled.troubles[0].clone()
+        };
+        let with = |trouble| Model { troubles: vec![troubled.troubles[0].clone(), trouble], ..quiet.clone() };
+        let told = |title: &str| Told::Failure { title: title.into(), text: "It did.".into() };
+        assert_eq!(news.at(&with(bad("1", "Damaged")), at(13)), [told("The snapshot of a cannot be resumed")]);
+        assert_eq!(news.at(&with(bad("2", "NoSpace")), at(13)), [told("The snapshot of a could not be verified")]);
+        assert_eq!(news.at(&with(bad("2", "NoSpace")), at(13)), []);
     }
 }

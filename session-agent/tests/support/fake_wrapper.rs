@@ -4,7 +4,7 @@
 //! What it is told by names: a session called `fails` does not start; a save labelled `refuse` is refused by
 //! pre-flight, one labelled `hold` lasts until it is cancelled, one labelled `die` kills the wrapper. Nothing is packed
 //! while there is a file `hold-packing` in the runtime directory, and no save that nobody asked for goes through while there
-//! is a file `refuse-automatic`.
+//! is a file `refuse-automatic`. Whatever is tried is found bad while there is a file `refuse-rehearsal`.
 
 #![allow(missing_docs, reason = "zbus::interface makes items without documentation")]
 #![allow(clippy::unwrap_used, reason = "a program for tests: a panic is its way to fail")]
@@ -64,6 +64,10 @@ enum Verb {
         #[arg(long)]
         id: String,
     },
+    Rehearse {
+        #[arg(long)]
+        id: String,
+    },
     #[command(subcommand)]
     Base(Base),
     Doctor,
@@ -113,6 +117,10 @@ fn main() {
             say(&Line::Done(serde_json::Value::Null));
         }
         Verb::Pack { id } => pack(&cli, &store, id),
+        Verb::Rehearse { id } if cli.runtime.join("refuse-rehearsal").exists() => {
+            failed("Failed", &format!("an image of {id} cannot be read"));
+        }
+        Verb::Rehearse { .. } => say(&Line::Done(serde_json::Value::Null)),
         Verb::Base(verb) => base(&store, verb),
         Verb::Doctor => {
             let item = |name: &str, ok: bool, remedy: &str| CheckItem {

@@ -92,6 +92,19 @@ const ARCHITECTURE: &[Kind] = &[];
 
 const KINDS: &[Kind] = &[
     kind(
+        "more than the disk has room for",
+        "s = os.statvfs('/home/user')\nfd = os.open('/home/user/full', os.O_CREAT | os.O_RDWR)\nos.unlink('/home/user/full')\n\
+         half = s.f_bavail * s.f_frsize // 2 + (64 << 20)\n\
+         must(libc.fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(half)))",
+        "more than the disk has room for",
+    ),
+    kind(
+        "a large file that was deleted and is open",
+        "fd = os.open('/home/user/large', os.O_CREAT | os.O_RDWR)\nos.unlink('/home/user/large')\n\
+         must(libc.fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(4096 << 20)))",
+        "a deleted file",
+    ),
+    kind(
         "a program under a debugger (gdb, strace)",
         "child = subprocess.Popen(['sleep', '100000'])\nmust(libc.ptrace(0x4206, child.pid, 0, 0))",
         "traced by python3",
@@ -284,7 +297,8 @@ fn is_named_and_refused(stage: &Stage, session: &str, kind: &Kind) -> Result<Str
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for character in text.chars() {
-        match character.is_ascii_digit() && plain.ends_with(['(', ':', '…']) {
+        let changes = plain.ends_with(['(', ':', '…']) || plain.ends_with(" of ");
+        match character.is_ascii_digit() && changes {
             true if plain.ends_with('…') => {}
             true => plain.push('…'),
             false => plain.push(character),

@@ -132,8 +132,15 @@ fn inode(fields: &[&str]) -> Option<u64> {
     fields.get(9)?.parse().ok()
 }
 
-fn personality(pid: u32) -> io::Result<String> {
-    fs::read_to_string(format!("/proc/{pid}/personality"))
+/// The execution domain of a process (personality(2)), but for ADDR_NO_RANDOMIZE, which debuggers set for what they start: it
+/// only says where programs are placed that the process starts later, and those work at any address.
+fn personality(pid: u32) -> io::Result<u32> {
+    domain(&fs::read_to_string(format!("/proc/{pid}/personality"))?)
+}
+
+fn domain(hex: &str) -> io::Result<u32> {
+    let all = u32::from_str_radix(hex.trim(), 16).map_err(io::Error::other)?;
+    Ok(all & !libc::ADDR_NO_RANDOMIZE.cast_unsigned())
 }
 
 /// What is in the descriptors of a process that would be lost.
@@ -186,6 +193,12 @@ mod tests {
 
     fn find(find: Find, line: &str) -> Option<u64> {
         find(&line.split_whitespace().collect::<Vec<_>>()).map(|(inode, _)| inode)
+    }
+
+    #[test]
+    fn what_a_debugger_sets_is_no_domain_of_its_own() {
+        assert_eq!((domain("00040000\n").unwrap(), domain("00060000\n").unwrap()), (0, 0x0002_0000));
+        assert!(domain("x").is_err());
     }
 
     #[test]

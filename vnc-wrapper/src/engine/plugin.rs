@@ -59,6 +59,7 @@ fn write(runtime: &Path, library: &[u8]) -> io::Result<Option<Plugin>> {
 }
 
 #[cfg(test)]
+#[allow(dead_code, unreachable_pub, reason = "the plugin is built by itself, and its tests are run here")]
 #[path = "../../plugin/decide.rs"]
 mod decide;
 

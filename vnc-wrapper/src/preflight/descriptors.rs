@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Waiting;
 use super::finding::Trouble;
 use super::mounts::{self, MountPoint};
-use super::sockets;
+use super::{sockets, space};
 use crate::container::processes::{Process, has_ended};
 use crate::kernel::terminal;
 
@@ -42,6 +42,9 @@ const SECRET_MEMORY: u64 = 0x5345_434d;
 const HUGE_PAGES: u64 = 0x9584_58f6;
 const MESSAGE_QUEUES: u64 = 0x1980_0202;
 
+/// No larger file without a name is saved, in bytes on its disk: --ghost-limit of [`crate::engine`].
+const LARGEST_UNLINKED: u64 = 4095 << 20;
+
 const CLOSE: &str = "close the application";
 
 /// What is known of one descriptor.
@@ -57,6 +60,8 @@ struct Facts {
     file_system: Option<u64>,
     /// Its mount, as its process sees it, when it has a path.
     mount: Option<Option<MountPoint>>,
+    /// Bytes that it has on its disk, when it is a file without a name.
+    unlinked: Option<u64>,
 }
 
 /// Mounts by their numbers.
@@ -112,7 +117,8 @@ pub(super) fn troubles(process: &Process, waiting: &[Waiting], known: &mut Known
         let is_memory = link.starts_with("/memfd:") || matches!(mount, Some(None));
         let file_system = is_memory.then(|| rustix::fs::statfs(&path).ok()).flatten().map(|s| s.f_type.cast_unsigned());
         found.extend(kind.is_socket().then(|| sockets.get(&metadata.ino()).cloned()).flatten());
-        found.extend(judge(&Facts { link, device, protocol, file_system, mount }));
+        let unlinked = (has_path && kind.is_file() && metadata.nlink() == 0).then(|| space::bytes_of(&metadata));
+        found.extend(judge(&Facts { link, device, protocol, file_system, mount, unlinked }));
     }
     Ok(found)
 }
@@ -123,7 +129,7 @@ pub(super) fn holds(process: &Process, waiting: &Waiting) -> bool {
 }
 
 /// The descriptors of a process: where they are in /proc, what that says, and what they are.
-fn open(process: &Process) -> io::Result<Vec<(PathBuf, String, fs::Metadata)>> {
+pub(super) fn open(process: &Process) -> io::Result<Vec<(PathBuf, String, fs::Metadata)>> {
     let entries = match fs::read_dir(process.proc("fd")) {
         Err(error) if has_ended(&error) => return Ok(Vec::new()),
         other => other?,
@@ -182,6 +188,9 @@ fn judge(facts: &Facts) -> Option<Trouble> {
             let object = format!("it has {} open, of a file system that is not mounted any more", facts.link);
             Some(Trouble::blocking(object, CLOSE))
         }
+        _ if facts.unlinked.is_some_and(|bytes| bytes > LARGEST_UNLINKED) => {
+            Some(Trouble::blocking("it has a deleted file open that is larger than 4095 MiB", CLOSE))
+        }
         _ => None,
     }
 }
@@ -197,7 +206,7 @@ mod tests {
     use super::*;
 
     fn facts(link: &str) -> Facts {
-        Facts { link: link.into(), device: None, protocol: None, file_system: None, mount: None }
+        Facts { link: link.into(), device: None, protocol: None, file_system: None, mount: None, unlinked: None }
     }
 
     fn object(facts: &Facts) -> String {
@@ -231,5 +240,12 @@ mod tests {
     #[test]
     fn files_of_mounts_that_are_gone_are_refused() {
         assert!(object(&Facts { mount: Some(None), ..facts("/mnt/x") }).contains("not mounted any more"));
+    }
+
+    #[test]
+    fn files_without_a_name_are_saved_up_to_the_engines_limit() {
+        let unlinked = |bytes| Facts { unlinked: Some(bytes), ..facts("/home/user/x (deleted)") };
+        assert_eq!(judge(&unlinked(LARGEST_UNLINKED)), None);
+        assert!(object(&unlinked(LARGEST_UNLINKED + 512)).contains("larger than 4095 MiB"));
     }
 }

@@ -10,6 +10,7 @@ mod mounts;
 mod namespaces;
 mod refusal;
 mod sockets;
+mod space;
 mod state;
 
 use std::collections::{BTreeSet, HashSet};
@@ -26,6 +27,7 @@ use finding::{Names, Trouble};
 
 pub use finding::sentence;
 pub use refusal::{finding as of_refusal, loss as of_loss};
+pub use space::finding as of_space;
 
 /// A program that somebody outside waits for (`sessionctl exec --wait`).
 #[derive(Clone, Debug, PartialEq, Eq)]

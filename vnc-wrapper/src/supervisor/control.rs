@@ -259,7 +259,7 @@ impl Control {
         // Not while the session is frozen: nobody may be connected to its display then.
         let _entering = self.session.entering.read().await;
         let windows = self.session.windows().await;
-        encode(&self.session.check(&windows).await?)
+        encode(&self.session.check_all(&windows).await?)
     }
 
     async fn execute(&self, options: &str, descriptors: Vec<zvariant::OwnedFd>) -> Result<i32, Told> {

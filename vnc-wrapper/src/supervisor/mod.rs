@@ -13,7 +13,6 @@ mod rehearsal;
 mod save;
 mod saved;
 mod session;
-mod space;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};

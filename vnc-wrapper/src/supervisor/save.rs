@@ -18,8 +18,8 @@ use freezeframe_store::session::Network;
 use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
 use jiff::Timestamp;
 
+use super::end;
 use super::session::{Doing, Session, engine, needs_root};
-use super::{end, space};
 use crate::container::connections;
 use crate::container::processes::{self, Process};
 use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineError};
@@ -57,10 +57,8 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
 
     session.tell("looking for what cannot be saved", 0.0);
     point("preflight")?;
-    refuse(&session.check(&session.windows().await).await?)?;
+    refuse(&session.check_all(&session.windows().await).await?)?;
     let engine = engine(&session.store, &session.directories, session.privileged)?;
-    let checked = Arc::clone(session);
-    blocking(move || space::check(&checked)).await?;
 
     session.tell("copying files", 0.1);
     point("precopy")?;

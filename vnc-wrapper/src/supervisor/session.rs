@@ -207,6 +207,23 @@ impl Session {
         }
     }
 
+    /// As [`Session::check`], and whether the disk has room for a snapshot: for before anything of it is written.
+    pub(super) async fn check_all(self: &Arc<Self>, windows: &[Window]) -> Result<CheckReport, Failure> {
+        let mut report = self.check(windows).await?;
+        let session = Arc::clone(self);
+        let space = tokio::task::spawn_blocking(move || {
+            let processes = session.processes()?;
+            preflight::of_space(&processes, &session.directories.layer(), session.store.root())
+                .map_err(|e| e.to_failure())
+        });
+        let lost = |e| failure(error_name::FAILED, format!("the look at the disk was lost: {e}"), "");
+        if let Some(finding) = space.await.map_err(lost)?? {
+            report.savable = false;
+            report.findings.push(finding);
+        }
+        Ok(report)
+    }
+
     fn look(&self, windows: &[Window]) -> Result<(CheckReport, bool), Failure> {
         let waiting = self.waiting().clone();
         let (processes, network) = (self.processes()?, self.record().network);

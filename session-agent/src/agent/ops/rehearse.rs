@@ -36,11 +36,18 @@ impl Agent {
         }
     }
 
-    /// The same in a job of its own, which nobody waits for.
-    pub(super) async fn rehearse_in_background(self: &Arc<Self>, id: SnapshotId) {
-        let agent = self.clone();
+    /// The same in a job of its own, which nobody waits for: what is wrong is told as trouble of the session.
+    pub(super) async fn rehearse_in_background(self: &Arc<Self>, session: &str, id: SnapshotId) {
+        let (agent, session) = (self.clone(), session.to_owned());
         let started = self.job("verify", Cancel::Verb, move |job| async move {
-            agent.rehearse(&id, &job).await?;
+            let outcome = agent.rehearse(&id, &job).await;
+            match &outcome {
+                // Somebody took this back, or deleted the snapshot.
+                Err(error) if matches!(error.kind, ErrorKind::Cancelled | ErrorKind::NotFound) => {}
+                Err(error) => agent.not_verified(&session, id.as_str(), error).await,
+                Ok(()) => {}
+            }
+            outcome?;
             Ok(Verified { snapshots: vec![id.to_string()], ..Verified::default() })
         });
         if let Err(error) = started.await {

@@ -55,9 +55,10 @@ impl Agent {
         let control = operation.control()?;
         let agent = self.clone();
         self.job("save", Cancel::Save(control), move |job| async move {
+            let session = operation.id.to_string();
             let outcome = agent.save_now(&operation, &options, &job).await;
             if outcome.is_ok() {
-                agent.saved_well(operation.id.as_str()).await;
+                agent.saved_well(&session).await;
             }
             // What comes now is of the snapshot; the session is free.
             drop(operation);
@@ -70,7 +71,7 @@ impl Agent {
             if options.verify {
                 agent.rehearse(&id, &job).await?;
             } else if agent.config().verify_saves {
-                agent.rehearse_in_background(id).await;
+                agent.rehearse_in_background(&session, id).await;
             }
             Ok(saved)
         })

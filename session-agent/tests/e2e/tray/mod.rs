@@ -318,3 +318,32 @@ fn a_session_that_cannot_be_saved_by_itself_is_told_once() {
     assert_eq!(server.told()[1].title, "Snapshot of desktop taken");
     until("all is well", || tray.line("desktop could not be saved").is_none());
 }
+
+#[test]
+fn a_snapshot_that_turns_out_bad_is_told_while_the_session_runs() {
+    let mut world = World::with_session();
+    world.end_agent();
+    fs::write(world.runtime().join("refuse-rehearsal"), "").unwrap();
+    let settings = "verify_saves = true\n[notifications]\nsnapshots = false\n";
+    fs::write(world.dir.path().join("config.toml"), settings).unwrap();
+    world.start_agent(true);
+    let server = Notifications::start(&world);
+    let tray = Tray::start(&world);
+    let id = world.json(&["save"]).done()["snapshot"].as_str().unwrap().to_owned();
+    until("it is told", || !server.told().is_empty());
+    let told = server.told().remove(0);
+    assert_eq!(told.title, "The snapshot of desktop cannot be resumed");
+    assert!(told.text.contains(&id) && told.text.ends_with("The session runs on: save it again."), "{}", told.text);
+    assert_eq!(
+        (world.show(&id)["state"].as_str(), world.state("desktop").as_deref()),
+        (Some("damaged"), Some("running"))
+    );
+    let line = "desktop was saved, but the snapshot is not verified";
+    until("the menu says so", || tray.line(line).is_some());
+    // Another save, which is found good, ends it.
+    fs::remove_file(world.runtime().join("refuse-rehearsal")).unwrap();
+    let id = world.json(&["save"]).done()["snapshot"].as_str().unwrap().to_owned();
+    until("that one is verified", || world.show(&id)["verified"] == true);
+    until("all is well", || tray.line(line).is_none());
+    assert_eq!(server.told().len(), 1);
+}

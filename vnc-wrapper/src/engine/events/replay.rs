@@ -32,8 +32,7 @@ struct Request {
 }
 
 /// Makes the queues of these processes, the first of which is the session's init, be as `queues` say, those that are not
-/// named empty, and gives the watches
-/// their masks.
+/// named empty, and gives the watches their masks.
 ///
 /// # Errors
 /// When an event cannot be made.
