@@ -105,6 +105,8 @@ impl Stage {
     /// # Errors
     /// When vim does not answer to its keyboard.
     pub fn text_in_vim(&self, session: &str, window: &Window, file: &str) -> Result<String> {
+        // Not what was written there before.
+        self.inside(session, &["rm", "-f", file])?;
         let mut viewer = self.click_on(session, window)?;
         viewer.press(&[keys::ESCAPE])?;
         viewer.type_text(&format!(":w! {file}\n"))?;
