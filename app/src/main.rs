@@ -4,7 +4,7 @@
 //! - [`window`] is one window: the timeline ([`timeline`]) or one session's desktop ([`live`]);
 //! - [`acts`] is what can be done there with sessions and snapshots;
 //! - [`mod@preferences`] is what the agent keeps for the user; [`i18n`] is the user's language;
-//! - [`frames`] tells whoever measures how smoothly it draws;
+//! - [`frames`] tells whoever measures how smoothly it draws; [`spinner`] keeps it from drawing what nobody sees;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
 //!
@@ -19,6 +19,7 @@ mod live;
 mod named;
 mod preferences;
 mod runtime;
+mod spinner;
 mod timeline;
 mod window;
 

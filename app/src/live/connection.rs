@@ -2,15 +2,17 @@
 //! connection drops while the session lives.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use freezeframe_api::{Error as ApiError, ErrorKind};
-use freezeframe_rfb::{Client, ClientMessage, Clipboard, Cursor, Event, Framebuffer, Reader, Screen, Writer, encoding};
+use freezeframe_rfb::{Client, ClientMessage, Clipboard, Cursor, Event, Reader, Screen, Writer, encoding};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::tiles::{Patch, Pending};
 use crate::agent::{self, NoDisplay};
 use crate::runtime::runtime;
 
@@ -53,8 +55,8 @@ impl Source {
 pub(crate) enum View {
     /// A connection stands; pictures follow.
     Connected,
-    /// The whole picture, as it is now.
-    Picture(Framebuffer),
+    /// A newer picture waits in [`Connection::pictures`].
+    Picture,
     /// The pointer looks like this.
     Cursor(Cursor),
     /// The picture's size, and whether another one can be asked for.
@@ -78,6 +80,8 @@ pub(crate) enum View {
 pub(crate) struct Connection {
     /// What to show, in order.
     pub(crate) views: Receiver<View>,
+    /// The newest pictures. While nobody takes them, no newer ones are asked for.
+    pub(crate) pictures: Arc<Pending>,
     /// Where keyboard and pointer go.
     pub(crate) input: Input,
 }
@@ -105,11 +109,24 @@ impl Input {
 
 /// Connects in the background.
 pub(crate) fn connect(source: Source) -> Connection {
-    // Room for little: when the page is behind, no newer picture is asked for.
+    // Room for little: a page that is behind is told no more.
     let (tell, views) = async_channel::bounded(1);
     let (queue, input) = async_channel::bounded(INPUT_QUEUE);
-    runtime().spawn(keep_connected(source, tell, input));
-    Connection { views, input: Input { queue } }
+    let pictures = Arc::new(Pending::default());
+    runtime().spawn(keep_connected(source, Teller { tell, pictures: Arc::clone(&pictures) }, input));
+    Connection { views, pictures, input: Input { queue } }
+}
+
+/// The connection's end of what the page shows.
+struct Teller {
+    tell: Sender<View>,
+    pictures: Arc<Pending>,
+}
+
+impl Teller {
+    async fn send(&self, view: View) -> Result<(), End> {
+        self.tell.send(view).await.map_err(|_| End::Unwatched)
+    }
 }
 
 /// Why a connection ended.
@@ -126,7 +143,7 @@ impl From<freezeframe_rfb::Error> for End {
     }
 }
 
-async fn keep_connected(source: Source, tell: Sender<View>, input: Receiver<(Instant, ClientMessage)>) {
+async fn keep_connected(source: Source, tell: Teller, input: Receiver<(Instant, ClientMessage)>) {
     let mut wait = Duration::ZERO;
     loop {
         let away = match source.open().await {
@@ -153,14 +170,14 @@ async fn keep_connected(source: Source, tell: Sender<View>, input: Receiver<(Ins
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = tell.closed() => return,
+            () = tell.tell.closed() => return,
         }
         wait = (wait * 2).clamp(RETRY.0, RETRY.1);
     }
 }
 
 /// One connection, from its handshake to its end.
-async fn show<S>(stream: S, tell: &Sender<View>, input: &Receiver<(Instant, ClientMessage)>) -> End
+async fn show<S>(stream: S, tell: &Teller, input: &Receiver<(Instant, ClientMessage)>) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -185,7 +202,7 @@ where
     tokio::select! {
         Err(end) = read(reader, ask, tell) => end,
         Err(end) = write(writer, asked, input) => end,
-        () = tell.closed() => End::Unwatched,
+        () = tell.tell.closed() => End::Unwatched,
         else => End::Unwatched,
     }
 }
@@ -205,21 +222,43 @@ fn fresh(input: &Receiver<(Instant, ClientMessage)>) -> Vec<ClientMessage> {
 async fn read<R: AsyncRead + Unpin>(
     mut reader: Reader<R>,
     ask: mpsc::UnboundedSender<ClientMessage>,
-    tell: &Sender<View>,
+    tell: &Teller,
 ) -> Result<(), End> {
     let mut size = reader.picture().bounds();
+    // A request that waits until the page has taken what it was told of.
+    let mut owed = None;
     loop {
-        let view = match reader.next_event().await? {
+        let event = tokio::select! {
+            () = tell.pictures.taken(), if owed.is_some() => {
+                if let Some(request) = owed.take() {
+                    let _ = ask.send(request);
+                }
+                continue;
+            }
+            event = reader.next_event() => event?,
+        };
+        let view = match event {
             Event::Updated { area, .. } => {
-                // Asked before it is shown: the server prepares the next one meanwhile. After a change of size the
-                // whole picture is asked for.
+                // Asked before it is cut and shown: the server prepares the next one meanwhile. After a change of size
+                // the whole picture is asked for.
                 let rect = reader.picture().bounds();
-                let incremental = rect == std::mem::replace(&mut size, rect);
-                let _ = ask.send(ClientMessage::UpdateRequest { incremental, rect });
+                let same = rect == std::mem::replace(&mut size, rect);
+                let incremental =
+                    same && !matches!(owed, Some(ClientMessage::UpdateRequest { incremental: false, .. }));
+                let request = ClientMessage::UpdateRequest { incremental, rect };
+                if tell.pictures.is_empty() {
+                    let _ = ask.send(request);
+                } else {
+                    owed = Some(request);
+                }
                 if area == 0 {
                     continue;
                 }
-                View::Picture(reader.picture().clone())
+                let damage = reader.take_damage();
+                if !tell.pictures.put(Patch::cut(reader.picture(), &damage, tell.pictures.packed())) {
+                    continue;
+                }
+                View::Picture
             }
             Event::Cursor(cursor) => View::Cursor(cursor),
             Event::Bell => View::Bell,
@@ -233,7 +272,7 @@ async fn read<R: AsyncRead + Unpin>(
             }
             _ => continue,
         };
-        tell.send(view).await.map_err(|_| End::Unwatched)?;
+        tell.send(view).await?;
     }
 }
 

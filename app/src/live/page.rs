@@ -15,6 +15,7 @@ use super::connection::{self, Input, Source, View};
 use super::follow::Follow;
 use super::screen::Screen;
 use crate::i18n::gettext;
+use crate::spinner::turn_while_seen;
 use crate::timeline::words::sentence;
 
 /// A save drops its viewers and takes them again at once; nobody needs to read about that.
@@ -36,11 +37,15 @@ mod imp {
         #[template_child]
         pub(in crate::live) stack: TemplateChild<gtk::Stack>,
         #[template_child]
+        pub(in crate::live) connecting_spinner: TemplateChild<gtk::Spinner>,
+        #[template_child]
         pub(in crate::live) connecting_label: TemplateChild<gtk::Label>,
         #[template_child]
         pub(in crate::live) screen: TemplateChild<Screen>,
         #[template_child]
         pub(in crate::live) notice: TemplateChild<gtk::Revealer>,
+        #[template_child]
+        pub(in crate::live) notice_spinner: TemplateChild<gtk::Spinner>,
         #[template_child]
         pub(in crate::live) notice_label: TemplateChild<gtk::Label>,
         #[template_child]
@@ -93,6 +98,8 @@ mod imp {
         fn constructed(&self) {
             self.parent_constructed();
             self.follow_window.set(true);
+            turn_while_seen(&self.connecting_spinner);
+            turn_while_seen(&self.notice_spinner);
             self.obj().wire();
         }
 
@@ -150,16 +157,20 @@ impl LivePage {
         page.clipboard.replace(Some(clipboard));
         page.input.replace(Some(connection.input.clone()));
         page.screen.set_input(Some(connection.input));
+        page.screen.set_pictures(connection.pictures);
         self.offer_actions(true);
-        let following = glib::spawn_future_local(glib::clone!(
+        let views = connection.views;
+        let following = glib::clone!(
             #[weak(rename_to = page)]
             self,
             async move {
-                while let Ok(view) = connection.views.recv().await {
+                while let Ok(view) = views.recv().await {
                     page.show(view);
                 }
             }
-        ));
+        );
+        // Keys and pointer first, then this, then the frame that shows it.
+        let following = glib::MainContext::default().spawn_local_with_priority(glib::Priority::HIGH_IDLE, following);
         page.following.replace(Some(following));
     }
 
@@ -232,12 +243,10 @@ impl LivePage {
                 }
             }
             View::CutTextTooLong => self.say(&gettext("What was copied in the desktop is too long to be shared")),
-            View::Picture(picture) => {
-                let size = (picture.width(), picture.height());
-                let resized = page.screen.picture_size() != Some(size);
-                page.screen.show_picture(picture);
+            View::Picture => {
+                let resized = page.screen.show_picture();
                 self.set_live();
-                if resized {
+                if resized && let Some(size) = page.screen.picture_size() {
                     self.emit_by_name::<()>("resized", &[&u32::from(size.0), &u32::from(size.1)]);
                 }
             }

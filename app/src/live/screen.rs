@@ -1,23 +1,28 @@
 //! The widget that shows a picture and takes keyboard and pointer.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
-use freezeframe_rfb::{ClientMessage, Cursor, Framebuffer};
+use freezeframe_rfb::{ClientMessage, Cursor};
 use gtk::prelude::*;
 use gtk::subclass::prelude::*;
 use gtk::{gdk, glib, graphene};
 
+use super::canvas::{Canvas, is_packed_faster};
 use super::connection::Input;
 use super::geometry::{Fit, fit};
 use super::keys::HeldKeys;
 use super::pointer::{PIXELS_PER_STEP, Pointer};
+use super::tiles::Pending;
 
 mod imp {
     use super::*;
 
     #[derive(Default)]
     pub struct Screen {
-        pub(super) texture: RefCell<Option<gdk::MemoryTexture>>,
+        pub(super) canvas: RefCell<Option<Canvas>>,
+        /// What came and is not on the canvas yet.
+        pub(super) pictures: RefCell<Arc<Pending>>,
         pub(super) input: RefCell<Option<Input>>,
         pub(super) dimmed: Cell<bool>,
         pub(super) keys: RefCell<HeldKeys>,
@@ -57,6 +62,11 @@ mod imp {
     }
 
     impl WidgetImpl for Screen {
+        fn realize(&self) {
+            self.parent_realize();
+            self.pictures.borrow().set_packed(is_packed_faster(&*self.obj()));
+        }
+
         fn request_mode(&self) -> gtk::SizeRequestMode {
             gtk::SizeRequestMode::ConstantSize
         }
@@ -77,10 +87,14 @@ mod imp {
 
         fn snapshot(&self, snapshot: &gtk::Snapshot) {
             let screen = self.obj();
-            let texture = self.texture.borrow();
-            let (Some(texture), Some(fit)) = (texture.as_ref(), screen.fit()) else { return };
+            // As late as can be: whatever came until now is in this frame.
+            if self.pictures.borrow().grid() == self.canvas.borrow().as_ref().map(|canvas| canvas.grid) {
+                screen.take_pictures();
+            }
+            let canvas = self.canvas.borrow();
+            let (Some(canvas), Some(fit)) = (canvas.as_ref(), screen.fit()) else { return };
+            canvas.append(snapshot, &fit, screen.scale_factor());
             let bounds = graphene::Rect::new(fit.x, fit.y, fit.width, fit.height);
-            snapshot.append_texture(texture, &bounds);
             if self.dimmed.get() {
                 snapshot.append_color(&gdk::RGBA::new(0.0, 0.0, 0.0, 0.55), &bounds);
             }
@@ -101,33 +115,40 @@ impl Screen {
         *self.imp().input.borrow_mut() = input;
     }
 
-    /// Shows this picture.
-    pub(crate) fn show_picture(&self, picture: Framebuffer) {
-        let before = self.picture_size();
-        let (width, height) = (picture.width(), picture.height());
-        if width == 0 || height == 0 {
-            return;
-        }
-        let bytes = glib::Bytes::from_owned(picture.into_pixels());
-        // Every alpha is 255, so "premultiplied" is true, and it is the form that cairo takes without converting.
-        let texture = gdk::MemoryTexture::new(
-            i32::from(width),
-            i32::from(height),
-            gdk::MemoryFormat::B8g8r8a8Premultiplied,
-            &bytes,
-            usize::from(width) * 4,
-        );
-        *self.imp().texture.borrow_mut() = Some(texture);
-        if before == Some((width, height)) {
+    /// Where the pictures come from; each is told by [`Screen::show_picture`].
+    pub(crate) fn set_pictures(&self, pictures: Arc<Pending>) {
+        pictures.set_packed(is_packed_faster(self));
+        self.imp().pictures.replace(pictures);
+    }
+
+    /// A newer picture is there. It is taken when the next frame is drawn; one of another size is taken at once, and
+    /// that it is of another size is the answer.
+    pub(crate) fn show_picture(&self) -> bool {
+        let (grid, before) = (self.imp().pictures.borrow().grid(), self.picture_size());
+        // None: a frame has it already.
+        if grid.is_none_or(|grid| Some((grid.width, grid.height)) == before) {
             self.queue_draw();
-        } else {
-            self.queue_resize();
+            return false;
+        }
+        self.take_pictures();
+        self.queue_resize();
+        self.picture_size() != before
+    }
+
+    fn take_pictures(&self) {
+        let Some(patch) = self.imp().pictures.borrow().take() else { return };
+        let mut canvas = self.imp().canvas.borrow_mut();
+        match canvas.as_mut() {
+            Some(canvas) if canvas.grid == patch.grid => canvas.apply(patch),
+            _ if patch.grid.len() == 0 => {}
+            _ => canvas.insert(Canvas::new(patch.grid)).apply(patch),
         }
     }
 
     /// Shows nothing.
     pub(crate) fn clear(&self) {
-        self.imp().texture.take();
+        self.imp().canvas.take();
+        self.imp().pictures.take();
         self.set_cursor(None);
         self.set_dimmed(false);
         self.queue_resize();
@@ -159,9 +180,7 @@ impl Screen {
 
     /// The picture's size, when there is one.
     pub(crate) fn picture_size(&self) -> Option<(u16, u16)> {
-        let texture = self.imp().texture.borrow();
-        // It was made from two u16.
-        texture.as_ref().map(|texture| (texture.width() as u16, texture.height() as u16))
+        self.imp().canvas.borrow().as_ref().map(|canvas| (canvas.grid.width, canvas.grid.height))
     }
 
     /// Calls back when the widget has another size than before.

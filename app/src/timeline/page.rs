@@ -18,6 +18,7 @@ use super::search::Query;
 use super::words::sentence;
 use crate::agent::News;
 use crate::i18n::{gettext, gettext_f};
+use crate::spinner::turn_while_seen;
 
 /// How often pictures of running desktops are brought anew.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -57,6 +58,8 @@ mod imp {
         #[template_child]
         pub(super) unreachable: TemplateChild<adw::StatusPage>,
         #[template_child]
+        pub(super) loading_spinner: TemplateChild<gtk::Spinner>,
+        #[template_child]
         pub(super) retry_button: TemplateChild<gtk::Button>,
         pub(super) known: RefCell<Known>,
         pub(super) contents: RefCell<Rc<Contents>>,
@@ -91,6 +94,7 @@ mod imp {
     impl ObjectImpl for TimelinePage {
         fn constructed(&self) {
             self.parent_constructed();
+            turn_while_seen(&self.loading_spinner);
             self.obj().wire();
         }
 

@@ -20,8 +20,13 @@ use crate::runtime::runtime;
 
 /// Bytes of pictures that are kept: some hundred cards.
 const KEPT: usize = 96 << 20;
-/// Pictures that are brought at a time: more would only wait for each other.
+/// Pictures that are fetched at a time: more would only wait for each other.
 const AT_A_TIME: usize = 4;
+
+/// Pictures that are decoded at a time: one processor is left to the thread that draws, or scrolling stutters.
+fn decoders() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| all.get().saturating_sub(1).clamp(1, AT_A_TIME))
+}
 /// A picture of more pixels than this is no desktop's: an imported snapshot may claim anything.
 const MOST_PIXELS: u64 = 64 << 20;
 
@@ -30,11 +35,14 @@ const MOST_PIXELS: u64 = 64 << 20;
 pub(crate) struct Thumbnails {
     cache: Rc<RefCell<Cache<(Key, i32), gdk::Texture>>>,
     turns: Arc<Semaphore>,
+    decoders: Arc<Semaphore>,
 }
 
 impl Default for Thumbnails {
     fn default() -> Self {
-        Self { cache: Rc::new(RefCell::new(Cache::new(KEPT))), turns: Arc::new(Semaphore::new(AT_A_TIME)) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let cache = Rc::new(RefCell::new(Cache::new(KEPT)));
+        Self { cache, turns: semaphore(AT_A_TIME), decoders: semaphore(decoders()) }
     }
 }
 
@@ -56,6 +64,7 @@ impl Thumbnails {
     /// Brings the picture, not wider than `width` pixels. Dropping the future gives up.
     pub(crate) async fn bring(&self, key: &Key, width: i32) -> Result<gdk::Texture, Error> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let decoders = Arc::clone(&self.decoders);
         let wanted = key.clone();
         let task = Given(runtime().spawn(async move {
             let _turn = turn;
@@ -63,7 +72,13 @@ impl Thumbnails {
                 Key::Snapshot(id) => calls::thumbnail(id).await?,
                 Key::Session(name) => calls::screenshot(name).await?,
             };
-            let decoded = tokio::task::spawn_blocking(move || decode(bytes, width)).await;
+            let decoder = decoders.acquire_owned().await;
+            let decoding = move || {
+                // Held to its end, also when nobody waits for it any more.
+                let _decoder = decoder;
+                decode(bytes, width)
+            };
+            let decoded = tokio::task::spawn_blocking(decoding).await;
             decoded.unwrap_or_else(|bug| Err(Error::new(ErrorKind::Failed, bug.to_string())))
         }));
         let decoded = task.await.unwrap_or_else(|bug| Err(Error::new(ErrorKind::Failed, bug.to_string())))?;

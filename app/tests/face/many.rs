@@ -61,8 +61,9 @@ fn say(what: &str, mut frames: Vec<u64>) {
     let at = |part: f64| frames.get((frames.len() as f64 * part) as usize).map_or(0, |since| since / 1000);
     let last = frames.last().map_or(0, |since| since / 1000);
     eprintln!(
-        "{what}: {all} frames, later than 16 ms {late}, later than 33 ms {very}; median {} ms, 99 of 100 {} ms, longest {last} ms",
+        "{what}: {all} frames, later than 16 ms {late}, later than 33 ms {very}; median {} ms, 95 of 100 {} ms, 99 of 100 {} ms, longest {last} ms",
         at(0.5),
+        at(0.95),
         at(0.99)
     );
 }

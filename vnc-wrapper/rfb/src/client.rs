@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
+use crate::damage::Damage;
 use crate::decoder::{Decoder, Event, Screen};
 use crate::encoding;
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::message::ClientMessage;
 use crate::pixel_format::PixelFormat;
 
 /// How much is read at once.
-const READ: usize = 64 << 10;
+const READ: usize = 128 << 10;
 
 /// A connected client, with its two halves joined. Nothing was asked for yet: send an update request.
 #[derive(Debug)]
@@ -105,6 +106,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// The picture as of now.
     pub fn picture(&self) -> &Framebuffer {
         self.decoder.picture()
+    }
+
+    /// Where the picture changed since this was last called; at first, and after a change of size, all of it.
+    pub fn take_damage(&mut self) -> Damage {
+        self.decoder.take_damage()
     }
 
     /// The size of the picture, and whether another one can be asked for.

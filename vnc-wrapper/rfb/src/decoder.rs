@@ -3,6 +3,7 @@
 use bytes::{Buf as _, BytesMut};
 
 use crate::clipboard::{self, Clipboard};
+use crate::damage::Damage;
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::framebuffer::{Framebuffer, PIXEL, Rect};
@@ -78,6 +79,8 @@ pub struct Decoder {
     /// Where, of the update being read, pixels changed, and how many were sent.
     damage: Rect,
     area: u64,
+    /// Where they changed since somebody asked.
+    untold: Damage,
 }
 
 /// Where in the stream of messages the decoder stands.
@@ -96,14 +99,17 @@ enum State {
 impl Decoder {
     /// A decoder for a display of this size.
     pub fn new(width: u16, height: u16) -> Result<Self> {
-        Ok(Self {
+        let mut decoder = Self {
             picture: Framebuffer::new(width, height)?,
             tight: Tight::default(),
             screen: None,
             state: State::Message,
             damage: Rect::default(),
             area: 0,
-        })
+            untold: Damage::default(),
+        };
+        decoder.untold.add(decoder.picture.bounds());
+        Ok(decoder)
     }
 
     /// The picture as of now; in the middle of an update some of it may be newer than the rest.
@@ -114,6 +120,12 @@ impl Decoder {
     /// The size of the picture, and whether another one can be asked for.
     pub fn screen(&self) -> Screen {
         Screen { width: self.picture.width(), height: self.picture.height(), resizable: self.screen }
+    }
+
+    /// Where the picture changed since this was last called, in the middle of an update too. At first, and after a change
+    /// of size, that is all of it.
+    pub fn take_damage(&mut self) -> Damage {
+        std::mem::take(&mut self.untold)
     }
 
     pub(crate) fn into_picture(self) -> Framebuffer {
@@ -153,8 +165,9 @@ impl Decoder {
                 let bytes = usize::from(rect.width) * PIXEL;
                 let source = take.bytes(bytes)?;
                 let target = self.picture.row_mut(rect.x, rect.y + row, bytes);
-                target.copy_from_slice(source);
-                target.iter_mut().skip(3).step_by(PIXEL).for_each(|alpha| *alpha = 255);
+                for (to, from) in target.chunks_exact_mut(PIXEL).zip(source.chunks_exact(PIXEL)) {
+                    to.copy_from_slice(&[from[0], from[1], from[2], 255]);
+                }
                 self.state = if row + 1 < rect.height {
                     State::Raw { left, rect, row: row + 1 }
                 } else {
@@ -271,7 +284,12 @@ impl Decoder {
     /// What was drawn before counts no more: it may lie outside now.
     fn resize(&mut self, width: u16, height: u16) -> Result<()> {
         (self.damage, self.area) = (Rect::default(), 0);
-        self.picture.resize(width, height)
+        if (width, height) != (self.picture.width(), self.picture.height()) {
+            self.picture.resize(width, height)?;
+            self.untold = Damage::default();
+            self.untold.add(self.picture.bounds());
+        }
+        Ok(())
     }
 
     /// Takes note of a rectangle before it is drawn. A few bytes can ask for a copy of everything, so an update may not
@@ -284,6 +302,7 @@ impl Decoder {
             return Err(Error::TooLarge { what: "an update area", found: area, limit });
         }
         self.damage = self.damage.union(rect);
+        self.untold.add(rect);
         self.area = area;
         Ok(())
     }

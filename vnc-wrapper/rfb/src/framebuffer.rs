@@ -168,10 +168,12 @@ impl Framebuffer {
 
     /// Fills a checked rectangle with one colour.
     pub(crate) fn fill(&mut self, rect: Rect, bgra: [u8; PIXEL]) {
+        if rect.is_empty() {
+            return;
+        }
+        let row = bgra.repeat(rect.width.into());
         for y in rect.y..rect.y + rect.height {
-            for pixel in self.row_mut(rect.x, y, usize::from(rect.width) * PIXEL).chunks_exact_mut(PIXEL) {
-                pixel.copy_from_slice(&bgra);
-            }
+            self.row_mut(rect.x, y, row.len()).copy_from_slice(&row);
         }
     }
 

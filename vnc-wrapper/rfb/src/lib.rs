@@ -19,6 +19,7 @@
 
 mod client;
 mod clipboard;
+mod damage;
 mod decoder;
 pub mod encoding;
 mod error;
@@ -34,6 +35,7 @@ mod wire;
 
 pub use client::{Client, Reader, Writer, grab};
 pub use clipboard::Clipboard;
+pub use damage::Damage;
 pub use decoder::{Cursor, Decoder, Event, Screen};
 pub use error::{Error, Result};
 pub use framebuffer::{Framebuffer, Rect};

@@ -36,6 +36,24 @@ fn raw_and_copies() {
 }
 
 #[test]
+fn what_changed_is_told_once_and_exactly() {
+    let mut decoder = Decoder::new(16, 8).unwrap();
+    let all = decoder.picture().bounds();
+    assert_eq!(decoder.take_damage().rects(), [all]);
+    assert!(decoder.take_damage().is_empty());
+    // Far from each other: what lies between them did not change. A copy changes where it goes, not where it is from.
+    decode(&mut decoder, &update(2, &[raw(0, 0, 1, 1, &[[1, 2, 3]]), copy_rect(0, 0, 1, 1, 14, 7)])).unwrap();
+    let dot = |x, y| Rect { x, y, width: 1, height: 1 };
+    assert_eq!(decoder.take_damage().rects(), [dot(0, 0), dot(14, 7)]);
+    // The same size once more changes nothing; another one changes all, whatever was drawn before.
+    decode(&mut decoder, &update(1, &[rect(0, 0, 16, 8, encoding::DESKTOP_SIZE)])).unwrap();
+    assert!(decoder.take_damage().is_empty());
+    let bytes = update(2, &[raw(9, 0, 1, 1, &[[1, 2, 3]]), rect(0, 0, 4, 4, encoding::DESKTOP_SIZE)]);
+    decode(&mut decoder, &bytes).unwrap();
+    assert_eq!(decoder.take_damage().rects(), [decoder.picture().bounds()]);
+}
+
+#[test]
 fn bytes_may_come_one_by_one() {
     let bytes = [
         update(1, &[tight::copy(&mut Stream::new(0), 0, 0, 16, 8, &common::noise(16 * 8))]),

@@ -1,6 +1,7 @@
 //! `make bench`: how long a save pauses a desktop and how long a resume takes, beside CRIU called by hand; what snapshots
 //! cost in the store, and how fast it is ([`store`]); how soon and how smoothly a desktop is seen ([`view`]).
-//! `freezeframe-bench store` and `freezeframe-bench view` measure only that, and a number at the end is that of the rounds.
+//! `freezeframe-bench pause`, `freezeframe-bench store` and `freezeframe-bench view` measure only that, and a number at the
+//! end is that of the rounds.
 //!
 //! Freezeframe and CRIU called by hand do the same with the same desktop in the same run, one after the other, with the same options of CRIU. By hand
 //! means: `criu dump --leave-running` whose post-dump script copies the whole layer with `cp -a`, and `criu restore` onto
@@ -67,6 +68,7 @@ fn run() -> Result<()> {
     let mut arguments = std::env::args().skip(1).peekable();
     let only_store = arguments.next_if(|word| word == "store").is_some();
     let only_view = arguments.next_if(|word| word == "view").is_some();
+    let only_pauses = arguments.next_if(|word| word == "pause").is_some();
     let rounds = match arguments.next() {
         Some(text) => text.parse().context("the number of rounds")?,
         None => ROUNDS,
@@ -83,6 +85,9 @@ fn run() -> Result<()> {
     })?;
     if !only_store {
         pauses(rounds)?;
+    }
+    if only_pauses {
+        return Ok(());
     }
     store::measure(&programs, rounds)?;
     if only_store { Ok(()) } else { view::measure(rounds) }

@@ -307,6 +307,8 @@ impl Eye {
                 self.press(false)?;
                 bail!("a key changed nothing");
             }
+            // A screen that is asked without a pause has no time left for the viewer's picture.
+            std::thread::sleep(Duration::from_micros(250));
         };
         self.press(false)?;
         // Not in step with anybody's frames.
