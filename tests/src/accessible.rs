@@ -21,6 +21,7 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const OF_WINDOW: u32 = 1;
 
 /// Bits of AT-SPI's set of states (`atspi-constants.h`).
+const FOCUSED: u64 = 1 << 12;
 const SENSITIVE: u64 = 1 << 24;
 const VISIBLE: u64 = 1 << 30;
 
@@ -109,6 +110,17 @@ impl Access {
             let found = join_all(fitting.map(|place| self.meet(place, &places))).await;
             Ok(found.into_iter().flatten().collect())
         })
+    }
+
+    /// The name of what the keys go to in the window of that title, if it is of this kind. A menu over the window is part
+    /// of it, whose place AT-SPI does not tell.
+    pub(crate) fn focused(&self, title: &str, role: &str) -> Option<String> {
+        let places = self.runtime.block_on(self.places());
+        let window = places.iter().rev().find(|place| place.line.len() == 2 && place.name == title)?;
+        let inside = |place: &&Place| place.line.starts_with(&window.line) && place.states & FOCUSED != 0;
+        // The innermost is what the keys go to.
+        let focused = places.iter().filter(inside).next_back()?;
+        focused.role.contains(role).then(|| focused.name.clone())
     }
 
     async fn places(&self) -> Vec<Place> {

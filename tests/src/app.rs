@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::accessible::{Access, Widget};
-use crate::picture::Picture;
+use crate::outcome::finish;
+use crate::picture::{Area, Picture};
 use crate::screen::Screen;
 use crate::stage::Stage;
 use crate::wait::eventually;
@@ -122,10 +123,28 @@ impl<'a> App<'a> {
     /// # Errors
     /// When it does not come.
     pub fn click(&self, button: &str) -> Result<()> {
-        // GTK 4.8 puts the word with its underscore before the word that is seen.
-        let twice = format!("{button} {button}");
-        let found = self.find("button", button, |name| [button, &twice].contains(&name.replace('_', "").as_str()))?;
+        let found = self.find("button", button, |name| is_called(name, button))?;
         self.click_on(&found)
+    }
+
+    /// Opens the menu of something with the second button, and goes by keyboard to a line of it, which is chosen.
+    ///
+    /// # Errors
+    /// When it has no such line.
+    pub fn choose(&self, of: &Widget, line: &str) -> Result<()> {
+        let (x, y) = self.middle(of)?;
+        self.point(x, y)?;
+        self.screen.tool(&["click", "3"])?;
+        let at = || Ok(self.access.focused(&self.title(), "menu item"));
+        self.until("a menu", at)?;
+        self.until(&format!("{line:?} in the menu"), || {
+            let there = at()?.is_some_and(|name| is_called(&name, line));
+            if !there {
+                self.press(&["Down"])?;
+            }
+            Ok(there.then_some(()))
+        })?;
+        self.press(&["Return"])
     }
 
     /// Clicks into the middle of something.
@@ -133,9 +152,24 @@ impl<'a> App<'a> {
     /// # Errors
     /// When there is no window.
     pub fn click_on(&self, widget: &Widget) -> Result<()> {
+        let (x, y) = self.middle(widget)?;
+        self.click_at(x, y)
+    }
+
+    fn middle(&self, widget: &Widget) -> Result<(i32, i32)> {
         let (x, y) = self.on_screen(widget)?;
         let (_, _, width, height) = widget.extents;
-        self.click_at(x + width / 2, y + height / 2)
+        Ok((x + width / 2, y + height / 2))
+    }
+
+    /// What is seen in the middle of something, a part of 20 by 20 pixels.
+    ///
+    /// # Errors
+    /// When the screen is gone.
+    pub fn seen_in(&self, widget: &Widget) -> Result<Picture> {
+        let (x, y) = self.middle(widget)?;
+        let area = Area { x: u32::try_from(x - 10)?, y: u32::try_from(y - 10)?, width: 20, height: 20 };
+        Ok(self.picture()?.part(area))
     }
 
     /// Where something's upper left corner is on the screen. GTK draws a border of a few pixels around a window where
@@ -160,6 +194,22 @@ impl<'a> App<'a> {
         self.screen.tool(&["mousemove", "--sync", &x.to_string(), &y.to_string(), "click", "1"]).map(drop)
     }
 
+    /// Moves the pointer to a place on the screen.
+    ///
+    /// # Errors
+    /// When the screen is gone.
+    pub fn point(&self, x: i32, y: i32) -> Result<()> {
+        self.screen.tool(&["mousemove", "--sync", &x.to_string(), &y.to_string()]).map(drop)
+    }
+
+    /// Presses the first button, or lets it go.
+    ///
+    /// # Errors
+    /// When the screen is gone.
+    pub fn hold(&self, down: bool) -> Result<()> {
+        self.screen.tool(&[if down { "mousedown" } else { "mouseup" }, "1"]).map(drop)
+    }
+
     /// Presses keys, one after the other, by their names with xdotool.
     ///
     /// # Errors
@@ -174,6 +224,36 @@ impl<'a> App<'a> {
     /// When the screen is gone.
     pub fn type_text(&self, text: &str) -> Result<()> {
         self.screen.tool(&["type", "--delay", "30", text]).map(drop)
+    }
+
+    /// Copies a file's text, as a program of the user's does; the user has it until the answer is dropped.
+    ///
+    /// # Errors
+    /// When xclip is missing.
+    pub fn copy(&self, file: &Path) -> Result<Copied> {
+        let mut command = self.screen.command("xclip");
+        command.args(["-selection", "clipboard", "-quiet", "-i"]).arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Copied(command.spawn().context("apt install xclip")?))
+    }
+
+    /// What the user would paste now.
+    ///
+    /// # Errors
+    /// When there is nothing.
+    pub fn paste(&self) -> Result<String> {
+        let mut command = self.screen.command("xclip");
+        command.args(["-selection", "clipboard", "-o", "-target", "UTF8_STRING"]);
+        finish(&mut command, Duration::from_secs(10))?.done()
+    }
+
+    /// Gives the window another size, as dragging its corner does.
+    ///
+    /// # Errors
+    /// When there is no window.
+    pub fn resize(&self, width: u32, height: u32) -> Result<()> {
+        let (width, height) = (width.to_string(), height.to_string());
+        self.screen.tool(&["getactivewindow", "windowsize", &width, &height]).map(drop)
     }
 
     /// All that is seen, without the pointer.
@@ -193,6 +273,23 @@ impl<'a> App<'a> {
             let _ = picture.save(&Path::new(&directory).join(format!("{name}.png")));
         }
     }
+}
+
+/// A program that has a text in the user's clipboard, ended when dropped.
+#[derive(Debug)]
+pub struct Copied(Child);
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a screen reader's name is this word: GTK 4.8 may put the word with its underscore before the word that is seen.
+fn is_called(name: &str, word: &str) -> bool {
+    let name = name.replace('_', "");
+    name == word || name.strip_prefix(word).and_then(|rest| rest.strip_prefix(' ')) == Some(word)
 }
 
 impl Drop for App<'_> {

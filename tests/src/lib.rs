@@ -23,7 +23,7 @@ mod viewer;
 mod wait;
 
 pub use accessible::Widget;
-pub use app::App;
+pub use app::{App, Copied};
 pub use cache::Cache;
 pub use desktop::{Geometry, Window};
 pub use outcome::{Outcome, finish};

@@ -75,6 +75,12 @@ impl Picture {
         Ok(pairs.filter(|((x, y, a), b)| a != b && !but_for.is_some_and(|area| area.contains(*x, *y))).count())
     }
 
+    /// Red, green and blue of all its pixels, where they are the same.
+    pub fn flat(&self) -> Option<[u8; 3]> {
+        let first = self.0.pixels().next()?;
+        self.0.pixels().all(|pixel| pixel == first).then_some(first.0)
+    }
+
     /// How many colours are in it; a display with nothing on it has one or two.
     pub fn colours(&self) -> usize {
         self.0.pixels().map(|p| p.0).collect::<std::collections::HashSet<_>>().len()

@@ -10,6 +10,9 @@ use crate::i18n::gettext;
 use crate::timeline::words::sentence;
 use crate::window::Window;
 
+/// Width of the list of findings in a dialog, and its height at most.
+const FINDINGS: (i32, i32) = (288, 300);
+
 impl Window {
     /// A word at the bottom of the window.
     pub(crate) fn toast(&self, text: &str) {
@@ -112,7 +115,11 @@ fn findings(findings: &[FindingRow]) -> gtk::Widget {
         let title: Vec<&str> = title.into_iter().filter(|part| !part.is_empty()).collect();
         let row = adw::ActionRow::builder()
             .title(glib::markup_escape_text(&title.join(" — ")))
-            .subtitle(glib::markup_escape_text(&format!("{}\n{}", sentence(&finding.object), finding.remedy)))
+            .subtitle(glib::markup_escape_text(&format!(
+                "{}\n{}",
+                sentence(&finding.object),
+                sentence(&finding.remedy)
+            )))
             .build();
         let icon = if finding.blocking { "dialog-warning-symbolic" } else { "window-close-symbolic" };
         let word = if finding.blocking { gettext("Prevents saving") } else { gettext("Would be closed") };
@@ -122,10 +129,12 @@ fn findings(findings: &[FindingRow]) -> gtk::Widget {
         row.add_prefix(&image);
         list.append(&row);
     }
+    // A scrolled window does not ask how high wrapped lines are, and would cut off the last ones.
+    let height = list.measure(gtk::Orientation::Vertical, FINDINGS.0).1.min(FINDINGS.1);
     let scrolled = gtk::ScrolledWindow::builder()
         .hscrollbar_policy(gtk::PolicyType::Never)
-        .propagate_natural_height(true)
-        .max_content_height(300)
+        .min_content_height(height)
+        .max_content_height(FINDINGS.1)
         .child(&list)
         .build();
     scrolled.upcast()

@@ -106,7 +106,7 @@ mod imp {
     }
 
     impl Card {
-        fn menu_is_open(&self) -> bool {
+        pub(super) fn menu_is_open(&self) -> bool {
             self.menu_button.popover().is_some_and(|menu| menu.is_visible())
         }
     }
@@ -218,7 +218,10 @@ impl Card {
         }
         card.marks.set_visible(!face.marks.is_empty());
         card.spoken.set_label(&face.spoken());
-        card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
+        // An open menu stays: whoever is about to choose from it would click into nothing. Each opening makes it anew.
+        if !card.menu_is_open() {
+            card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
+        }
         card.face.replace(Some(face));
         // Before the picture is asked for, in this width.
         let resized = card.wide.replace(width) != width;

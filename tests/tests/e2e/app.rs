@@ -1,6 +1,10 @@
 //! The app with real sessions: a desktop is started, saved, used and brought back in its window, with pointer and
 //! keyboard alone.
 
+mod cards;
+mod ends;
+mod shares;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -45,6 +49,23 @@ fn start_desktop(stage: &Stage, app: &App<'_>) -> Result<String> {
     })?;
     app.wait_for_title(&session)?;
     Ok(session)
+}
+
+/// A desktop so small, started elsewhere.
+fn small_desktop(stage: &Stage) -> Result<String> {
+    stage.start(&["--name", "desk", "--base", "minimal", "--size", "900x600"])
+}
+
+/// Covers a session's desktop with a window of that title in this colour, and waits until it is drawn.
+fn cover(stage: &Stage, session: &str, title: &str, colour: [u8; 3]) -> Result<()> {
+    let name = format!("rgb:{:02x}/{:02x}/{:02x}", colour[0], colour[1], colour[2]);
+    let look = ["xterm", "-T", title, "-geometry", "150x60+0+0", "-bg", &name, "-fg", &name, "-cr", &name];
+    stage.launch(session, &[&look[..], &["-e", "sleep", "100000"]].concat())?;
+    stage.wait_for_window(session, &format!("^{title}$"))?;
+    eventually(LIMIT, &format!("{title} is drawn"), || {
+        let middle = Area { x: 400, y: 250, width: 100, height: 100 };
+        Ok((stage.screenshot(session)?.part(middle).flat() == Some(colour)).then_some(()))
+    })
 }
 
 /// A terminal in the session that notes every line that is typed into it.
