@@ -114,14 +114,24 @@ impl Agent {
         })
     }
 
-    /// As [`Agent::snapshot`], of one that is not deleted and not known to be damaged.
+    /// As [`Agent::snapshot`], of one that is not deleted and not known to be damaged, nor known to be impossible to restore.
     pub(crate) fn good_snapshot(&self, id: &str) -> Result<Snapshot> {
+        let snapshot = self.whole_snapshot(id)?;
+        match &snapshot.marks.unrestorable {
+            Some(why) => Err(Error::new(ErrorKind::Damaged, format!("snapshot {id} is not used: {why}"))
+                .hint(format!("Try it again, which stops nothing: sessionctl resume {id} --alongside"))),
+            None => Ok(snapshot),
+        }
+    }
+
+    /// As [`Agent::snapshot`], of one that is not deleted and not known to be damaged.
+    pub(crate) fn whole_snapshot(&self, id: &str) -> Result<Snapshot> {
         let snapshot = self.snapshot(id)?;
         if snapshot.marks.deleted.is_some() {
             return Err(Error::new(ErrorKind::NotFound, format!("snapshot {id} was deleted"))
                 .hint(format!("Take it back first: sessionctl undelete {id}")));
         }
-        match snapshot.damage() {
+        match snapshot.damage_on_disk() {
             Some(damage) => Err(Error::new(ErrorKind::Damaged, format!("snapshot {id} is not used: {damage}"))
                 .hint(format!("`sessionctl verify {id}` tells all that is damaged of it, and whether it is mended."))),
             None => Ok(snapshot),

@@ -47,8 +47,14 @@ impl Snapshot {
         .as_str()
     }
 
-    /// What is wrong with it: what can be seen without reading it back, or what was found when that was last done.
+    /// What is wrong with it: what can be seen without reading it back, what was found when that was last done, or why it
+    /// could not be restored.
     pub fn damage(&self) -> Option<&str> {
+        self.damage_on_disk().or(self.marks.unrestorable.as_deref())
+    }
+
+    /// What is wrong with what is on disk of it.
+    pub fn damage_on_disk(&self) -> Option<&str> {
         let seen = self.manifest.as_ref().err().or(self.packed.as_ref().err());
         seen.or(self.marks.damage.as_ref()).map(String::as_str)
     }

@@ -45,6 +45,20 @@ fn a_verified_save_was_restored_and_a_bad_one_is_told_while_the_session_runs() {
         let bad = states.iter().find(|(_, state)| *state == "damaged").with_context(|| timeline.to_string())?;
         ensure!(states.len() == 2 && *bad.0 == false, "{timeline}");
 
+        // Reading it back finds what was written, which is still nothing that can be restored.
+        let timeline = timeline.as_array().context("no timeline")?;
+        let id = timeline.iter().find(|r| r["state"] == "damaged").and_then(|r| r["snapshot"].as_str());
+        let id = id.context("no id")?;
+        eventually(LIMIT, "it is packed", || {
+            stage.json(&["verify", id])?;
+            Ok(stage.json(&["show", id])?["own_bytes"].as_u64().filter(|bytes| *bytes > 0))
+        })?;
+        let show = stage.json(&["show", id])?;
+        ensure!(show["state"] == "damaged" && show["verified"] == false, "{show}");
+        let error = stage.ctl(&["resume", id])?.refused(1, "Damaged")?;
+        ensure!(error["hint"].as_str().is_some_and(|h| h.contains("--alongside")), "{error}");
+        stage.ctl(&["resume", id, "--alongside"])?.refused(1, "Failed")?;
+
         // Neither has touched the session, and the good one is.
         ensure!(stage.pids(&session)? == pids, "other processes");
         ensure!(stage.state(&session)?.as_deref() == Some("running"), "it runs");

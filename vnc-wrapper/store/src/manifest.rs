@@ -136,9 +136,20 @@ pub struct Marks {
     /// What was found damaged of it when it was last read back.
     #[serde(default)]
     pub damage: Option<String>,
+    /// Why it could not be restored when that was last tried. Reading it back says nothing of that.
+    #[serde(default)]
+    pub unrestorable: Option<String>,
 }
 
 impl Marks {
+    /// Notes whether the snapshot could be restored, or why not. What was restored was read back, too.
+    pub fn note_restore(&mut self, outcome: Result<(), String>, now: Timestamp) {
+        match outcome {
+            Ok(()) => (self.verified, self.damage, self.unrestorable) = (Some(now), None, None),
+            Err(why) => (self.verified, self.unrestorable) = (None, Some(why)),
+        }
+    }
+
     /// Notes what a verification has found of the snapshot. One that is not packed yet was not read whole, so that finding
     /// nothing says nothing of it but that earlier damage is mended.
     pub fn note_verification(&mut self, damage: Option<String>, packed: bool, now: Timestamp) {
@@ -162,4 +173,23 @@ pub struct ImportMark {
 impl Record for Marks {
     const FORMAT: u32 = 1;
     const CHECKED: bool = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_restored_stays_so_until_it_is() {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let mut marks = Marks::default();
+        marks.note_restore(Err("no".into()), now);
+        // Reading it back finds every byte of it.
+        marks.note_verification(None, true, now);
+        assert_eq!((marks.unrestorable.as_deref(), &marks.damage), (Some("no"), &None));
+        marks.note_verification(Some("a bit flipped".into()), true, now);
+        assert_eq!((marks.verified, marks.damage.is_some()), (None, true));
+        marks.note_restore(Ok(()), now);
+        assert_eq!(marks, Marks { verified: Some(now), ..Marks::default() });
+    }
 }

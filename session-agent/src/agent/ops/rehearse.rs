@@ -20,7 +20,7 @@ impl Agent {
         match self.verb(&arguments, Stdio::null(), Some(job)).await {
             Ok(_) => {
                 info!(snapshot = id.as_str(), "it can be resumed");
-                self.mark(id.as_str(), |m| (m.verified, m.damage) = (Some(Timestamp::now()), None)).await
+                self.mark(id.as_str(), |m| m.note_restore(Ok(()), Timestamp::now())).await
             }
             // These say nothing of the snapshot.
             Err(error) if !matches!(error.kind, ErrorKind::Failed | ErrorKind::Damaged) => {
@@ -28,8 +28,8 @@ impl Agent {
             }
             Err(error) => {
                 warn!(snapshot = id.as_str(), %error, "it cannot be resumed");
-                let damage = format!("it could not be restored when that was tried: {}", error.message);
-                self.mark(id.as_str(), |m| (m.verified, m.damage) = (None, Some(damage))).await?;
+                let why = format!("it could not be restored when that was tried: {}", error.message);
+                self.mark(id.as_str(), |m| m.note_restore(Err(why), Timestamp::now())).await?;
                 let text = format!("snapshot {id} cannot be resumed: {}", error.message);
                 Err(Error::new(ErrorKind::Damaged, text).hint("The session runs on: save it again."))
             }

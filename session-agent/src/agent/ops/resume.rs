@@ -42,7 +42,7 @@ impl Agent {
     pub(crate) async fn resume(self: &Arc<Self>, id: &str, options: ResumeOptions) -> Result<OwnedObjectPath> {
         let began = Instant::now();
         self.need_root("resuming")?;
-        let (manifest, name) = self.resumable(id)?;
+        let (manifest, name) = self.resumable(id, options.alongside)?;
         self.programs.wrapper()?;
         let (reservation, replaced, succession) = self.make_room(&manifest, &options)?;
         for operation in &replaced {
@@ -81,6 +81,7 @@ impl Agent {
             // A pack that ended while the raw files were read for this left them where they were.
             agent.remove_leftovers();
             let session = launched.map_err(|error| remind(error, &kept))?;
+            agent.note_resumed(&snapshot).await;
             for viewers in viewers {
                 agent.take_over(&session, &viewers).await;
             }
@@ -88,6 +89,14 @@ impl Agent {
             Ok(Resumed { session, snapshot: snapshot.to_string(), resume_ms })
         })
         .await
+    }
+
+    /// One that could not be restored once, and was now, is used as any other.
+    async fn note_resumed(&self, snapshot: &SnapshotId) {
+        if self.snapshot(snapshot.as_str()).is_ok_and(|s| s.marks.unrestorable.is_some()) {
+            let noted = self.mark(snapshot.as_str(), |m| m.unrestorable = None).await;
+            noted.unwrap_or_else(|error| warn!(%error, "cannot note that snapshot {snapshot} can be restored"));
+        }
     }
 
     /// Reads the whole snapshot: nothing is stopped for one that turns out to be damaged.
@@ -126,9 +135,11 @@ impl Agent {
         }
     }
 
-    /// The manifest, and what people call the snapshot, if it is whole and its base the very one that it was taken on.
-    fn resumable(&self, id: &str) -> Result<(Manifest, String)> {
-        let snapshot = self.good_snapshot(id)?;
+    /// The manifest, and what people call the snapshot, if it is whole and its base the very one that it was taken on. One that
+    /// could not be restored is only tried again `alongside`.
+    fn resumable(&self, id: &str, alongside: bool) -> Result<(Manifest, String)> {
+        // Where nothing is stopped for it, it may be tried again.
+        let snapshot = if alongside { self.whole_snapshot(id)? } else { self.good_snapshot(id)? };
         let label = snapshot.marks.label;
         let manifest = snapshot.manifest.map_err(|damage| Error::new(ErrorKind::Damaged, damage))?;
         let base = match self.store.base(&manifest.base) {
