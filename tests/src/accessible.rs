@@ -119,7 +119,7 @@ impl Access {
         let window = places.iter().rev().find(|place| place.line.len() == 2 && place.name == title)?;
         let inside = |place: &&Place| place.line.starts_with(&window.line) && place.states & FOCUSED != 0;
         // The innermost is what the keys go to.
-        let focused = places.iter().filter(inside).next_back()?;
+        let focused = places.iter().rfind(inside)?;
         focused.role.contains(role).then(|| focused.name.clone())
     }
 
