@@ -20,6 +20,9 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// Extents in pixels of the window that something is in (`AtspiCoordType`).
 const OF_WINDOW: u32 = 1;
 
+/// How long a program may take for one answer.
+const ANSWER: Duration = Duration::from_secs(20);
+
 /// Bits of AT-SPI's set of states (`atspi-constants.h`).
 const FOCUSED: u64 = 1 << 12;
 const SENSITIVE: u64 = 1 << 24;
@@ -188,7 +191,9 @@ impl Access {
     where
         A: serde::Serialize + zbus::zvariant::DynamicType,
     {
-        self.connection.call_method(Some(bus), path, Some(interface), method, &arguments).await.ok()
+        let call = self.connection.call_method(Some(bus), path, Some(interface), method, &arguments);
+        // A program that hangs is to fail the test, not to hang it.
+        tokio::time::timeout(ANSWER, call).await.ok()?.ok()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::accessible::{Access, Widget};
+use crate::drag::drop_file;
 use crate::outcome::finish;
 use crate::picture::{Area, Picture};
 use crate::screen::Screen;
@@ -208,6 +209,15 @@ impl<'a> App<'a> {
     /// When the screen is gone.
     pub fn hold(&self, down: bool) -> Result<()> {
         self.screen.tool(&[if down { "mousedown" } else { "mouseup" }, "1"]).map(drop)
+    }
+
+    /// Drops a file from another program onto something.
+    ///
+    /// # Errors
+    /// When it takes no files.
+    pub fn drop_file(&self, file: &Path, onto: &Widget) -> Result<()> {
+        let (x, y) = self.middle(onto)?;
+        drop_file(self.screen.display(), file, (x.try_into()?, y.try_into()?))
     }
 
     /// Presses keys, one after the other, by their names with xdotool.

@@ -12,6 +12,7 @@ mod app;
 mod cache;
 mod clean;
 mod desktop;
+mod drag;
 mod outcome;
 mod picture;
 mod processes;

@@ -49,6 +49,11 @@ impl<'a> Screen<'a> {
         command
     }
 
+    /// The X display.
+    pub(crate) fn display(&self) -> &str {
+        &self.display
+    }
+
     /// Runs xdotool; answers what it says.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command("xdotool").args(arguments).output().context("apt install xdotool")?;

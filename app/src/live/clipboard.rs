@@ -21,7 +21,6 @@ const TEXT_TYPES: [&str; 3] = ["text/plain;charset=utf-8", "UTF8_STRING", "text/
 const READ: usize = 64 << 10;
 
 /// The user's clipboard and a session's, joined until this is dropped.
-#[derive(Debug)]
 pub(crate) struct SharedClipboard {
     clipboard: gdk::Clipboard,
     input: Input,
@@ -38,11 +37,14 @@ pub(crate) struct SharedClipboard {
     /// What came from the session: it is not told its own text.
     theirs: RefCell<Option<gdk::ContentProvider>>,
     changes: RefCell<Option<glib::SignalHandlerId>>,
+    /// Tells that the user's text is too long for the session.
+    too_long: Box<dyn Fn()>,
 }
 
 impl SharedClipboard {
-    /// Joins them; nothing is said before the view has the keyboard.
-    pub(crate) fn new(clipboard: &gdk::Clipboard, input: Input) -> Rc<Self> {
+    /// Joins them; nothing is said before the view has the keyboard. `too_long` is called when a text of the user's is
+    /// asked for that cannot be given.
+    pub(crate) fn new(clipboard: &gdk::Clipboard, input: Input, too_long: impl Fn() + 'static) -> Rc<Self> {
         let shared = Rc::new(Self {
             clipboard: clipboard.clone(),
             input,
@@ -53,6 +55,7 @@ impl SharedClipboard {
             answering: Cell::default(),
             theirs: RefCell::default(),
             changes: RefCell::default(),
+            too_long: Box::new(too_long),
         });
         let weak = Rc::downgrade(&shared);
         let changes = clipboard.connect_changed(move |_| {
@@ -111,7 +114,9 @@ impl SharedClipboard {
     }
 
     fn take(&self, text: &str) {
-        let provider = gdk::ContentProvider::for_value(&text.to_value());
+        // Not as a value: of a text that takes several turns, GTK 4.8 then ends the conversion in one that waits for the
+        // main loop, which is itself, and the window would hang for ever.
+        let provider = gdk::ContentProvider::for_bytes(TEXT_TYPES[0], &glib::Bytes::from(text.as_bytes()));
         self.theirs.replace(Some(provider.clone()));
         if let Err(error) = self.clipboard.set_content(Some(&provider)) {
             tracing::debug!(%error, "the clipboard takes no text");
@@ -149,7 +154,14 @@ impl SharedClipboard {
         glib::spawn_future_local(async move {
             let text = read(&shared.clipboard).await;
             shared.answering.set(false);
-            shared.say(text.map_or(Said::Has { text: false }, Said::Text));
+            shared.say(match text {
+                Copied::Text(text) => Said::Text(text),
+                Copied::TooLong => {
+                    (shared.too_long)();
+                    Said::Has { text: false }
+                }
+                Copied::Nothing => Said::Has { text: false },
+            });
         });
     }
 
@@ -166,23 +178,28 @@ impl Drop for SharedClipboard {
     }
 }
 
-/// The user's text, if it is not too long.
-async fn read(clipboard: &gdk::Clipboard) -> Option<String> {
-    let (stream, _) = clipboard.read_future(&TEXT_TYPES, glib::Priority::DEFAULT).await.ok()?;
+/// What the user has copied.
+enum Copied {
+    Text(String),
+    TooLong,
+    Nothing,
+}
+
+async fn read(clipboard: &gdk::Clipboard) -> Copied {
+    let read = clipboard.read_future(&TEXT_TYPES, glib::Priority::DEFAULT).await;
+    let Ok((stream, _)) = read else { return Copied::Nothing };
     let mut text = Vec::new();
-    loop {
-        let part = stream.read_bytes_future(READ, glib::Priority::DEFAULT).await.ok()?;
-        if part.is_empty() {
-            break;
-        }
-        text.extend_from_slice(&part);
-        if text.len() >= MAX_CLIPBOARD as usize {
-            close(&stream);
-            return None;
+    // One that goes on for ever is not read to its end.
+    while text.len() <= MAX_CLIPBOARD as usize {
+        match stream.read_bytes_future(READ, glib::Priority::DEFAULT).await {
+            Ok(part) if part.is_empty() => break,
+            Ok(part) => text.extend_from_slice(&part),
+            Err(_) => return Copied::Nothing,
         }
     }
     close(&stream);
-    Some(String::from_utf8_lossy(&text).into_owned())
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if Said::fits(&text) { Copied::Text(text) } else { Copied::TooLong }
 }
 
 fn close(stream: &gio::InputStream) {

@@ -152,7 +152,13 @@ impl LivePage {
         page.connecting_label.set_label(&gettext("Connecting to the desktop…"));
         page.follow.replace(Follow::default());
         let connection = connection::connect(source);
-        let clipboard = SharedClipboard::new(&WidgetExt::display(self).clipboard(), connection.input.clone());
+        let too_long = glib::clone!(
+            #[weak(rename_to = page)]
+            self,
+            move || page.say(&gettext("What was copied outside is too long for the desktop"))
+        );
+        let users = WidgetExt::display(self).clipboard();
+        let clipboard = SharedClipboard::new(&users, connection.input.clone(), too_long);
         clipboard.set_focused(page.has_keyboard.get());
         page.clipboard.replace(Some(clipboard));
         page.input.replace(Some(connection.input.clone()));

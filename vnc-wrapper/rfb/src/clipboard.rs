@@ -101,9 +101,22 @@ pub(crate) fn encode(message: &Clipboard) -> (i32, Vec<u8>) {
     (-(bytes.len() as i32), bytes)
 }
 
-fn pack(text: &str) -> Option<Vec<u8>> {
+impl Clipboard {
+    /// Whether a text can be sent: as it travels it may have up to [`MAX_CLIPBOARD`] bytes.
+    #[must_use]
+    pub fn fits(text: &str) -> bool {
+        as_sent(text).len() <= MAX_CLIPBOARD as usize
+    }
+}
+
+fn as_sent(text: &str) -> Vec<u8> {
     let mut text = text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes();
     text.push(0);
+    text
+}
+
+fn pack(text: &str) -> Option<Vec<u8>> {
+    let text = as_sent(text);
     let length = u32::try_from(text.len()).ok().filter(|length| *length <= MAX_CLIPBOARD)?;
     let mut stream = ZlibEncoder::new(Vec::new(), Compression::fast());
     // Writing to memory does not fail.
@@ -143,7 +156,9 @@ mod tests {
         assert!(matches!(decode(&message), Err(Error::TooLarge { what: "a clipboard text", .. })));
         assert!(decode(&message[..3]).is_err());
         assert!(decode(&message[..6]).is_err());
-        let long = encode(&Clipboard::Text("x".repeat(MAX_CLIPBOARD as usize)));
+        let long = "x".repeat(MAX_CLIPBOARD as usize);
+        assert!(!Clipboard::fits(&long) && Clipboard::fits(&long[1..]) && !Clipboard::fits(&"\n".repeat(600_000)));
+        let long = encode(&Clipboard::Text(long));
         assert_eq!(decode(&long.1).unwrap(), Some(Clipboard::Has { text: false }));
     }
 }

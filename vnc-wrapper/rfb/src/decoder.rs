@@ -219,7 +219,13 @@ impl Decoder {
         }
         let bytes = take.bytes(length as usize)?;
         if extended {
-            return Ok(clipboard::decode(bytes)?.map(Event::Clipboard));
+            return match clipboard::decode(bytes) {
+                // Short on the wire, and long once it is unpacked.
+                Err(Error::TooLarge { found, .. }) => {
+                    Ok(Some(Event::CutTextTooLong { length: u32::try_from(found).unwrap_or(u32::MAX) }))
+                }
+                said => Ok(said?.map(Event::Clipboard)),
+            };
         }
         Ok(Some(Event::CutText(bytes.iter().map(|&byte| char::from(byte)).collect())))
     }

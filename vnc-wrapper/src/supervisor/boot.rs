@@ -189,6 +189,8 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     }
     report.progress("starting the display", 0.4);
     let size = format!("{}x{}", boot.record.width, boot.record.height);
+    // Its own limit is a quarter of what viewers may send, and it drops what is longer without a word.
+    let longest_text = freezeframe_rfb::limits::MAX_CLIPBOARD.to_string();
     let server: Vec<String> = [
         "/usr/bin/Xtigervnc",
         container::DISPLAY,
@@ -205,6 +207,8 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
         "-SecurityTypes",
         "None",
         "-AlwaysShared",
+        "-MaxCutText",
+        &longest_text,
         "-nolisten",
         "tcp",
         "-desktop",

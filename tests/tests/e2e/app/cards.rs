@@ -1,6 +1,8 @@
 //! What can be done with cards: looked back at by the scrubber, pinned, verified, compared; written into a file, which
 //! somebody else imports and resumes.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use freezeframe_tests::{App, Stage};
 use serde_json::Value;
@@ -94,6 +96,11 @@ fn is_imported_and_resumed(file: &str, key: &str) -> Result<()> {
     app.keep("cards 4 whose key");
     ensure!(timeline(&other)?.is_empty(), "imported before it is trusted");
     app.click("Import")?;
+    // Dropped on the window it is asked about again, and told to be there.
+    app.drop_file(Path::new(file), &card(&app, "red")?)?;
+    app.wait_for_words("Trust the Maker of This Snapshot?")?;
+    app.click("Import")?;
+    app.wait_for_words("This snapshot was there already")?;
     app.click_on(&card(&app, "red")?)?;
     app.click("Resume…")?;
     app.wait_for_words("Nothing that runs now is stopped")?;
