@@ -221,8 +221,12 @@ impl Engine for CriuEngine {
                 // Called before the processes are let go of, whether the dump has succeeded or not.
                 "network-unlock" => {
                     typed = None;
-                    silence = None;
+                    // CRIU takes its own links to files away only then; the plugin tells when it has.
+                    if plugin.is_none() {
+                        silence = None;
+                    }
                 }
+                plugin::LET_GO => silence = None,
                 _ => {}
             }
             Ok(())
