@@ -6,7 +6,11 @@ use core::ffi::{CStr, c_int};
 use crate::decide::Registers;
 
 /// System calls (asm/unistd_64.h).
+const READ: i64 = 0;
+const WRITE: i64 = 1;
 const CLOSE: i64 = 3;
+const SOCKET: i64 = 41;
+const CONNECT: i64 = 42;
 const PTRACE: i64 = 101;
 const GETDENTS64: i64 = 217;
 const EXIT_GROUP: i64 = 231;
@@ -151,6 +155,35 @@ pub fn set_result(thread: c_int, result: i64) {
     let offset = core::mem::offset_of!(Registers, rax) as i64;
     // SAFETY: PTRACE_POKEUSER takes numbers only.
     unsafe { call(PTRACE, [POKEUSER, thread.into(), offset, result]) };
+}
+
+/// Writes `text` to the Unix socket at `path` and waits for an answer of one byte.
+pub fn tell(path: &CStr, text: &[u8]) {
+    const AF_UNIX: u16 = 1;
+    // SOCK_STREAM | SOCK_CLOEXEC.
+    const STREAM: i64 = 0o2_000_001;
+    // `struct sockaddr_un`: the family in 2 bytes, and the path.
+    let mut address = [0u8; 110];
+    if path.count_bytes() + 3 > address.len() {
+        return;
+    }
+    for (to, from) in address.iter_mut().zip(AF_UNIX.to_ne_bytes().iter().chain(path.to_bytes())) {
+        *to = *from;
+    }
+    let mut answer = 0u8;
+    // SAFETY: every address is of a live value as long as is said; the socket is closed by whom it was opened.
+    unsafe {
+        let socket = call(SOCKET, [AF_UNIX.into(), STREAM, 0, 0]);
+        if socket < 0 {
+            return;
+        }
+        if call(CONNECT, [socket, address.as_ptr() as i64, address.len() as i64, 0]) == 0
+            && call(WRITE, [socket, text.as_ptr() as i64, text.len() as i64, 0]) > 0
+        {
+            call(READ, [socket, &raw mut answer as i64, 1, 0]);
+        }
+        call(CLOSE, [socket, 0, 0, 0]);
+    }
 }
 
 /// Ends this process.

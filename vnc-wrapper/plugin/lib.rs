@@ -6,6 +6,8 @@
 //! what such a call is about to return into `-ERESTARTNOHAND`: in the session that runs on the kernel enters it again or,
 //! where a signal's handler is to be called, returns EINTR; in the images CRIU has it entered again.
 //!
+//! When CRIU has done everything and has not yet let go of the threads, it tells the wrapper so, as the action script does.
+//!
 //! It is linked with no C library, since it is loaded beside that of whatever CRIU it meets. Whatever fails here leaves EINTR.
 
 #![no_std]
@@ -13,7 +15,7 @@
 mod decide;
 mod kernel;
 
-use core::ffi::{CStr, c_int};
+use core::ffi::{CStr, c_char, c_int};
 
 /// `CRIU_PLUGIN_VERSION`, 0.2.0.
 const VERSION: u32 = 2 << 8;
@@ -23,7 +25,7 @@ const CHECKPOINT_DEVICES: usize = 11;
 /// `cr_plugin_desc_t`, as long as our last hook needs it.
 #[repr(C)]
 pub struct Description {
-    name: *const core::ffi::c_char,
+    name: *const c_char,
     init: Option<extern "C" fn(c_int) -> c_int>,
     exit: Option<extern "C" fn(c_int, c_int)>,
     version: u32,
@@ -34,13 +36,22 @@ pub struct Description {
 // SAFETY: it is never changed, and its pointers are of values that live for ever.
 unsafe impl Sync for Description {}
 
+/// The variable that names the wrapper's socket, and what is told (`src/engine/criu.rs`, `src/engine/plugin.rs`).
+const HOOK: &CStr = c"FREEZEFRAME_HOOK";
+const LET_GO: &[u8] = b"let-go ";
+
+unsafe extern "C" {
+    // Of the C library that is there.
+    safe fn getenv(name: *const c_char) -> *const c_char;
+}
+
 const NAME: &CStr = c"freezeframe";
 
 #[unsafe(no_mangle)]
 pub static CR_PLUGIN_DESC: Description = Description {
     name: NAME.as_ptr(),
     init: None,
-    exit: None,
+    exit: Some(end),
     version: VERSION,
     hooks_count: (CHECKPOINT_DEVICES + 1) as u32,
     hooks: {
@@ -54,6 +65,15 @@ pub static CR_PLUGIN_DESC: Description = Description {
 extern "C" fn process(pid: c_int) -> c_int {
     kernel::threads(pid, thread);
     0
+}
+
+/// All is done, well or not.
+extern "C" fn end(_stage: c_int, _result: c_int) {
+    let path = getenv(HOOK.as_ptr());
+    if !path.is_null() {
+        // SAFETY: getenv(3) returned a string, and nobody changes the environment meanwhile.
+        kernel::tell(unsafe { CStr::from_ptr(path) }, LET_GO);
+    }
 }
 
 fn thread(tid: c_int) {

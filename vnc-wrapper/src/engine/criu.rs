@@ -195,7 +195,16 @@ impl Engine for CriuEngine {
                     }
                 }
                 // Called before the processes are let go of, whether the dump has succeeded or not.
-                "network-unlock" => taken = None,
+                "network-unlock" => {
+                    if let Some(taken) = &mut taken {
+                        taken.type_again();
+                    }
+                    // CRIU takes its own links to files away only then; the plugin tells when it has.
+                    if plugin.is_none() {
+                        taken = None;
+                    }
+                }
+                plugin::LET_GO => taken = None,
                 _ => {}
             }
             Ok(())

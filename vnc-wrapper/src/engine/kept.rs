@@ -94,6 +94,11 @@ impl Taken {
         fs::write(images.join(FILE), serde_json::to_vec(&kept)?)
     }
 
+    /// Gives terminals back what was typed into them.
+    pub(super) fn type_again(&mut self) {
+        self.typed = terminals::Taken::default();
+    }
+
     /// Gives nothing back to terminals: nobody reads them any more.
     pub(super) fn forget(self) {
         self.typed.forget();

@@ -1,4 +1,5 @@
-//! The plugin that CRIU loads while it saves (`vnc-wrapper/plugin`): waiting system calls go on waiting.
+//! The plugin that CRIU loads while it saves (`vnc-wrapper/plugin`): waiting system calls go on waiting, and it tells when
+//! CRIU has done everything and has not yet let go of the processes ([`LET_GO`]).
 //!
 //! There is one for x86_64, and CRIU has the hook since 4.0; elsewhere those calls return EINTR, as after any signal.
 
@@ -14,6 +15,8 @@ const LIBRARY: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/fr
 const LIBRARY: Option<&[u8]> = None;
 /// Its name; CRIU loads what ends so.
 const FILE: &str = "freezeframe.so";
+/// How it names that stage, as CRIU names others to its action script.
+pub(super) const LET_GO: &str = "let-go";
 /// The first CRIU, by its main number, that calls it when all threads have stopped.
 const SINCE: u32 = 4;
 
@@ -61,6 +64,7 @@ fn write(runtime: &Path, library: &[u8]) -> io::Result<Option<Plugin>> {
 #[cfg(test)]
 #[allow(dead_code, unreachable_pub, reason = "the plugin is built by itself, and its tests are run here")]
 #[path = "../../plugin/decide.rs"]
+#[expect(dead_code, unreachable_pub, reason = "a module of another library, tested here")]
 mod decide;
 
 #[cfg(test)]
