@@ -62,11 +62,24 @@ pub(crate) fn all() -> Vec<Application> {
             prepare: |stage, session| stage.put(session, "/home/user/page.html", PAGE),
             command: &["firefox-esr", "-width", "560", "-height", "420", "file:///home/user/page.html"],
             type_word: keys_into,
-            text: |stage, session, _| {
-                let title = stage.window(session, "^count:")?.context("its window is gone")?.title;
-                let keys = title.split_once(" keys:").map_or("", |(_, rest)| rest);
-                Ok(keys.split(' ').next().unwrap_or_default().to_owned())
+            text: keys_in_title,
+        },
+        Application {
+            name: "Chromium",
+            window: "^pages:",
+            place: place(1600, 40, 500, 420),
+            prepare: |stage, session| {
+                stage.put(session, "/home/user/pages.html", &PAGE.replace("'count:'", "'pages:'"))
             },
+            command: &[
+                "chromium",
+                "--no-first-run",
+                "--window-position=1600,40",
+                "--window-size=500,420",
+                "file:///home/user/pages.html",
+            ],
+            type_word: keys_into,
+            text: keys_in_title,
         },
         Application {
             name: "Thunderbird",
@@ -155,16 +168,16 @@ pub(crate) fn all() -> Vec<Application> {
             window: "^vim$",
             place: place(1090, 740, 460, 200),
             prepare: nothing,
-            command: terminal!("vim", "vim", "-u", "NONE"),
-            type_word: |stage, session, own, word| {
-                let window = stage.wait_for_window(session, own.window)?;
-                let mut viewer = stage.click_on(session, &window)?;
-                viewer.press(&[keys::ESCAPE])?;
-                viewer.type_text(&format!("A{word}"))
-            },
+            // What a terminal says of its focus and of itself is taken for keys in insert mode, by a vim that is compatible
+            // with vi, and by any when it comes in pieces, as on a slow machine.
+            command: terminal!("vim", "vim", "-N", "-u", "NONE", "--cmd", QUIET, "-c", "startinsert"),
+            type_word: keys_into,
             text: |stage, session, own| {
                 let window = stage.wait_for_window(session, own.window)?;
-                stage.text_in_vim(session, &window, "/tmp/of-vim")
+                let mut viewer = stage.click_on(session, &window)?;
+                viewer.press(&[keys::CONTROL, u32::from('o')])?;
+                viewer.type_text(":w! /tmp/of-vim\n")?;
+                stage.file_inside(session, "/tmp/of-vim")
             },
         },
         Application {
@@ -196,7 +209,7 @@ pub(crate) fn all() -> Vec<Application> {
                 "screen",
                 "sh",
                 "-c",
-                "SCREENDIR=~/screens exec screen -S show bash -c 'read -e a; echo $a > /tmp/of-screen'"
+                "SCREENDIR=~/screens exec screen -S show bash -c 'read a; echo $a > /tmp/of-screen'"
             ),
             type_word: keys_into,
             text: |stage, session, own| {
@@ -214,7 +227,7 @@ pub(crate) fn all() -> Vec<Application> {
             window: "^tmux$",
             place: place(320, 940, 290, 200),
             prepare: nothing,
-            command: terminal!("tmux", "tmux", "new", "exec bash -c 'read -e a; echo $a > /tmp/of-tmux; read -e a'"),
+            command: terminal!("tmux", "tmux", "new", "exec bash -c 'read a; echo $a > /tmp/of-tmux; read a'"),
             type_word: keys_into,
             text: |stage, session, own| {
                 let pane = stage.inside(session, &["tmux", "capture-pane", "-p"])?;
@@ -253,6 +266,13 @@ fn nothing(stage: &Stage, session: &str) -> Result<()> {
 fn keys_into(stage: &Stage, session: &str, own: &Application, word: &str) -> Result<()> {
     let window = stage.wait_for_window(session, own.window)?;
     stage.click_on(session, &window)?.type_text(word)
+}
+
+/// The keys that a page has taken and tells in its title.
+fn keys_in_title(stage: &Stage, session: &str, own: &Application) -> Result<String> {
+    let title = stage.window(session, own.window)?.context("its window is gone")?.title;
+    let keys = title.split_once(" keys:").map_or("", |(_, rest)| rest);
+    Ok(keys.split(' ').next().unwrap_or_default().to_owned())
 }
 
 /// The same, each key when the one before was taken: a player that is late with its pictures passes keys over.
@@ -303,8 +323,11 @@ pub(crate) fn film(stage: &Stage, session: &str) -> Result<u64> {
     stage.inside(session, &["python3", "-c", script])?.trim().parse().context("the movie's time")
 }
 
-const MAKE: &str = "n=0; cd; (while :; do make -B; n=$((n+1)); echo $n > /tmp/.made; mv /tmp/.made /tmp/made; done) & read -e a; \
+const MAKE: &str = "n=0; cd; (while :; do make -B; n=$((n+1)); echo $n > /tmp/.made; mv /tmp/.made /tmp/made; done) & read a; \
                     echo $a > /tmp/of-make; wait";
+
+/// Without requests for reports of the terminal (term.txt of vim).
+const QUIET: &str = "set t_RV= t_u7= t_RF= t_RB= t_RC= t_RS= t_fe= t_fd=";
 
 const MOVIE: &str = "local typed = ''
 for key in ('savedmore'):gmatch('.') do

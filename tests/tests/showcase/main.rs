@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use applications::{Application, all};
 use freezeframe_tests::{Stage, eventually};
 
-const SIZE: &str = "1600x1200";
+const SIZE: &str = "2120x1200";
 const SOON: Duration = Duration::from_secs(60);
 
 /// Some applications fill the display at their first start: a key of the window manager's takes that back.
@@ -78,6 +78,21 @@ fn lasting(stage: &Stage, session: &str) -> Result<BTreeMap<i32, String>> {
     Ok(all.filter(|(_, name)| NAMES.contains(&name.as_str())).collect())
 }
 
+/// What Chromium has for its pages instead of its namespaces: an empty root directory, and filters of system calls.
+fn pages_are_confined(stage: &Stage, session: &str) -> Result<()> {
+    let all = stage.processes(session)?;
+    let pages: Vec<_> = all.values().filter(|p| p.command.contains(" --type=renderer ")).collect();
+    ensure!(!pages.is_empty(), "Chromium has no page");
+    for page in pages {
+        let proc = PathBuf::from(format!("/proc/{}", page.pid));
+        let status = std::fs::read_to_string(proc.join("status"))?;
+        ensure!(status.contains("\nSeccomp:\t2\n") && status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+        let inside = std::fs::read_dir(proc.join("root"))?.count();
+        ensure!(inside == 0, "a page of Chromium's sees {inside} entries in its root directory");
+    }
+    Ok(())
+}
+
 fn works(stage: &Stage) -> Result<()> {
     let session = stage.start(&["--name", "show", "--base", "showcase", "--size", SIZE])?;
     stage.inside(&session, &["sh", "-c", UNMAXIMIZE])?;
@@ -100,6 +115,8 @@ fn works(stage: &Stage) -> Result<()> {
     gdb_has_to_let_go(stage, &session, gdb)?;
     type_into_all(stage, &session, &applications, "saved")?;
 
+    pages_are_confined(stage, &session)?;
+
     let made = applications::made(stage, &session)?;
     let film = applications::film(stage, &session)?;
     keep_picture(stage, &session, "before.png")?;
@@ -119,6 +136,7 @@ fn works(stage: &Stage) -> Result<()> {
     keep_picture(stage, &session, "after.png")?;
     let now = lasting(stage, &session)?;
     ensure!(now == pids, "other processes:\n{pids:?}\n{now:?}");
+    pages_are_confined(stage, &session)?;
     let (made_now, film_now) = (applications::made(stage, &session)?, applications::film(stage, &session)?);
     ensure!(made_now >= made && film_now >= film, "made {made_now} after {made}, film {film_now} after {film}");
     eventually(SOON, "the movie plays on, and make goes on", || {
@@ -126,11 +144,11 @@ fn works(stage: &Stage) -> Result<()> {
         Ok((made > made_now && film > film_now).then_some(()))
     })?;
     type_into_all(stage, &session, &applications, "more")?;
+    keep_picture(stage, &session, "later.png")?;
     for application in &applications {
         let text = (application.text)(stage, &session, application).with_context(|| application.name.to_owned())?;
         ensure!(text.trim() == "savedmore", "{} has {text:?}", application.name);
     }
-    keep_picture(stage, &session, "later.png")?;
     let show = stage.json(&["show", &id])?;
     println!(
         "{} applications, {} processes, {} threads, {} MB: saved in {:.1} s, stood still for {:.1} s, resumed in {:.1} s; \
