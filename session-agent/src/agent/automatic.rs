@@ -156,7 +156,7 @@ impl Agent {
             }
             Err(error) => {
                 warn!(session = id, "cannot be saved by itself: {error}");
-                let Error { kind, message, hint } = error;
+                let Error { kind, message, hint, .. } = error;
                 let trouble = AutomaticTrouble { session: id.into(), name: kind.name().into(), message, hint };
                 let new = self.remember(id, |m| {
                     (m.failed, m.failures) = (Some(now), m.failures.saturating_add(1));
