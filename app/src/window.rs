@@ -172,7 +172,7 @@ impl Window {
         window.stack.set_visible_child_name("timeline");
         window.menu_button.set_primary(true);
         self.watch();
-        window.timeline.grab_focus();
+        window.timeline.take_keyboard();
     }
 
     /// Takes the keyboard to a snapshot's card, as soon as that is known.

@@ -14,7 +14,7 @@ impl Window {
     pub(crate) async fn resume(&self, id: String) {
         let known = self.timeline().known();
         let title = known.title(&id, self.timeline().today());
-        let running = replaced(&known.sessions, &known.snapshots, &id);
+        let running = known.snapshot(&id).map(|snapshot| replaced(&known.sessions, snapshot)).unwrap_or_default();
         let heading = gettext_f("Resume “{title}”?", &[("title", &title)]);
         let names: Vec<String> = running.iter().map(|session| format!("“{}”", session.session)).collect();
         let body = if names.is_empty() {

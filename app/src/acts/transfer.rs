@@ -104,12 +104,11 @@ impl Window {
             match self.run::<Imported>(&doing, Request::Import { file, options }).await {
                 Ok(done) if done.was_there => return self.toast(&gettext("This snapshot was there already")),
                 Ok(_) => return self.toast(&gettext_f("Imported “{file}”", &[("file", &name)])),
-                Err(error) if error.kind == ErrorKind::Untrusted && trust.is_none() => {
-                    let Some(key) = key_of(&error) else { return self.tell_failure(&failed, &error) };
-                    if !self.ask_to_trust(&name, &key).await {
+                Err(error) if error.kind == ErrorKind::Untrusted && !error.key.is_empty() && trust.is_none() => {
+                    if !self.ask_to_trust(&name, &error.key).await {
                         return;
                     }
-                    trust = Some(key);
+                    trust = Some(error.key);
                 }
                 Err(error) => return self.tell_failure(&failed, &error),
             }
@@ -139,10 +138,4 @@ impl Window {
         dialog.set_close_response("cancel");
         ask(&dialog).await == "trust"
     }
-}
-
-/// The key that an error of the agent names: the last word of its message.
-fn key_of(error: &Error) -> Option<String> {
-    let key = error.message.split_whitespace().next_back()?;
-    (key.len() >= 32).then(|| key.to_owned())
 }

@@ -124,14 +124,6 @@ mod imp {
             self.parent_root();
             self.obj().join_window();
         }
-
-        fn grab_focus(&self) -> bool {
-            match self.stack.visible_child_name().as_deref() {
-                Some("screen") => self.screen.grab_focus(),
-                Some("ended") => self.back_button.grab_focus(),
-                _ => false,
-            }
-        }
     }
     impl BinImpl for LivePage {}
 }

@@ -158,10 +158,6 @@ mod imp {
                 None => false,
             }
         }
-
-        fn grab_focus(&self) -> bool {
-            self.parent_grab_focus()
-        }
     }
 }
 

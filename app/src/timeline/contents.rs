@@ -41,16 +41,24 @@ impl Known {
         self.sessions.iter().find(|session| session.session == name)
     }
 
-    /// The one whose words a person would use for a snapshot: label and time.
+    /// What a snapshot is called where its card is not seen: the card's title, and the time.
     pub(crate) fn title(&self, id: &str, today: Date) -> String {
         self.snapshot(id).map_or_else(|| id.to_owned(), |snapshot| title(snapshot, today))
     }
 }
 
-/// "Before the update (yesterday, 17:42)", or the time alone.
+/// "Before the update (yesterday, 17:42)".
 fn title(snapshot: &Snapshot, today: Date) -> String {
-    let moment = words::moment(today, snapshot.local);
-    if snapshot.row.label.is_empty() { moment } else { format!("{} ({moment})", snapshot.row.label) }
+    format!("{} ({})", name(snapshot), words::moment(today, snapshot.local))
+}
+
+/// The title of a snapshot's card: its label, or else its first window.
+fn name(snapshot: &Snapshot) -> String {
+    match (snapshot.row.label.as_str(), snapshot.titles().first()) {
+        ("", Some(title)) => (*title).to_owned(),
+        ("", None) => gettext("Desktop"),
+        (label, _) => label.to_owned(),
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -194,16 +202,11 @@ impl Contents {
     fn of_snapshot(&self, at: usize, snapshot: &Snapshot) -> Face {
         let row = &snapshot.row;
         let titles = snapshot.titles();
-        let title = match (row.label.as_str(), titles.first()) {
-            ("", Some(title)) => (*title).to_owned(),
-            ("", None) => gettext("Desktop"),
-            (label, _) => label.to_owned(),
-        };
         let windows = if row.label.is_empty() { titles.get(1..).unwrap_or_default() } else { &titles };
         let from = self.known.branches.get(at).copied().flatten();
         Face {
             key: Key::Snapshot(row.snapshot.clone()),
-            title,
+            title: name(snapshot),
             when: format!("{} · {}", words::moment(self.today, snapshot.local), row.session),
             windows: windows.join(" · "),
             cost: words::cost(row),

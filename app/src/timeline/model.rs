@@ -101,42 +101,10 @@ pub(crate) fn branches(newest_first: &[Snapshot]) -> Vec<Option<usize>> {
     from
 }
 
-/// All that hangs together by parents with this snapshot, itself included.
-fn tree<'a>(snapshots: &'a [Snapshot], id: &'a str) -> HashSet<&'a str> {
-    let parents: HashMap<&str, &str> = snapshots.iter().filter_map(|s| Some((s.id(), s.parent()?))).collect();
-    let root = |mut id: &'a str| {
-        // A circle cannot be, but may be claimed.
-        for _ in 0..=parents.len() {
-            let Some(parent) = parents.get(id) else { break };
-            id = parent;
-        }
-        id
-    };
-    let ours = root(id);
-    let mut all: HashSet<&str> = snapshots.iter().map(Snapshot::id).filter(|id| root(id) == ours).collect();
-    // A parent that was deleted holds its children together all the same.
-    all.extend([ours, id]);
-    all
-}
-
-/// The running sessions that a resume of this snapshot saves and takes the place of.
-pub(crate) fn replaced<'a>(sessions: &'a [SessionRow], snapshots: &[Snapshot], id: &str) -> Vec<&'a SessionRow> {
-    let tree = tree(snapshots, id);
-    let ours = |session: &&SessionRow| {
-        if session.state == "crashed" {
-            return false;
-        }
-        match session.parent.as_deref().filter(|parent| !parent.is_empty()) {
-            Some(parent) => tree.contains(parent),
-            // Started afresh: whatever was saved of it since then is of its lineage.
-            None => {
-                let started = session.started.parse().unwrap_or(Timestamp::MAX);
-                snapshots
-                    .iter()
-                    .any(|s| s.row.session == session.session && s.taken >= started && tree.contains(s.id()))
-            }
-        }
-    };
+/// The running sessions that a resume of this snapshot saves and takes the place of: those of its lineage, as the agent has it.
+pub(crate) fn replaced<'a>(sessions: &'a [SessionRow], snapshot: &Snapshot) -> Vec<&'a SessionRow> {
+    let lineage = &snapshot.row.lineage;
+    let ours = |session: &&SessionRow| !lineage.is_empty() && session.lineage == *lineage && session.state != "crashed";
     sessions.iter().filter(ours).collect()
 }
 

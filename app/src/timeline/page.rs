@@ -110,17 +110,7 @@ mod imp {
         }
     }
 
-    impl WidgetImpl for TimelinePage {
-        fn grab_focus(&self) -> bool {
-            match self.stack.visible_child_name().as_deref() {
-                Some("cards") => self.grid.grab_focus(),
-                Some("preview") => self.preview.grab_focus(),
-                Some("empty") => self.start_button.grab_focus(),
-                Some("unreachable") => self.retry_button.grab_focus(),
-                _ => false,
-            }
-        }
-    }
+    impl WidgetImpl for TimelinePage {}
     impl BinImpl for TimelinePage {}
 }
 
@@ -138,6 +128,19 @@ impl TimelinePage {
 
     pub(crate) fn today(&self) -> Date {
         self.imp().today.get()
+    }
+
+    /// Takes the keyboard to what is most likely wanted. Not as `grab_focus`: GTK calls that for Tab too, which then would
+    /// never come to anything else of the page.
+    pub(crate) fn take_keyboard(&self) -> bool {
+        let page = self.imp();
+        match page.stack.visible_child_name().as_deref() {
+            Some("cards") => page.grid.grab_focus(),
+            Some("preview") => page.preview.take_keyboard(),
+            Some("empty") => page.start_button.grab_focus(),
+            Some("unreachable") => page.retry_button.grab_focus(),
+            _ => false,
+        }
     }
 
     /// The bar that a window's button opens, and that takes what is typed anywhere.
@@ -350,7 +353,7 @@ impl TimelinePage {
         let page = self.imp();
         let at = page.known.borrow().snapshots.iter().rev().position(|snapshot| snapshot.id() == id);
         page.scrubber.set_at(at);
-        page.preview.grab_focus();
+        page.preview.take_keyboard();
     }
 
     fn show_preview_of(&self, id: &str) {
@@ -406,7 +409,7 @@ impl TimelinePage {
             let searching = page.search_bar.is_search_mode();
             page.stack.set_visible_child_name(name);
             if !searching {
-                self.grab_focus();
+                self.take_keyboard();
             }
         }
         self.seek_soon();

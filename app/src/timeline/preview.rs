@@ -51,11 +51,7 @@ mod imp {
     }
 
     impl ObjectImpl for Preview {}
-    impl WidgetImpl for Preview {
-        fn grab_focus(&self) -> bool {
-            self.resume_button.grab_focus()
-        }
-    }
+    impl WidgetImpl for Preview {}
     impl BinImpl for Preview {}
 }
 
@@ -69,6 +65,11 @@ impl Preview {
     /// Calls back when the timeline is wanted again.
     pub(crate) fn connect_back(&self, call: impl Fn() + 'static) {
         self.imp().back_button.connect_clicked(move |_| call());
+    }
+
+    /// Takes the keyboard to what is most likely wanted: resuming.
+    pub(crate) fn take_keyboard(&self) -> bool {
+        self.imp().resume_button.grab_focus()
     }
 
     /// The snapshot that is shown.

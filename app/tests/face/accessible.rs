@@ -13,6 +13,12 @@ fn holder(one: &Accessible) -> bool {
     HOLDERS.contains(&one.role.as_str())
 }
 
+/// Whether it has the keyboard in the place of the line that it is in: `GtkListView` never takes it to a line with something
+/// in it that can have it, but calls such a line focusable all the same.
+fn stands_for(one: &Accessible, line: &Accessible) -> bool {
+    one.focusable() && one.role == "list item" && line.role == "list item" && one.parents.last() == Some(&line.path)
+}
+
 /// What can be operated on the page that is seen, once that has settled.
 pub(crate) fn operable(access: &Access) -> Vec<Accessible> {
     let mut before: Vec<String> = Vec::new();
@@ -20,7 +26,11 @@ pub(crate) fn operable(access: &Access) -> Vec<Accessible> {
         let all: Vec<Accessible> = access.now().into_iter().filter(Accessible::showing).collect();
         let now: Vec<String> = all.iter().map(|one| format!("{}{}", one.path, one.name)).collect();
         let stands = !now.is_empty() && now == std::mem::replace(&mut before, now.clone());
-        stands.then(|| all.into_iter().filter(|one| one.focusable() && !holder(one)).collect())
+        stands.then(|| {
+            let wanted =
+                |one: &&Accessible| one.focusable() && !holder(one) && !all.iter().any(|other| stands_for(other, one));
+            all.iter().filter(wanted).cloned().collect()
+        })
     })
 }
 
@@ -32,29 +42,53 @@ pub(crate) fn nameless(access: &Access, page: &str) -> Vec<String> {
     nameless.map(|one| format!("{page}: a {} without a name ({:?})", one.role, one.name)).collect()
 }
 
-/// Each that neither Tab, nor the arrows within a list, come to.
+/// Each that neither Tab, nor the arrows within a list, nor Tab within a line of it, come to.
 pub(crate) fn out_of_reach(stage: &Stage, access: &Access, page: &str) -> Vec<String> {
     let wanted: BTreeMap<String, String> =
         operable(access).into_iter().map(|one| (one.path, format!("{} {:?}", one.role, one.name))).collect();
     let mut reached: BTreeSet<String> = BTreeSet::new();
     let mut stale = 0;
-    // Round once, and a little further.
-    while stale < 6 && wanted.keys().any(|path| !reached.contains(path)) {
+    // As long as something new may come: the lines of a list, which were walked through, come by once more.
+    while stale < 40 && wanted.keys().any(|path| !reached.contains(path)) {
         stage.xdotool(&["key", "Tab"]);
         let new = take_focus(access, &mut reached);
-        // Inside a list the arrows lead on.
-        let mut more = new.as_ref().is_some_and(|one| one.role.contains("item"));
-        while more {
-            more = false;
-            for key in ["Down", "Right"] {
-                stage.xdotool(&["key", key]);
-                more |= take_focus(access, &mut reached).is_some();
-            }
+        if new.as_ref().is_some_and(|one| one.role.contains("item")) {
+            walk_list(stage, access, &mut reached);
         }
         stale = if new.is_some() { 0 } else { stale + 1 };
     }
     let missed = wanted.iter().filter(|(path, _)| !reached.contains(*path));
     missed.map(|(_, name)| format!("{page}: the keyboard does not come to the {name}")).collect()
+}
+
+/// Goes through a list by the arrows, from its first line, and through each of its lines by Tab and back.
+fn walk_list(stage: &Stage, access: &Access, reached: &mut BTreeSet<String>) {
+    let mut walked: BTreeSet<String> = BTreeSet::new();
+    let press = |key: &str, reached: &mut BTreeSet<String>| {
+        stage.xdotool(&["key", key]);
+        take_focus(access, reached);
+        focus(access).filter(|one| one.role.contains("item"))
+    };
+    let mut item = press("Home", reached);
+    while let Some(at) = item {
+        walked.insert(at.path.clone());
+        let mut steps = 0;
+        while steps == 0 || focus(access).is_some_and(|one| one.within(&at)) {
+            stage.xdotool(&["key", "Tab"]);
+            take_focus(access, reached);
+            steps += 1;
+        }
+        for _ in 0..steps {
+            stage.xdotool(&["key", "shift+Tab"]);
+        }
+        let mut next = |key| press(key, reached).filter(|one| !walked.contains(&one.path));
+        item = next("Right").or_else(|| next("Down"));
+    }
+}
+
+/// What the keys go to: the innermost.
+fn focus(access: &Access) -> Option<Accessible> {
+    access.now().into_iter().rfind(|one| one.showing() && one.focused())
 }
 
 /// What has the focus, if it did not have it before.
@@ -102,9 +136,12 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
     for (steps, (page, content)) in pages.into_iter().enumerate() {
         open(&stage, "ctrl+comma", "Preferences");
         access.wait("the preferences", |one| one.name == "Save Desktops Automatically" && one.showing());
+        let at = |name: &str| focus(&access).filter(|one| one.role == "tab" && one.name == name).map(drop);
+        wait_for("the keyboard at the first page", || at("Snapshots"));
         for _ in 0..steps {
             stage.xdotool(&["key", "Right"]);
         }
+        wait_for("the keyboard at the page", || at(page));
         stage.xdotool(&["key", "space"]);
         access.wait(page, |one| one.name.contains(content) && one.showing());
         wrong.extend(nameless(&access, page));

@@ -57,6 +57,7 @@ fn week() -> Vec<(SnapshotRow, Option<PathBuf>)> {
             snapshot: id.into(),
             session: session.into(),
             parent: (!parent.is_empty()).then(|| parent.to_owned()),
+            lineage: if session == "scratch" { "scratch" } else { "desktop" }.into(),
             created: (now - SignedDuration::from_mins(hours * 60 + i64::try_from(number).unwrap() * 3)).to_string(),
             label: label.into(),
             state: if id == "f1" {
@@ -129,6 +130,7 @@ async fn with_a_week(bus: &Bus, server: &VncServer) -> FakeAgent {
         size: size.into(),
         started: started.clone(),
         parent: parent.map(str::to_owned),
+        lineage: "desktop".into(),
         ..SessionRow::default()
     };
     agent.add_session(session("desktop-2", Some("b2"), "1280x800"), &server.socket, Some(desktop("browser"))).await;

@@ -1,7 +1,8 @@
 //! Errors with stable names.
 //!
 //! Rules: the message says what failed and why, as a sentence without a full stop; the hint says what to do, or is
-//! empty. Both travel as strings in the body of the D-Bus error, so that they survive the bus unchanged.
+//! empty. Both travel as strings in the body of the D-Bus error, so that they survive the bus unchanged; the key of an
+//! `Untrusted` error follows as a third.
 
 use zbus::message::{Header, Message};
 use zbus::names::ErrorName;
@@ -90,18 +91,27 @@ pub struct Error {
     pub message: String,
     /// What to do; may be empty.
     pub hint: String,
+    /// The public key that [`ErrorKind::Untrusted`] is about, as `sessionctl key` prints it; else empty.
+    pub key: String,
 }
 
 impl Error {
     /// An error without a hint.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: String::new() }
+        Self { kind, message: message.into(), hint: String::new(), key: String::new() }
     }
 
     /// The same error with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// The same error with the key that it is about.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = key.into();
         self
     }
 
@@ -116,14 +126,15 @@ impl Error {
     pub fn from_bus(error: &zbus::Error) -> Self {
         match error {
             zbus::Error::MethodError(name, text, message) => {
-                let (text, hint) = match message.body().deserialize::<(String, String)>() {
-                    Ok(both) => both,
-                    Err(_) => (text.clone().unwrap_or_else(|| name.to_string()), String::new()),
+                let body = message.body();
+                let (text, hint, key) = match (body.deserialize(), body.deserialize()) {
+                    (Ok(all), _) => all,
+                    (_, Ok((text, hint))) => (text, hint, String::new()),
+                    _ => (text.clone().unwrap_or_else(|| name.to_string()), String::new(), String::new()),
                 };
-                if name.starts_with(PREFIX) {
-                    return Self { kind: ErrorKind::from_name(name), message: text, hint };
-                }
-                Self { kind: foreign_kind(name), message: text, hint }
+                let ours = name.starts_with(PREFIX);
+                let kind = if ours { ErrorKind::from_name(name) } else { foreign_kind(name) };
+                Self { kind, message: text, hint, key }
             }
             zbus::Error::FDO(inner) => {
                 let kind = foreign_kind(&zbus::DBusError::name(&**inner));
@@ -158,7 +169,11 @@ impl From<zbus::fdo::Error> for Error {
 
 impl zbus::DBusError for Error {
     fn create_reply(&self, call: &Header<'_>) -> zbus::Result<Message> {
-        Message::error(call, self.name())?.build(&(&self.message, &self.hint))
+        let reply = Message::error(call, self.name())?;
+        if self.key.is_empty() {
+            return reply.build(&(&self.message, &self.hint));
+        }
+        reply.build(&(&self.message, &self.hint, &self.key))
     }
 
     fn name(&self) -> ErrorName<'_> {
@@ -189,10 +204,13 @@ mod tests {
     #[test]
     fn an_error_survives_the_bus_with_its_hint() {
         let call = Message::method_call("/x", "Y").unwrap().build(&()).unwrap();
-        let error = Error::new(ErrorKind::NotFound, "there is no base \"x\"").hint("sessionctl base build x");
-        let reply = error.create_reply(&call.header()).unwrap();
-        let name = reply.header().error_name().unwrap().to_owned();
-        let received = zbus::Error::MethodError(name.into(), None, reply);
-        assert_eq!(Error::from_bus(&received), error);
+        let missing = Error::new(ErrorKind::NotFound, "there is no base \"x\"").hint("sessionctl base build x");
+        let untrusted = Error::new(ErrorKind::Untrusted, "no").hint("ask").key("ab12");
+        for error in [missing, untrusted] {
+            let reply = error.create_reply(&call.header()).unwrap();
+            let name = reply.header().error_name().unwrap().to_owned();
+            let received = zbus::Error::MethodError(name.into(), None, reply);
+            assert_eq!(Error::from_bus(&received), error);
+        }
     }
 }

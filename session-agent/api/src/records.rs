@@ -290,6 +290,9 @@ dictionary! {
         pub started: String,
         /// The snapshot that it was resumed from.
         pub parent: Option<String>,
+        /// What it has in common with its snapshots and with all that is resumed from them: a resume takes the place of the
+        /// running sessions of the snapshot's lineage.
+        pub lineage: String,
     }
 }
 
@@ -327,6 +330,8 @@ dictionary! {
         pub session: String,
         /// The snapshot before it.
         pub parent: Option<String>,
+        /// The lineage of that session; empty of a snapshot whose manifest cannot be read.
+        pub lineage: String,
         /// The instant of the freeze.
         pub created: String,
         /// The user's words for it.
@@ -364,6 +369,8 @@ dictionary! {
         pub session: String,
         /// The snapshot before it.
         pub parent: Option<String>,
+        /// The lineage of that session; empty of a snapshot whose manifest cannot be read.
+        pub lineage: String,
         /// The instant of the freeze.
         pub created: String,
         /// The user's words for it.
@@ -694,19 +701,21 @@ dictionary! {
         pub message: String,
         /// What to do; may be empty.
         pub hint: String,
+        /// The public key that is not trusted, of `Untrusted`; else empty.
+        pub key: String,
     }
 }
 
 impl From<crate::Error> for JobFailure {
     fn from(error: crate::Error) -> Self {
-        Self { name: error.kind.name().to_owned(), message: error.message, hint: error.hint }
+        Self { name: error.kind.name().to_owned(), message: error.message, hint: error.hint, key: error.key }
     }
 }
 
 impl From<JobFailure> for crate::Error {
     fn from(failure: JobFailure) -> Self {
         let kind = crate::ErrorKind::from_name(&failure.name);
-        Self { kind, message: failure.message, hint: failure.hint }
+        Self { kind, message: failure.message, hint: failure.hint, key: failure.key }
     }
 }
 

@@ -164,7 +164,7 @@ impl Agent {
             }
             Err(error) => {
                 warn!(session = id, "cannot be saved by itself: {error}");
-                let Error { kind, message, hint } = error;
+                let Error { kind, message, hint, .. } = error;
                 let (session, name) = (id.to_owned(), kind.name().to_owned());
                 let trouble = AutomaticTrouble { session, snapshot: String::new(), name, message, hint };
                 let new = self.remember(id, |m| {

@@ -47,9 +47,11 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
         E::Cancelled => return cancelled(),
         E::UnknownKey { key } => {
             let text = format!("this export was signed with a key that is not trusted here: {key}");
-            return Error::new(ErrorKind::Untrusted, text).hint(format!(
-                "Ask its maker for the key (`sessionctl key` prints it), compare, and import it with --trust {key}"
-            ));
+            return Error::new(ErrorKind::Untrusted, text)
+                .hint(format!(
+                    "Ask its maker for the key (`sessionctl key` prints it), compare, and import it with --trust {key}"
+                ))
+                .key(key.to_string());
         }
         E::Write(source) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&source.kind()) => {
             return Error::new(ErrorKind::NoSpace, text).hint("Make room where the export goes and try again.");
@@ -66,7 +68,7 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
 
 /// What a verb of the wrapper says when it fails.
 pub(crate) fn of_wrapper(failure: Failure) -> Error {
-    Error { kind: ErrorKind::from_name(&failure.name), message: failure.message, hint: failure.hint }
+    Error::new(ErrorKind::from_name(&failure.name), failure.message).hint(failure.hint)
 }
 
 /// What a call of a running wrapper answers; a broken connection means that it died.

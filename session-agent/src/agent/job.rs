@@ -295,7 +295,8 @@ impl Job {
         self.lock().state.to_owned()
     }
 
-    /// The result; of a failed or cancelled job `name`, `message` and `hint` of the error.
+    /// The result; of a failed or cancelled job `name`, `message` and `hint` of the error,
+    /// and `key`, the public key that is not trusted, of `Untrusted`.
     #[zbus(property)]
     fn result(&self) -> Dict {
         self.lock().result.clone()

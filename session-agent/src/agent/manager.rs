@@ -53,13 +53,13 @@ impl Manager {
         self.0.find_snapshot(&name).await.map(|id| names::snapshot_path(&id))
     }
 
-    /// All sessions: session, state, base, size, network, started, parent. There are no options yet.
+    /// All sessions: session, state, base, size, network, started, parent, lineage. There are no options yet.
     async fn list_sessions(&self, options: Dict) -> Result<Vec<Dict>> {
         NoOptions::from_options(&options)?;
         Ok(self.0.list().await.iter().map(Dictionary::to_dict).collect())
     }
 
-    /// Snapshots in the order they were taken: snapshot, session, parent, created, label, state, pinned, raw_bytes,
+    /// Snapshots in the order they were taken: snapshot, session, parent, lineage, created, label, state, pinned, raw_bytes,
     /// own_bytes, verified, imported, shared_bytes, pause_ms, windows. Options: session, search, deleted,
     /// snapshots (only of these ids), newest (only so many).
     async fn timeline(&self, filter: Dict) -> Result<Vec<Dict>> {

@@ -27,7 +27,11 @@ impl Output {
     /// Prints an error: on standard output as JSON, else on standard error for people.
     pub(super) fn error(self, error: &Error) {
         if self.json {
-            let document = json!({"error": {"name": error.kind.name(), "message": error.message, "hint": error.hint}});
+            let mut told = json!({"name": error.kind.name(), "message": error.message, "hint": error.hint});
+            if !error.key.is_empty() {
+                told["key"] = json!(error.key);
+            }
+            let document = json!({ "error": told });
             // Nobody is left to tell when this cannot be written.
             let _ = write_out(document.to_string().as_bytes(), true);
             return;

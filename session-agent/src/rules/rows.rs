@@ -82,6 +82,7 @@ impl Snapshot {
             snapshot: d.snapshot,
             session: d.session,
             parent: d.parent,
+            lineage: d.lineage,
             created: d.created,
             label: d.label,
             state: d.state,
@@ -115,6 +116,7 @@ impl Snapshot {
         SnapshotDetails {
             session: m.session.to_string(),
             parent: m.parent.as_ref().map(ToString::to_string),
+            lineage: m.lineage.clone(),
             created: time(m.created),
             label: self.marks.label.clone().unwrap_or_else(|| m.label.clone()),
             raw_bytes: m.raw_bytes(),
@@ -231,6 +233,7 @@ pub fn session_row(record: &SessionRecord, state: &str) -> SessionRow {
         network: record.network.as_str().to_owned(),
         started: time(record.started),
         parent: record.parent.as_ref().map(ToString::to_string),
+        lineage: record.lineage.clone(),
     }
 }
 

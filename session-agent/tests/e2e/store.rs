@@ -275,6 +275,7 @@ fn a_snapshot_travels_as_a_file_to_whoever_trusts_its_maker() {
     assert_eq!((&exported["snapshot"], &exported["key"]), (&json!(id), &json!(key)));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let error = bob.json(&["import", path]).refused(1, "Untrusted");
+    assert_eq!(error["key"], json!(key), "{error}");
     assert!(error["message"].as_str().unwrap().contains(&key), "{error}");
     assert!(error["hint"].as_str().unwrap().contains(&format!("--trust {key}")), "{error}");
     bob.json(&["import", path, "--trust", "me"]).refused(2, "InvalidArgument");

@@ -65,26 +65,29 @@ fn a_branch_is_what_does_not_go_on_from_the_one_before() {
 
 #[test]
 fn a_resume_takes_the_place_of_its_own_lineage_only() {
-    let all = some();
-    let session = |name: &str, parent: Option<&str>, started: &str, state: &str| SessionRow {
+    let session = |name: &str, lineage: &str, state: &str| SessionRow {
         session: name.into(),
-        parent: parent.map(str::to_owned),
-        started: started.into(),
+        lineage: lineage.into(),
         state: state.into(),
         ..SessionRow::default()
     };
     let sessions = [
-        session("desk", None, "2026-11-20T09:00:00.000Z", "running"),
-        session("desk-2", Some("b"), "2026-11-22T12:30:00.000Z", "running"),
-        session("desk-3", Some("b"), "2026-11-22T12:30:00.000Z", "crashed"),
-        session("other", None, "2026-11-22T13:30:00.000Z", "running"),
+        session("desk", "one", "running"),
+        session("desk-2", "one", "starting"),
+        session("desk-3", "one", "crashed"),
+        session("other", "two", "running"),
+        session("unreadable", "", "crashed"),
     ];
-    let names = |id: &str| replaced(&sessions, &all, id).iter().map(|s| s.session.clone()).collect::<Vec<_>>();
-    assert_eq!(names("a"), ["desk", "desk-2"]);
-    assert_eq!(names("x"), ["other"]);
-    // A session of that name that was started after everything that was saved is another one.
-    let later = [session("desk", None, "2026-11-23T09:00:00.000Z", "running")];
-    assert!(replaced(&later, &all, "a").is_empty());
+    let of = |lineage: &str| SnapshotRow { lineage: lineage.into(), ..row("a", "desk", None, "") };
+    let names = |lineage: &str| {
+        let snapshot = Snapshot::new(of(lineage), &TimeZone::UTC);
+        replaced(&sessions, &snapshot).iter().map(|session| session.session.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("one"), ["desk", "desk-2"]);
+    assert_eq!(names("two"), ["other"]);
+    assert!(names("three").is_empty());
+    // Of a snapshot that cannot be read nobody knows; it cannot be resumed either.
+    assert!(names("").is_empty());
 }
 
 #[test]
@@ -92,7 +95,6 @@ fn parents_in_a_circle_do_no_harm() {
     let rows = vec![row("a", "s", Some("b"), ""), row("b", "s", Some("a"), ""), row("c", "s", Some("c"), "")];
     let all = newest_first(rows, &TimeZone::UTC);
     assert_eq!(branches(&all).len(), 3);
-    assert!(replaced(&[], &all, "a").is_empty());
 }
 
 proptest! {

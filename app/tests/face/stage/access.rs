@@ -30,6 +30,8 @@ pub(crate) struct Access {
 pub(crate) struct Accessible {
     /// Where it is on its program's connection.
     pub(crate) path: String,
+    /// The paths of all that it is in.
+    pub(crate) parents: Vec<String>,
     pub(crate) name: String,
     pub(crate) role: String,
     states: u64,
@@ -46,6 +48,11 @@ impl Accessible {
     pub(crate) fn focusable(&self) -> bool {
         let all = FOCUSABLE | SENSITIVE | VISIBLE;
         self.states & all == all
+    }
+
+    /// Whether it is this one, or in it.
+    pub(crate) fn within(&self, other: &Accessible) -> bool {
+        self.path == other.path || self.parents.contains(&other.path)
     }
 
     pub(crate) fn focused(&self) -> bool {
@@ -153,7 +160,9 @@ impl Access {
         let name = name?.body().deserialize::<zbus::zvariant::OwnedValue>().ok()?;
         let name = String::try_from(name).ok()?;
         let path = format!("{}{}", place.bus, place.path());
-        Some((Accessible { path, name, role, states, showing: false }, children))
+        let above = &place.line[..place.line.len() - 1];
+        let parents = above.iter().map(|path| format!("{}{path}", place.bus)).collect();
+        Some((Accessible { path, parents, name, role, states, showing: false }, children))
     }
 
     /// Whether the pointer would meet it: at its middle, or beside an icon that is in the middle and in no tree.
