@@ -200,7 +200,7 @@ impl Agent {
 
     /// The last snapshot of a session is not verified, although that is what the user wants of every one.
     pub(super) async fn not_verified(&self, id: &str, snapshot: &str, error: &Error) {
-        let Error { kind, message, hint } = error.clone();
+        let Error { kind, message, hint, .. } = error.clone();
         let (session, name) = (id.to_owned(), kind.name().to_owned());
         let trouble = AutomaticTrouble { session, snapshot: snapshot.to_owned(), name, message, hint };
         self.remember(id, |m| m.unverified = Some(trouble));
