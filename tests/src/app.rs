@@ -124,7 +124,7 @@ impl<'a> App<'a> {
     pub fn click(&self, button: &str) -> Result<()> {
         // GTK 4.8 puts the word with its underscore before the word that is seen.
         let twice = format!("{button} {button}");
-        let found = self.find("button", button, |name| [button, &twice].contains(&name.replace('_', "").as_str()))?;
+        let found = self.find("button", button, |name| [button, &twice].contains(&name.replace('_', "").trim()))?;
         self.click_on(&found)
     }
 
