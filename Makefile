@@ -18,7 +18,7 @@ BUILD_PACKAGES := build-essential ca-certificates gettext libadwaita-1-dev libgt
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
 TEST_PACKAGES := adwaita-icon-theme appstream at-spi2-core dbus-bin desktop-file-utils fonts-dejavu-core \
 	imagemagick iproute2 librsvg2-common libxml2-utils openbox procps restic rsync tigervnc-standalone-server \
-	tigervnc-viewer x11-xserver-utils xclip xdotool xfce4-panel xterm xvfb zstd
+	tigervnc-viewer x11-utils x11-xserver-utils xclip xdotool xfce4-panel xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
 
 # Bases that the tests start from, and the engine, are kept outside of the checkout: building them takes minutes.
