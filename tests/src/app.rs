@@ -124,13 +124,7 @@ impl<'a> App<'a> {
     /// # Errors
     /// When it does not come.
     pub fn click(&self, button: &str) -> Result<()> {
-<<<<<<< HEAD
         let found = self.find("button", button, |name| is_called(name, button))?;
-=======
-        // GTK 4.8 puts the word with its underscore before the word that is seen.
-        let twice = format!("{button} {button}");
-        let found = self.find("button", button, |name| [button, &twice].contains(&name.replace('_', "").trim()))?;
->>>>>>> h-app
         self.click_on(&found)
     }
 
@@ -305,6 +299,7 @@ impl Drop for Copied {
 /// Whether a screen reader's name is this word: GTK 4.8 may put the word with its underscore before the word that is seen.
 fn is_called(name: &str, word: &str) -> bool {
     let name = name.replace('_', "");
+    let name = name.trim();
     name == word || name.strip_prefix(word).and_then(|rest| rest.strip_prefix(' ')) == Some(word)
 }
 
