@@ -77,6 +77,7 @@ fn a_session_is_saved_and_what_is_known_of_it_shown() {
         "created",
         "imported",
         "label",
+        "lineage",
         "own_bytes",
         "parent",
         "pause_ms",

@@ -62,7 +62,6 @@ fn write(runtime: &Path, library: &[u8]) -> io::Result<Option<Plugin>> {
 }
 
 #[cfg(test)]
-#[allow(dead_code, unreachable_pub, reason = "the plugin is built by itself, and its tests are run here")]
 #[path = "../../plugin/decide.rs"]
 #[expect(dead_code, unreachable_pub, reason = "a module of another library, tested here")]
 mod decide;
