@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -90,13 +90,9 @@ impl Hidden {
 ///
 /// # Errors
 /// When the session's namespaces cannot be read.
-pub fn all(processes: &[Process]) -> io::Result<Vec<(u32, Hidden)>> {
-    let (mut found, kernel) = (Vec::new(), Kernel::open());
+pub fn all(processes: &[Process], kernel: Option<&Kernel>) -> io::Result<Vec<(u32, Hidden)>> {
+    let mut found = Vec::new();
     let Some(init) = processes.first() else { return Ok(found) };
-    if let Err(error) = &kernel {
-        tracing::debug!("the kernel's memory cannot be read: {error}");
-    }
-    let kernel = kernel.as_ref().ok();
     let sets = semaphores::sets(init.outside)?;
     let table = match fs::read_to_string(init.proc("net/unix")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -109,17 +105,8 @@ pub fn all(processes: &[Process]) -> io::Result<Vec<(u32, Hidden)>> {
     for process in processes.iter().filter(|p| p.state != 'Z') {
         found.extend(undo(process, &sets, kernel).map(|hidden| (process.outside, hidden)));
         found.extend(settings(process, kernel).into_iter().map(|hidden| (process.outside, hidden)));
-        found.extend((chooses && has_chosen(process, kernel)).then_some((process.outside, Hidden::ChosenSenders)));
-        found.extend(is_notified(process).then_some((process.outside, Hidden::Notify)));
-        for (metadata, descriptor) in descriptors(process, &sockets) {
-            if seen.insert((metadata.dev(), metadata.ino())) {
-                let hidden = match metadata.file_type().is_socket() {
-                    true => unread(process, metadata.ino(), &descriptor, kernel),
-                    false => typed(descriptor),
-                };
-                found.extend(hidden.map(|hidden| (process.outside, hidden)));
-            }
-        }
+        let looked = Looked { process, sockets: &sockets, chooses, kernel };
+        found.extend(looked.descriptors(&mut seen).into_iter().map(|hidden| (process.outside, hidden)));
     }
     Ok(found)
 }
@@ -153,48 +140,59 @@ fn settings(process: &Process, kernel: Option<&Kernel>) -> Vec<Hidden> {
     known.into_iter().map(hidden).collect()
 }
 
-/// Whether one of its sockets hears chosen senders of a group only.
-fn has_chosen(process: &Process, kernel: Option<&Kernel>) -> bool {
-    let (Some(kernel), Ok(entries)) = (kernel, fs::read_dir(process.proc("fd"))) else { return false };
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut copies = numbers.filter_map(|number| process::descriptor(process.outside, number).ok());
-    copies.any(|copy| socket::groups(kernel, &copy).is_ok_and(|groups| groups.iter().any(|(_, chosen)| *chosen)))
+/// A process, and what is known of its session.
+struct Looked<'a> {
+    process: &'a Process,
+    /// Sockets that keep messages apart, by their inode numbers.
+    sockets: &'a HashSet<u64>,
+    /// Whether somebody hears chosen senders of a group only.
+    chooses: bool,
+    kernel: Option<&'a Kernel>,
 }
 
-/// Whether it has asked to be told of what changes in a directory (F_NOTIFY, fcntl(2)), which makes it the owner of the
-/// directory's descriptor (`fcntl_dirnotify`, fs/notify/dnotify/dnotify.c).
-fn is_notified(process: &Process) -> bool {
-    let Ok(entries) = fs::read_dir(process.proc("fd")) else { return false };
-    entries.flatten().any(|entry| {
-        fs::read_link(entry.path()).is_ok_and(|link| link.has_root())
-            && entry.file_name().to_str().and_then(|n| n.parse().ok()).is_some_and(|number| {
-                let copy = process::descriptor(process.outside, number);
-                copy.is_ok_and(|copy| process::has_owner(&copy))
-            })
-            // Asked last: a file system of the network may take its time to answer.
-            && fs::metadata(entry.path()).is_ok_and(|m| m.is_dir())
-    })
-}
-
-/// Our own copies of the descriptors of a process which are one of `sockets` or a terminal.
-fn descriptors(process: &Process, sockets: &HashSet<u64>) -> Vec<(fs::Metadata, OwnedFd)> {
-    let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(process.proc("fd")) else { return found };
-    for entry in entries.flatten() {
-        // Asked only of what may be of these kinds: a file system of the network may take its time to answer.
-        let Ok(link) = fs::read_link(entry.path()) else { continue };
-        if !link.to_string_lossy().starts_with("socket:") && !link.starts_with("/dev") {
-            continue;
+impl Looked<'_> {
+    /// What is in its descriptors; a socket or terminal that was seen before is passed over.
+    fn descriptors(&self, seen: &mut HashSet<(u64, u64)>) -> Vec<Hidden> {
+        let mut found = Vec::new();
+        let Ok(entries) = fs::read_dir(self.process.proc("fd")) else { return found };
+        for entry in entries.flatten() {
+            let Ok(link) = fs::read_link(entry.path()) else { continue };
+            let is_socket = link.to_string_lossy().starts_with("socket:");
+            if !is_socket && !link.has_root() {
+                continue;
+            }
+            let Some(number) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
+            let Ok(copy) = process::descriptor(self.process.outside, number) else { continue };
+            // Asked only of what matters: a file system of the network may take its time to answer.
+            let metadata = || fs::metadata(entry.path()).ok();
+            if is_socket {
+                found.extend(self.has_chosen(&copy).then_some(Hidden::ChosenSenders));
+            } else if process::has_owner(&copy) && metadata().is_some_and(|m| m.is_dir()) {
+                // F_NOTIFY makes the process the owner (`fcntl_dirnotify`, fs/notify/dnotify/dnotify.c).
+                found.push(Hidden::Notify);
+            }
+            if !is_socket && !link.starts_with("/dev") {
+                continue;
+            }
+            let Some(metadata) = metadata() else { continue };
+            let matters = match is_socket {
+                true => self.sockets.contains(&metadata.ino()),
+                false => terminal::MAJORS.contains(&rustix::fs::major(metadata.rdev())),
+            };
+            if matters && seen.insert((metadata.dev(), metadata.ino())) {
+                found.extend(match is_socket {
+                    true => unread(self.process, metadata.ino(), &copy, self.kernel),
+                    false => typed(copy),
+                });
+            }
         }
-        let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-        let matters = match metadata.file_type().is_socket() {
-            true => sockets.contains(&metadata.ino()),
-            false => terminal::MAJORS.contains(&rustix::fs::major(metadata.rdev())),
-        };
-        let number = entry.file_name().to_str().and_then(|n| n.parse().ok()).filter(|_| matters);
-        found.extend(number.and_then(|n| Some((metadata, process::descriptor(process.outside, n).ok()?))));
+        found
     }
-    found
+
+    fn has_chosen(&self, socket: &OwnedFd) -> bool {
+        let groups = self.kernel.filter(|_| self.chooses).and_then(|kernel| socket::groups(kernel, socket).ok());
+        groups.is_some_and(|groups| groups.iter().any(|(_, chosen)| *chosen))
+    }
 }
 
 fn typed(descriptor: OwnedFd) -> Option<Hidden> {

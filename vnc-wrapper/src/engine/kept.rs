@@ -13,6 +13,7 @@ use super::losses::{self, Loss};
 use super::sockets::{self, Socket};
 use super::terminals::{self, Typed};
 use crate::container::processes::{self, Process, has_ended};
+use crate::kernel::objects::Kernel;
 use crate::kernel::scheduling::Scheduling;
 
 /// The file, in the directory of the images.
@@ -65,14 +66,18 @@ impl Taken {
     /// # Errors
     /// When something cannot be read, or cannot be taken; it is as before then.
     pub(super) fn from(processes: Vec<Process>) -> io::Result<Result<Self, Loss>> {
-        if let Some(loss) = losses::first(&processes)? {
+        let kernel = Kernel::open();
+        if let Err(error) = &kernel {
+            tracing::debug!("the kernel's memory cannot be read: {error}");
+        }
+        if let Some(loss) = losses::first(&processes, kernel.as_ref().ok())? {
             return Ok(Err(loss));
         }
-        let queues = match queue::all(&processes)? {
+        let queues = match queue::all(&processes, &kernel)? {
             Ok(queues) => queues,
             Err(loss) => return Ok(Err(loss)),
         };
-        let sockets = sockets::all(&processes)?;
+        let sockets = sockets::all(&processes, kernel.as_ref().ok())?;
         let silence = Silence::begin(&processes)?;
         let typed = terminals::Taken::all(&processes)?;
         Ok(typed.map(|typed| Self { processes, queues, sockets, typed, silence }))

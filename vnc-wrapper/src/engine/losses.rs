@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::container::hidden;
 use crate::container::processes::Process;
+use crate::kernel::objects::Kernel;
 use crate::kernel::process::descriptor;
 use crate::kernel::tcp;
 
@@ -37,7 +38,7 @@ impl Loss {
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(super) fn first(processes: &[Process]) -> io::Result<Option<Loss>> {
+pub(super) fn first(processes: &[Process], kernel: Option<&Kernel>) -> io::Result<Option<Loss>> {
     let Some(init) = processes.first().map(|init| init.outside) else { return Ok(None) };
     let mut sockets = HashMap::new();
     for (table, find) in TABLES {
@@ -53,7 +54,7 @@ pub(super) fn first(processes: &[Process]) -> io::Result<Option<Loss>> {
         return Ok(Some(Loss::lasting(init, what)));
     }
     let usual = personality(init)?;
-    if let Some((process, hidden)) = hidden::all(processes)?.first() {
+    if let Some((process, hidden)) = hidden::all(processes, kernel)?.first() {
         return Ok(Some(Loss { process: *process, what: hidden.what().to_owned(), passes: hidden.passes() }));
     }
     for process in processes {

@@ -122,8 +122,8 @@ const OF_NETLINK: [i32; 7] = [
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(super) fn all(processes: &[Process]) -> io::Result<Vec<Socket>> {
-    let (mut all, mut seen, kernel) = (Vec::new(), HashSet::new(), Kernel::open().ok());
+pub(super) fn all(processes: &[Process], kernel: Option<&Kernel>) -> io::Result<Vec<Socket>> {
+    let (mut all, mut seen) = (Vec::new(), HashSet::new());
     for process in processes.iter().filter(|p| p.state != 'Z') {
         for entry in fs::read_dir(process.proc("fd"))? {
             let entry = entry?;
@@ -137,7 +137,7 @@ pub(super) fn all(processes: &[Process]) -> io::Result<Vec<Socket>> {
                 other => other?,
             };
             // A kernel whose memory is not understood hides the groups of those few that have any.
-            let groups = kernel.as_ref().and_then(|kernel| socket::groups(kernel, &copy).ok()).unwrap_or_default();
+            let groups = kernel.and_then(|kernel| socket::groups(kernel, &copy).ok()).unwrap_or_default();
             let groups = groups.into_iter().rev().map(|(group, _)| group).collect();
             let options = options(&copy)?;
             all.push(Socket { process: process.inside, descriptor: number, options, groups });

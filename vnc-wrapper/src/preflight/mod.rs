@@ -23,6 +23,7 @@ use freezeframe_store::session::Network;
 use crate::container::connections;
 use crate::container::hidden::{self, Hidden};
 use crate::container::processes::Process;
+use crate::kernel::objects::Kernel;
 use finding::{Names, Trouble};
 
 pub use finding::sentence;
@@ -69,7 +70,7 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
         Network::Outbound => connections::to_outside(init.outside)?,
     };
     let outside = connections::held(scene.processes, &outside);
-    let hidden = hidden::all(scene.processes)?;
+    let hidden = hidden::all(scene.processes, Kernel::open().ok().as_ref())?;
     for process in scene.processes {
         let mut troubles = BTreeSet::new();
         // The engine saves what descends from init. Its own parent is the wrapper; another's is not a stranger's.

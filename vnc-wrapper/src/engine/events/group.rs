@@ -108,11 +108,7 @@ impl Group {
 
     /// Takes what waits.
     pub(super) fn drain(&self) -> io::Result<()> {
-        let mut buffer = vec![0u8; 65536];
-        while self.waiting()? > 0 {
-            rustix::io::read(&self.descriptor, &mut buffer)?;
-        }
-        Ok(())
+        self.drain_first(usize::try_from(self.waiting()?).map_err(io::Error::other)?)
     }
 
     /// Does `deed` while the watch `wd` hears of it and nobody else does.

@@ -19,8 +19,11 @@ const MOST_EVENTS: usize = 1 << 20;
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(in crate::engine) fn all(processes: &[Process]) -> io::Result<Result<Vec<Queue>, Loss>> {
-    let (mut queues, mut seen, mut kernel) = (Vec::new(), HashSet::new(), None);
+pub(in crate::engine) fn all(
+    processes: &[Process],
+    kernel: &io::Result<Kernel>,
+) -> io::Result<Result<Vec<Queue>, Loss>> {
+    let (mut queues, mut seen) = (Vec::new(), HashSet::new());
     for process in processes {
         for number in watch::descriptors(process)? {
             let copy = process::descriptor(process.outside, number)?;
@@ -32,11 +35,11 @@ pub(in crate::engine) fn all(processes: &[Process]) -> io::Result<Result<Vec<Que
                 let what = format!("it has not yet read its file events, and {why}");
                 Ok(Err(Loss::passing(process.outside, what)))
             };
+            let kernel = match kernel {
+                Ok(kernel) => kernel,
+                Err(error) => return unkept(format!("they cannot be looked at ({error})")),
+            };
             let read = (|| {
-                let kernel = match &mut kernel {
-                    Some(kernel) => kernel,
-                    none => none.insert(Kernel::open()?),
-                };
                 let group = behind(kernel, &copy)?;
                 Ok::<_, io::Error>(if seen.insert(group) { Some(events(kernel, group)?) } else { None })
             })();
