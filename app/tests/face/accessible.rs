@@ -1,5 +1,6 @@
 //! Every widget that can be operated has a name for screen readers, and the keyboard reaches it: on every page.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::stage::{Access, Accessible, Bus, FakeAgent, Stage, VncServer, wait_for};
@@ -126,22 +127,16 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
     wrong.extend(nameless(&access, "sessions"));
     wrong.extend(out_of_reach(&stage, &access, "sessions"));
 
-    // In the preferences the keyboard starts at the first page's button; the others are to its right.
     let pages = [
         ("Snapshots", "Save Desktops Automatically"),
         ("Desktops", "The system that a new desktop starts from"),
         ("Storage", "All together"),
         ("Shortcuts", "Full screen, and back"),
     ];
-    for (steps, (page, content)) in pages.into_iter().enumerate() {
+    for (page, content) in pages {
         open(&stage, "ctrl+comma", "Preferences");
         access.wait("the preferences", |one| one.name == "Save Desktops Automatically" && one.showing());
-        let at = |name: &str| focus(&access).filter(|one| one.role == "tab" && one.name == name).map(drop);
-        wait_for("the keyboard at the first page", || at("Snapshots"));
-        for _ in 0..steps {
-            stage.xdotool(&["key", "Right"]);
-        }
-        wait_for("the keyboard at the page", || at(page));
+        go_to_tab(&stage, &access, &pages.map(|(page, _)| page), page);
         stage.xdotool(&["key", "space"]);
         access.wait(page, |one| one.name.contains(content) && one.showing());
         wrong.extend(nameless(&access, page));
@@ -166,6 +161,22 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
     let seen = |one: &Accessible| one.focused() && one.showing() && one.role != "image";
     access.wait("the keyboard in the window", seen);
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Takes the keyboard to the button of a page: by Tab to the buttons, by the arrows among them.
+fn go_to_tab(stage: &Stage, access: &Access, pages: &[&str], page: &str) {
+    let place = |name: &str| pages.iter().position(|page| *page == name);
+    wait_for(&format!("the keyboard at {page}"), || {
+        let at = focus(access).filter(|one| one.role == "tab").and_then(|one| place(&one.name));
+        let key = match at.cmp(&place(page)) {
+            Ordering::Equal => return Some(()),
+            _ if at.is_none() => "Tab",
+            Ordering::Less => "Right",
+            Ordering::Greater => "Left",
+        };
+        stage.xdotool(&["key", key]);
+        None
+    });
 }
 
 /// Opens a window above the app's own.

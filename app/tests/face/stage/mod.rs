@@ -19,7 +19,7 @@ pub(crate) use agent::{Bus, FakeAgent};
 pub(crate) use servers::{FakeServer, Relay, Said, VncServer, solid_update};
 
 /// Longer than anything takes on a slow, busy machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A program that ends with its owner.
 pub(crate) struct Program {
