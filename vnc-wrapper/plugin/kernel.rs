@@ -11,6 +11,7 @@ const WRITE: i64 = 1;
 const CLOSE: i64 = 3;
 const SOCKET: i64 = 41;
 const CONNECT: i64 = 42;
+const WAIT4: i64 = 61;
 const PTRACE: i64 = 101;
 const GETDENTS64: i64 = 217;
 const EXIT_GROUP: i64 = 231;
@@ -23,9 +24,19 @@ const DIRECTORY: i64 = 0o2_200_000;
 /// Requests of ptrace(2).
 const PEEKDATA: i64 = 2;
 const POKEUSER: i64 = 6;
+const CONT: i64 = 7;
 const GETREGS: i64 = 12;
+const SETREGS: i64 = 13;
+const SYSCALL: i64 = 24;
 const PEEKSIGINFO: i64 = 0x4209;
 const GETSIGMASK: i64 = 0x420a;
+const SETSIGMASK: i64 = 0x420b;
+/// Not one of ptrace(2): what has become of a thread (wait4(2)), without waiting for it.
+const WAIT: i64 = -1;
+/// `WNOHANG | __WALL`.
+const NO_HANG: i64 = 0x4000_0001;
+/// `-ENOSYS`.
+const UNKNOWN: i64 = -38;
 /// `PTRACE_PEEKSIGINFO_SHARED`.
 const SHARED: u32 = 1;
 
@@ -157,7 +168,60 @@ pub fn set_result(thread: c_int, result: i64) {
     unsafe { call(PTRACE, [POKEUSER, thread.into(), offset, result]) };
 }
 
-/// Writes `text` to the Unix socket at `path` and waits for an answer of one byte.
+/// What the wrapper asks for (`src/engine/traced.rs` has the same).
+#[repr(C)]
+struct Request {
+    request: i64,
+    thread: i64,
+    data: i64,
+    /// What the request reads or writes: registers, or a set of signals.
+    bytes: [u8; BYTES],
+}
+
+const BYTES: usize = 256;
+const _: () = assert!(size_of::<Registers>() <= BYTES);
+
+impl Request {
+    /// Does it; returns what the kernel does.
+    fn act(&mut self) -> i64 {
+        let bytes = self.bytes.as_mut_ptr() as i64;
+        // SAFETY: what is written to or read from is `bytes`, and is no longer: a `struct user_regs_struct`, a set of signals
+        // as long as is said, an int. Others take numbers.
+        unsafe {
+            match self.request {
+                GETREGS | SETREGS => call(PTRACE, [self.request, self.thread, 0, bytes]),
+                GETSIGMASK | SETSIGMASK => call(PTRACE, [self.request, self.thread, 8, bytes]),
+                CONT | SYSCALL => call(PTRACE, [self.request, self.thread, 0, self.data]),
+                WAIT => call(WAIT4, [self.thread, bytes, NO_HANG, 0]),
+                _ => UNKNOWN,
+            }
+        }
+    }
+}
+
+/// Does what is asked for through `socket` until that is something shorter, which is an answer.
+fn serve(socket: i64) {
+    let mut asked = Request { request: 0, thread: 0, data: 0, bytes: [0; BYTES] };
+    loop {
+        let mut got = 0;
+        while got < size_of::<Request>() {
+            let (to, left) = (&raw mut asked as i64 + got as i64, (size_of::<Request>() - got) as i64);
+            // SAFETY: so much of `asked`, every content of which is one of its type, is left.
+            match usize::try_from(unsafe { call(READ, [socket, to, left, 0]) }) {
+                Ok(more) if more > 0 => got += more,
+                _ => return,
+            }
+        }
+        // The answer stands where the request stood.
+        asked.request = asked.act();
+        // SAFETY: `asked` is as long as is said.
+        if unsafe { call(WRITE, [socket, &raw const asked as i64, size_of::<Request>() as i64, 0]) } <= 0 {
+            return;
+        }
+    }
+}
+
+/// Writes `text` to the Unix socket at `path`, and does what is asked for until there is an answer of one byte.
 pub fn tell(path: &CStr, text: &[u8]) {
     const AF_UNIX: u16 = 1;
     // SOCK_STREAM | SOCK_CLOEXEC.
@@ -170,7 +234,6 @@ pub fn tell(path: &CStr, text: &[u8]) {
     for (to, from) in address.iter_mut().zip(AF_UNIX.to_ne_bytes().iter().chain(path.to_bytes())) {
         *to = *from;
     }
-    let mut answer = 0u8;
     // SAFETY: every address is of a live value as long as is said; the socket is closed by whom it was opened.
     unsafe {
         let socket = call(SOCKET, [AF_UNIX.into(), STREAM, 0, 0]);
@@ -180,7 +243,7 @@ pub fn tell(path: &CStr, text: &[u8]) {
         if call(CONNECT, [socket, address.as_ptr() as i64, address.len() as i64, 0]) == 0
             && call(WRITE, [socket, text.as_ptr() as i64, text.len() as i64, 0]) > 0
         {
-            call(READ, [socket, &raw mut answer as i64, 1, 0]);
+            serve(socket);
         }
         call(CLOSE, [socket, 0, 0, 0]);
     }

@@ -1,5 +1,6 @@
-//! The plugin that CRIU loads while it saves (`vnc-wrapper/plugin`): waiting system calls go on waiting, and it tells when
-//! CRIU has done everything and has not yet let go of the processes ([`LET_GO`]).
+//! The plugin that CRIU loads (`vnc-wrapper/plugin`). While it saves, waiting system calls go on waiting, and it tells when
+//! CRIU has done everything and has not yet let go of the processes ([`LET_GO`]). While it resumes, it is our hand on the
+//! threads that CRIU traces ([`TRACE`]).
 //!
 //! There is one for x86_64, and CRIU has the hook since 4.0; elsewhere those calls return EINTR, as after any signal.
 
@@ -17,6 +18,8 @@ const LIBRARY: Option<&[u8]> = None;
 const FILE: &str = "freezeframe.so";
 /// How it names that stage, as CRIU names others to its action script.
 pub(super) const LET_GO: &str = "let-go";
+/// How it names the one, of a resume, at which it does what it is asked for ([`super::traced`]).
+pub(super) const TRACE: &str = "trace";
 /// The first CRIU, by its main number, that calls it when all threads have stopped.
 const SINCE: u32 = 4;
 
