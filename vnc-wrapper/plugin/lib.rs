@@ -17,6 +17,7 @@
 
 mod decide;
 mod kernel;
+mod peers;
 
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,7 @@ const TRACE: &[u8] = b"trace ";
 unsafe extern "C" {
     // Of the C library that is there.
     safe fn getenv(name: *const c_char) -> *const c_char;
+    safe fn unsetenv(name: *const c_char) -> c_int;
 }
 
 const NAME: &CStr = c"freezeframe";
@@ -58,7 +60,7 @@ const NAME: &CStr = c"freezeframe";
 #[unsafe(no_mangle)]
 pub static CR_PLUGIN_DESC: Description = Description {
     name: NAME.as_ptr(),
-    init: None,
+    init: Some(begin),
     exit: Some(end),
     version: VERSION,
     hooks_count: (CHECKPOINT_DEVICES + 1) as u32,
@@ -69,6 +71,22 @@ pub static CR_PLUGIN_DESC: Description = Description {
         hooks
     },
 };
+
+/// `CR_PLUGIN_STAGE__RESTORE`.
+const RESTORE: c_int = 2;
+/// The variable that names a file ([`peers`]).
+const PEERS: &CStr = c"FREEZEFRAME_PEERS";
+
+extern "C" fn begin(stage: c_int) -> c_int {
+    let path = getenv(PEERS.as_ptr());
+    if stage == RESTORE && !path.is_null() {
+        // Not for what CRIU runs.
+        unsetenv(c"LD_PRELOAD".as_ptr());
+        // SAFETY: getenv(3) returned a string, and nobody changes the environment meanwhile.
+        peers::begin(unsafe { CStr::from_ptr(path) });
+    }
+    0
+}
 
 /// Goes over the threads of process `pid`.
 extern "C" fn process(pid: c_int) -> c_int {

@@ -220,6 +220,8 @@ impl Engine for CriuEngine {
         let plugin = (!request.stopped).then(|| plugin::Plugin::place(&self.runtime, &self.version)).flatten();
         if let Some(plugin) = &plugin {
             command.arg("--libdir").arg(plugin.directory());
+            let people = kept::people(request.images).and_then(|people| plugin.tell_people(&people));
+            command.envs(people.map_err(|e| self.cannot_run(e))?);
         }
         let (mut session, mut rest) = (None, None);
         let status = self.run(command, request.work, |action, init, asking| {

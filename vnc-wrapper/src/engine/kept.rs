@@ -11,6 +11,7 @@ use super::domains::{self, Domain};
 use super::events::silence::Silence;
 use super::events::{Mask, Queue, queue, replay};
 use super::losses::{self, Loss};
+use super::peers::{self, Person};
 use super::sockets::{self, Socket};
 use super::stops::{self, Stopped};
 use super::terminals::{self, Typed};
@@ -48,6 +49,33 @@ struct Kept {
     /// Processes that are stopped.
     #[serde(default)]
     stopped: Vec<Stopped>,
+    /// Who they are.
+    #[serde(default)]
+    people: Vec<Person>,
+}
+
+impl Kept {
+    /// Reads the file; there is none of releases that kept nothing.
+    fn read(images: &Path) -> io::Result<Option<Self>> {
+        let text = match fs::read(images.join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let kept: Self = serde_json::from_slice(&text)?;
+        if kept.format == FORMAT {
+            return Ok(Some(kept));
+        }
+        let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+}
+
+/// Who the processes of a snapshot are.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn people(images: &Path) -> io::Result<Vec<Person>> {
+    Ok(Kept::read(images)?.map(|kept| kept.people).unwrap_or_default())
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,6 +145,7 @@ impl Taken {
             sockets: std::mem::take(&mut self.sockets),
             domains: Some(domains::all(&threads_of(&self.processes)?)?),
             stopped: std::mem::take(&mut self.stopped),
+            people: peers::all(&self.processes)?,
         };
         fs::write(images.join(FILE), serde_json::to_vec(&kept)?)
     }
@@ -157,17 +186,9 @@ fn scheduling(processes: &[Process]) -> io::Result<Vec<Thread>> {
 pub(super) fn give_back(init: u32, images: &Path) -> io::Result<Rest> {
     let processes = processes::list(init)?;
     let silence = Silence::begin(&processes)?;
-    let text = match fs::read(images.join(FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Rest { init, silence, domains: None, stopped: Vec::new() });
-        }
-        other => other?,
+    let Some(kept) = Kept::read(images)? else {
+        return Ok(Rest { init, silence, domains: None, stopped: Vec::new() });
     };
-    let kept: Kept = serde_json::from_slice(&text)?;
-    if kept.format != FORMAT {
-        let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
     terminals::put_back(&processes, &kept.typed)?;
     sockets::put_back(&processes, &kept.sockets)?;
     replay::put_back(&processes, kept.queues)?;

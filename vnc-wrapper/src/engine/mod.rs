@@ -9,6 +9,7 @@ pub mod events;
 pub mod hooks;
 mod kept;
 mod losses;
+mod peers;
 mod plugin;
 mod sockets;
 mod stats;
