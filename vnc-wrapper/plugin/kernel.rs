@@ -9,9 +9,19 @@ use crate::decide::Registers;
 const READ: i64 = 0;
 const WRITE: i64 = 1;
 const CLOSE: i64 = 3;
+const MADVISE: i64 = 28;
+const GETPID: i64 = 39;
 const SOCKET: i64 = 41;
 const CONNECT: i64 = 42;
+const LISTEN: i64 = 50;
+const SOCKETPAIR: i64 = 53;
+const GETSOCKOPT: i64 = 55;
+const WAIT4: i64 = 61;
 const PTRACE: i64 = 101;
+const SETGROUPS: i64 = 116;
+const SETRESUID: i64 = 117;
+const SETRESGID: i64 = 119;
+const PRCTL: i64 = 157;
 const GETDENTS64: i64 = 217;
 const EXIT_GROUP: i64 = 231;
 const OPENAT: i64 = 257;
@@ -23,9 +33,19 @@ const DIRECTORY: i64 = 0o2_200_000;
 /// Requests of ptrace(2).
 const PEEKDATA: i64 = 2;
 const POKEUSER: i64 = 6;
+const CONT: i64 = 7;
 const GETREGS: i64 = 12;
+const SETREGS: i64 = 13;
+const SYSCALL: i64 = 24;
 const PEEKSIGINFO: i64 = 0x4209;
 const GETSIGMASK: i64 = 0x420a;
+const SETSIGMASK: i64 = 0x420b;
+/// Not one of ptrace(2): what has become of a thread (wait4(2)), without waiting for it.
+const WAIT: i64 = -1;
+/// `WNOHANG | __WALL`.
+const NO_HANG: i64 = 0x4000_0001;
+/// `-ENOSYS`.
+const UNKNOWN: i64 = -38;
 /// `PTRACE_PEEKSIGINFO_SHARED`.
 const SHARED: u32 = 1;
 
@@ -45,12 +65,19 @@ struct Signals {
 /// # Safety
 /// The arguments have to be what the call takes; what it writes to has to be there.
 unsafe fn call(number: i64, arguments: [i64; 4]) -> i64 {
+    // SAFETY: by the caller's word; what takes four does not look at the fifth.
+    unsafe { call5(number, arguments, 0) }
+}
+
+/// # Safety
+/// As [`call`].
+unsafe fn call5(number: i64, arguments: [i64; 4], fifth: i64) -> i64 {
     let [first, second, third, fourth] = arguments;
     let result;
     // SAFETY: a system call changes rax, rcx, r11 and, by the caller's word, memory that may be changed.
     unsafe {
         asm!("syscall", inlateout("rax") number => result, in("rdi") first, in("rsi") second, in("rdx") third,
-             in("r10") fourth, lateout("rcx") _, lateout("r11") _, options(nostack));
+             in("r10") fourth, in("r8") fifth, lateout("rcx") _, lateout("r11") _, options(nostack));
     }
     result
 }
@@ -157,9 +184,61 @@ pub fn set_result(thread: c_int, result: i64) {
     unsafe { call(PTRACE, [POKEUSER, thread.into(), offset, result]) };
 }
 
-/// Writes `text` to the Unix socket at `path` and waits for an answer of one byte.
+/// What the wrapper asks for (`src/engine/traced.rs` has the same).
+#[repr(C)]
+struct Request {
+    request: i64,
+    thread: i64,
+    data: i64,
+    /// What the request reads or writes: registers, or a set of signals.
+    bytes: [u8; BYTES],
+}
+
+const BYTES: usize = 256;
+const _: () = assert!(size_of::<Registers>() <= BYTES);
+
+impl Request {
+    /// Does it; returns what the kernel does.
+    fn act(&mut self) -> i64 {
+        let bytes = self.bytes.as_mut_ptr() as i64;
+        // SAFETY: what is written to or read from is `bytes`, and is no longer: a `struct user_regs_struct`, a set of signals
+        // as long as is said, an int. Others take numbers.
+        unsafe {
+            match self.request {
+                GETREGS | SETREGS => call(PTRACE, [self.request, self.thread, 0, bytes]),
+                GETSIGMASK | SETSIGMASK => call(PTRACE, [self.request, self.thread, 8, bytes]),
+                CONT | SYSCALL => call(PTRACE, [self.request, self.thread, 0, self.data]),
+                WAIT => call(WAIT4, [self.thread, bytes, NO_HANG, 0]),
+                _ => UNKNOWN,
+            }
+        }
+    }
+}
+
+/// Does what is asked for through `socket` until that is something shorter, which is an answer.
+fn serve(socket: i64) {
+    let mut asked = Request { request: 0, thread: 0, data: 0, bytes: [0; BYTES] };
+    loop {
+        let mut got = 0;
+        while got < size_of::<Request>() {
+            let (to, left) = (&raw mut asked as i64 + got as i64, (size_of::<Request>() - got) as i64);
+            // SAFETY: so much of `asked`, every content of which is one of its type, is left.
+            match usize::try_from(unsafe { call(READ, [socket, to, left, 0]) }) {
+                Ok(more) if more > 0 => got += more,
+                _ => return,
+            }
+        }
+        // The answer stands where the request stood.
+        asked.request = asked.act();
+        // SAFETY: `asked` is as long as is said.
+        if unsafe { call(WRITE, [socket, &raw const asked as i64, size_of::<Request>() as i64, 0]) } <= 0 {
+            return;
+        }
+    }
+}
+
+/// Writes `text` to the Unix socket at `path`, and does what is asked for until there is an answer of one byte.
 pub fn tell(path: &CStr, text: &[u8]) {
-    const AF_UNIX: u16 = 1;
     // SOCK_STREAM | SOCK_CLOEXEC.
     const STREAM: i64 = 0o2_000_001;
     // `struct sockaddr_un`: the family in 2 bytes, and the path.
@@ -167,10 +246,9 @@ pub fn tell(path: &CStr, text: &[u8]) {
     if path.count_bytes() + 3 > address.len() {
         return;
     }
-    for (to, from) in address.iter_mut().zip(AF_UNIX.to_ne_bytes().iter().chain(path.to_bytes())) {
+    for (to, from) in address.iter_mut().zip((AF_UNIX as u16).to_ne_bytes().iter().chain(path.to_bytes())) {
         *to = *from;
     }
-    let mut answer = 0u8;
     // SAFETY: every address is of a live value as long as is said; the socket is closed by whom it was opened.
     unsafe {
         let socket = call(SOCKET, [AF_UNIX.into(), STREAM, 0, 0]);
@@ -180,10 +258,126 @@ pub fn tell(path: &CStr, text: &[u8]) {
         if call(CONNECT, [socket, address.as_ptr() as i64, address.len() as i64, 0]) == 0
             && call(WRITE, [socket, text.as_ptr() as i64, text.len() as i64, 0]) > 0
         {
-            call(READ, [socket, &raw mut answer as i64, 1, 0]);
+            serve(socket);
         }
         call(CLOSE, [socket, 0, 0, 0]);
     }
+}
+
+/// The ids that a process will have, as its session sees them.
+#[derive(Clone, Copy)]
+pub struct Person<'a> {
+    pub user: u32,
+    pub group: u32,
+    /// Its further groups.
+    pub groups: &'a [u32],
+}
+
+/// Calls `act` with the ids of `person`, if there is one, and then is root again. Its further groups CRIU would set later.
+pub fn as_person(person: Option<Person<'_>>, act: impl FnOnce() -> i64) -> i64 {
+    const GET_DUMPABLE: i64 = 3;
+    const SET_DUMPABLE: i64 = 4;
+    const KEPT: i64 = -1;
+    let Some(Person { user, group, groups }) = person else { return act() };
+    // SAFETY: numbers, and groups as many as are said. Capabilities come back with root (capabilities(7)).
+    unsafe {
+        // Other ids take it away (prctl(2)), and with it /proc/self.
+        let dumpable = call(PRCTL, [GET_DUMPABLE, 0, 0, 0]);
+        call(SETGROUPS, [groups.len() as i64, groups.as_ptr() as i64, 0, 0]);
+        call(SETRESGID, [KEPT, group.into(), KEPT, 0]);
+        call(SETRESUID, [KEPT, user.into(), KEPT, 0]);
+        let result = act();
+        call(SETRESUID, [KEPT, 0, KEPT, 0]);
+        call(SETRESGID, [KEPT, 0, KEPT, 0]);
+        call(PRCTL, [SET_DUMPABLE, dumpable, 0, 0]);
+        result
+    }
+}
+
+/// Makes a page that processes find full of zeroes which are forked from now on; answers whether it is one.
+///
+/// # Safety
+/// The memory has to be whole pages, and nobody may rely on its content.
+pub unsafe fn wipe_on_fork(page: *mut u8, length: usize) -> bool {
+    /// `MADV_WIPEONFORK`.
+    const WIPE: i64 = 18;
+    // SAFETY: by the caller's word.
+    unsafe { call(MADVISE, [page as i64, length as i64, WIPE, 0]) == 0 }
+}
+
+/// Reads the file at `path` into `words`; returns how many there are.
+pub fn read_file(path: &CStr, words: &mut [u32]) -> usize {
+    /// `O_RDONLY | O_CLOEXEC`.
+    const TO_READ: i64 = 0o2_000_000;
+    let (at, most) = (words.as_mut_ptr() as i64, size_of_val(words) as i64);
+    let mut got = 0;
+    // SAFETY: `path` ends with a zero, and what is read fits into what is left of `words`.
+    unsafe {
+        let file = call(OPENAT, [AT_FDCWD, path.as_ptr() as i64, TO_READ, 0]);
+        if file < 0 {
+            return 0;
+        }
+        loop {
+            match call(READ, [file, at + got, most - got, 0]) {
+                more if more > 0 => got += more,
+                _ => break,
+            }
+        }
+        call(CLOSE, [file, 0, 0, 0]);
+    }
+    got as usize / size_of::<u32>()
+}
+
+/// The pid of this process, as it sees itself.
+pub fn own_pid() -> u32 {
+    // SAFETY: it takes nothing.
+    unsafe { call(GETPID, [0; 4]) as u32 }
+}
+
+/// `AF_UNIX` (sys/socket.h).
+pub const AF_UNIX: c_int = 1;
+
+/// The domain of a socket; -1 for what is none.
+pub fn domain(socket: c_int) -> c_int {
+    const SOL_SOCKET: i64 = 1;
+    const SO_DOMAIN: i64 = 39;
+    let (mut domain, mut length) = (-1 as c_int, size_of::<c_int>() as u32);
+    // SAFETY: the kernel writes an int and its length.
+    unsafe {
+        let to = [socket.into(), SOL_SOCKET, SO_DOMAIN, &raw mut domain as i64];
+        call5(GETSOCKOPT, to, &raw mut length as i64);
+    }
+    domain
+}
+
+/// listen(2).
+pub fn listen(socket: c_int, backlog: c_int) -> i64 {
+    // SAFETY: it takes numbers.
+    unsafe { call(LISTEN, [socket.into(), backlog.into(), 0, 0]) }
+}
+
+/// socketpair(2).
+///
+/// # Safety
+/// As that.
+pub unsafe fn socketpair(domain: c_int, kind: c_int, protocol: c_int, sockets: *mut c_int) -> i64 {
+    // SAFETY: by the caller's word.
+    unsafe { call(SOCKETPAIR, [domain.into(), kind.into(), protocol.into(), sockets as i64]) }
+}
+
+unsafe extern "C" {
+    // Of the C library that is there.
+    safe fn __errno_location() -> *mut c_int;
+}
+
+/// What a function of the C library returns for what the kernel does.
+pub fn result(of_the_kernel: i64) -> c_int {
+    if of_the_kernel >= 0 {
+        return of_the_kernel as c_int;
+    }
+    // SAFETY: it is this thread's own errno.
+    unsafe { __errno_location().write(-of_the_kernel as c_int) };
+    -1
 }
 
 /// Ends this process.

@@ -1,4 +1,5 @@
-//! A plugin for CRIU (criu-plugin.h): waiting system calls of a session that is saved go on waiting.
+//! A plugin for CRIU (criu-plugin.h): waiting system calls of a session that is saved go on waiting, and what CRIU cannot
+//! restore is asked of the threads of a session that is resumed.
 //!
 //! CRIU stops every thread (ptrace(2), PTRACE_INTERRUPT), which interrupts what it waits in. Most calls are entered again;
 //! some return EINTR (signal(7)), and others do so because CRIU cannot take their `restart_block` along. This plugin is
@@ -7,6 +8,8 @@
 //! where a signal's handler is to be called, returns EINTR; in the images CRIU has it entered again.
 //!
 //! When CRIU has done everything and has not yet let go of the threads, it tells the wrapper so, as the action script does.
+//! In a session that is resumed it then does with ptrace(2) what the wrapper asks for: only CRIU's own process can, since it
+//! traces the threads (`src/engine/traced.rs`).
 //!
 //! It is linked with no C library, since it is loaded beside that of whatever CRIU it meets. Whatever fails here leaves EINTR.
 
@@ -14,11 +17,16 @@
 
 mod decide;
 mod kernel;
+mod peers;
 
 use core::ffi::{CStr, c_char, c_int};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// `CRIU_PLUGIN_VERSION`, 0.2.0.
 const VERSION: u32 = 2 << 8;
+/// `CR_PLUGIN_HOOK__RESUME_DEVICES_LATE`: called for each process when all is restored and every thread has stopped right
+/// before its own first instruction.
+const RESUME_DEVICES_LATE: usize = 9;
 /// `CR_PLUGIN_HOOK__CHECKPOINT_DEVICES`: called for each process between stopping and dumping, since CRIU 4.0.
 const CHECKPOINT_DEVICES: usize = 11;
 
@@ -39,10 +47,12 @@ unsafe impl Sync for Description {}
 /// The variable that names the wrapper's socket, and what is told (`src/engine/criu.rs`, `src/engine/plugin.rs`).
 const HOOK: &CStr = c"FREEZEFRAME_HOOK";
 const LET_GO: &[u8] = b"let-go ";
+const TRACE: &[u8] = b"trace ";
 
 unsafe extern "C" {
     // Of the C library that is there.
     safe fn getenv(name: *const c_char) -> *const c_char;
+    safe fn unsetenv(name: *const c_char) -> c_int;
 }
 
 const NAME: &CStr = c"freezeframe";
@@ -50,16 +60,33 @@ const NAME: &CStr = c"freezeframe";
 #[unsafe(no_mangle)]
 pub static CR_PLUGIN_DESC: Description = Description {
     name: NAME.as_ptr(),
-    init: None,
+    init: Some(begin),
     exit: Some(end),
     version: VERSION,
     hooks_count: (CHECKPOINT_DEVICES + 1) as u32,
     hooks: {
         let mut hooks: [Option<extern "C" fn(c_int) -> c_int>; CHECKPOINT_DEVICES + 1] = [None; CHECKPOINT_DEVICES + 1];
         hooks[CHECKPOINT_DEVICES] = Some(process);
+        hooks[RESUME_DEVICES_LATE] = Some(late);
         hooks
     },
 };
+
+/// `CR_PLUGIN_STAGE__RESTORE`.
+const RESTORE: c_int = 2;
+/// The variable that names a file ([`peers`]).
+const PEERS: &CStr = c"FREEZEFRAME_PEERS";
+
+extern "C" fn begin(stage: c_int) -> c_int {
+    let path = getenv(PEERS.as_ptr());
+    if stage == RESTORE && !path.is_null() {
+        // Not for what CRIU runs.
+        unsetenv(c"LD_PRELOAD".as_ptr());
+        // SAFETY: getenv(3) returned a string, and nobody changes the environment meanwhile.
+        peers::begin(unsafe { CStr::from_ptr(path) });
+    }
+    0
+}
 
 /// Goes over the threads of process `pid`.
 extern "C" fn process(pid: c_int) -> c_int {
@@ -67,12 +94,25 @@ extern "C" fn process(pid: c_int) -> c_int {
     0
 }
 
+/// Every thread of every process has stopped; the wrapper has all of them looked after at once.
+extern "C" fn late(_pid: c_int) -> c_int {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed) {
+        tell(TRACE);
+    }
+    0
+}
+
 /// All is done, well or not.
 extern "C" fn end(_stage: c_int, _result: c_int) {
+    tell(LET_GO);
+}
+
+fn tell(text: &[u8]) {
     let path = getenv(HOOK.as_ptr());
     if !path.is_null() {
         // SAFETY: getenv(3) returned a string, and nobody changes the environment meanwhile.
-        kernel::tell(unsafe { CStr::from_ptr(path) }, LET_GO);
+        kernel::tell(unsafe { CStr::from_ptr(path) }, text);
     }
 }
 

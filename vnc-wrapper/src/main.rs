@@ -20,7 +20,7 @@ mod verbs;
 
 fn main() {
     // CRIU runs this program as its action script, with no argument of ours.
-    if let Some(status) = engine::criu::run_as_hook() {
+    if let Some(status) = engine::hooks::run_as_hook() {
         std::process::exit(status);
     }
     std::process::exit(verbs::run());

@@ -1,7 +1,6 @@
 /* The part of the execution domain (personality(2)) that debuggers set for what they start. */
 #include "guest.h"
 #include <sys/personality.h>
-KNOWN_LOSS("what a resumed program starts is placed at random again (ADDR_NO_RANDOMIZE), as if no debugger had started it")
 GUEST {
     MUST(personality(ADDR_NO_RANDOMIZE) >= 0);
     ready();

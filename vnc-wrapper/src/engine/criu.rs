@@ -2,19 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use freezeframe_store::session::Network;
-use freezeframe_store::usage;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::blame::{Blame, blame};
+use super::hooks::{HOOK_VARIABLE, Hooks, QUIET, Served};
 use super::kept::{self, Taken};
+use super::traced::Traced;
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
     plugin, stats,
@@ -23,21 +22,8 @@ use crate::container::processes;
 use crate::fault;
 use crate::kernel::process;
 
-/// Environment variable that tells a hook which socket to ask.
-const HOOK_VARIABLE: &str = "FREEZEFRAME_HOOK";
-/// Environment variable in which CRIU names the stage to its action script (criu(8), --action-script).
-const ACTION_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
-/// Environment variable in which CRIU gives its action script the pid of the tree's root, from some stages on.
-const INIT_VARIABLE: &str = "CRTOOLS_INIT_PID";
 /// The wrapper's program, whatever became of its file: the wrapper is process 1 of its pid namespace.
 const OWN_PROGRAM: &str = "/proc/1/exe";
-/// CRIU is given up when it has neither called a hook nor written anything for so long. Its own limit for stopping
-/// processes is 10 seconds (criu(8), --timeout).
-const QUIET: Duration = Duration::from_secs(120);
-/// How often its progress is looked at, in milliseconds.
-const LOOK: u16 = 5000;
-/// How long a hook may take to say what it is; it does so at once.
-const HOOK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// CRIU, found and probed.
 #[derive(Clone, Debug)]
@@ -95,22 +81,22 @@ impl CriuEngine {
         Ok(command)
     }
 
-    /// Runs CRIU and calls `act` at each stage that it tells, with the pid of the session's init as far as it is known.
-    /// The first error of `act` makes CRIU fail, and is what is returned. `writes` is where its progress can be seen.
+    /// Runs CRIU and calls `act` at each stage that it tells, with the pid of the session's init as far as it is known, and
+    /// whoever tells. The first error of `act` makes CRIU fail, and is what is returned. `writes` is where its progress can be seen.
     fn run(
         &self,
         mut command: Command,
         writes: &Path,
-        mut act: impl FnMut(&str, u32) -> Result<(), BoxedError>,
+        mut act: impl FnMut(&str, u32, &mut UnixStream) -> Result<(), BoxedError>,
     ) -> Result<ExitStatus, EngineError> {
         let hooks = Hooks::listen(&self.hook()).map_err(|e| self.cannot_run(e))?;
         let mut child = command.spawn().map_err(|e| self.cannot_run(e))?;
         let mut problem = None;
         let served = process::open(child.id()).and_then(|child| {
-            hooks.serve(&child, writes, |action, init| {
+            hooks.serve(&child, writes, |action, init, asking| {
                 // Before what is done at this stage, part of which cannot be taken back.
                 let told = fault::point(&format!("engine-{action}"));
-                let outcome = told.map_err(Into::into).and_then(|()| act(action, init));
+                let outcome = told.map_err(Into::into).and_then(|()| act(action, init, asking));
                 outcome.map_err(|error| problem.get_or_insert(error)).is_ok()
             })
         });
@@ -139,8 +125,8 @@ impl CriuEngine {
     }
 
     /// Refuses what CRIU would lose, and takes into safe keeping what can be kept from that.
-    fn take(&self, init: u32) -> Result<Taken, BoxedError> {
-        let taken = Taken::from(processes::list(init)?)?;
+    fn take(&self, init: u32, traces: bool) -> Result<Taken, BoxedError> {
+        let taken = Taken::from(processes::list(init)?, traces)?;
         Ok(taken.map_err(|loss| EngineError::WouldLose { engine: self.describe(), loss })?)
     }
 
@@ -175,13 +161,13 @@ impl Engine for CriuEngine {
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
         let mut taken = None;
-        let status = self.run(command, request.images, |action, _| {
+        let status = self.run(command, request.images, |action, _, _| {
             match action {
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
                 "network-lock" => {
                     so_far.freeze = begun.elapsed();
-                    taken = Some(self.take(request.init)?);
+                    taken = Some(self.take(request.init, plugin.is_some())?);
                 }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
@@ -230,95 +216,40 @@ impl Engine for CriuEngine {
         if request.stopped {
             command.arg("--leave-stopped");
         }
-        let status = self.run(command, request.work, |action, init| match action {
-            "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init),
-            "pre-resume" if request.network == Network::Outbound => connect(Moment::BeforeRun, init),
-            // Every process is there, and none runs.
-            "post-restore" => Ok(kept::give_back(init, request.images)?),
-            _ => Ok(()),
+        // A session that never runs needs nothing of what it is for.
+        let plugin = (!request.stopped).then(|| plugin::Plugin::place(&self.runtime, &self.version)).flatten();
+        if let Some(plugin) = &plugin {
+            command.arg("--libdir").arg(plugin.directory());
+            let people = kept::people(request.images).and_then(|people| plugin.tell_people(&people));
+            command.envs(people.map_err(|e| self.cannot_run(e))?);
+        }
+        let (mut session, mut rest) = (None, None);
+        let status = self.run(command, request.work, |action, init, asking| {
+            match action {
+                "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init)?,
+                // Every process is there, and none runs.
+                "post-restore" => {
+                    session = Some(process::open(init)?);
+                    rest = Some(kept::give_back(init, request.images)?);
+                }
+                plugin::TRACE => rest.as_mut().map_or(Ok(()), |rest| rest.trace(&mut Traced(asking)))?,
+                // CRIU has taken its own links to files away.
+                "pre-resume" => {
+                    rest.take().map_or(Ok(()), |rest| rest.end(!request.stopped))?;
+                    if request.network == Network::Outbound {
+                        connect(Moment::BeforeRun, init)?;
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        });
+        let status = status.inspect_err(|_| {
+            // From pre-resume on CRIU lets them run, whatever it is told.
+            let ended = session.as_ref().map_or(Ok(()), process::kill);
+            ended.unwrap_or_else(|error| tracing::error!("the session cannot be ended: {error}"));
         })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
         pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
     }
-}
-
-/// How the serving of hooks came to its end.
-enum Served {
-    /// CRIU has ended.
-    Ended,
-    /// It has not, and has shown no sign of life for [`QUIET`].
-    Hung,
-}
-
-/// Answers CRIU's action scripts, each of which is this program asking back.
-struct Hooks {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Hooks {
-    fn listen(path: &Path) -> io::Result<Self> {
-        let _ = fs::remove_file(path);
-        Ok(Self { listener: UnixListener::bind(path)?, path: path.to_owned() })
-    }
-
-    /// Calls `act` with the name of each stage, and the session's init as far as it is known, until `child` has ended; its
-    /// answer is the script's success.
-    fn serve(&self, child: &OwnedFd, writes: &Path, mut act: impl FnMut(&str, u32) -> bool) -> io::Result<Served> {
-        let mut seen = (usage::bytes_below(writes).unwrap_or(0), Instant::now());
-        loop {
-            let mut ready =
-                [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN), PollFd::new(child.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::from(LOOK)) {
-                Err(nix::errno::Errno::EINTR) => continue,
-                Ok(0) => {
-                    let written = usage::bytes_below(writes).unwrap_or(0);
-                    if written != seen.0 {
-                        seen = (written, Instant::now());
-                    } else if seen.1.elapsed() > QUIET {
-                        return Ok(Served::Hung);
-                    }
-                    continue;
-                }
-                other => other?,
-            };
-            seen.1 = Instant::now();
-            let is_ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
-            if is_ready(&ready[0]) {
-                let (mut stream, _) = self.listener.accept()?;
-                stream.set_read_timeout(Some(HOOK_DEADLINE))?;
-                let mut action = [0u8; 64];
-                let length = stream.read(&mut action)?;
-                let text = String::from_utf8_lossy(&action[..length]);
-                let (action, init) = text.split_once(' ').unwrap_or((&text, ""));
-                let answer = act(action, init.parse().unwrap_or(0));
-                // A hook that is gone has ended with an error, and CRIU knows.
-                let _ = stream.write_all(&[u8::from(answer)]);
-                seen.1 = Instant::now();
-            } else if is_ready(&ready[1]) {
-                return Ok(Served::Ended);
-            }
-        }
-    }
-}
-
-impl Drop for Hooks {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// If this process was started by CRIU as its action script: asks the wrapper, and returns the exit status.
-pub fn run_as_hook() -> Option<i32> {
-    let socket = std::env::var_os(HOOK_VARIABLE)?;
-    let action = std::env::var(ACTION_VARIABLE).ok()?;
-    let init = std::env::var(INIT_VARIABLE).unwrap_or_default();
-    let asked = (|| {
-        let mut stream = UnixStream::connect(socket)?;
-        stream.write_all(format!("{action} {init}").as_bytes())?;
-        let mut answer = [0u8; 1];
-        stream.read_exact(&mut answer)?;
-        Ok::<bool, io::Error>(answer[0] == 1)
-    })();
-    Some(i32::from(!matches!(asked, Ok(true))))
 }

@@ -7,11 +7,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::domains::{self, Domain};
 use super::events::silence::Silence;
 use super::events::{Mask, Queue, queue, replay};
 use super::losses::{self, Loss};
+use super::peers::{self, Person};
 use super::sockets::{self, Socket};
+use super::stops::{self, Stopped};
 use super::terminals::{self, Typed};
+use super::traced::Traced;
 use crate::container::processes::{self, Process, has_ended};
 use crate::kernel::objects::Kernel;
 use crate::kernel::scheduling::Scheduling;
@@ -39,6 +43,39 @@ struct Kept {
     /// What sockets have.
     #[serde(default)]
     sockets: Vec<Socket>,
+    /// Execution domains of threads; releases that did not keep them gave none back.
+    #[serde(default)]
+    domains: Option<Vec<Domain>>,
+    /// Processes that are stopped.
+    #[serde(default)]
+    stopped: Vec<Stopped>,
+    /// Who they are.
+    #[serde(default)]
+    people: Vec<Person>,
+}
+
+impl Kept {
+    /// Reads the file; there is none of releases that kept nothing.
+    fn read(images: &Path) -> io::Result<Option<Self>> {
+        let text = match fs::read(images.join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let kept: Self = serde_json::from_slice(&text)?;
+        if kept.format == FORMAT {
+            return Ok(Some(kept));
+        }
+        let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+}
+
+/// Who the processes of a snapshot are.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn people(images: &Path) -> io::Result<Vec<Person>> {
+    Ok(Kept::read(images)?.map(|kept| kept.people).unwrap_or_default())
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +91,7 @@ pub(super) struct Taken {
     processes: Vec<Process>,
     queues: Vec<Queue>,
     sockets: Vec<Socket>,
+    stopped: Vec<Stopped>,
     // Before the silence, in the order of fields: what is typed makes events.
     typed: terminals::Taken,
     silence: Silence,
@@ -61,16 +99,17 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Takes what CRIU would lose of these processes, all of which have stopped, the first of which is the session's init; or
-    /// tells the first thing that cannot be kept.
+    /// tells the first thing that cannot be kept. `traces` tells whether the threads of a resumed session can be had to make
+    /// system calls.
     ///
     /// # Errors
     /// When something cannot be read, or cannot be taken; it is as before then.
-    pub(super) fn from(processes: Vec<Process>) -> io::Result<Result<Self, Loss>> {
+    pub(super) fn from(processes: Vec<Process>, traces: bool) -> io::Result<Result<Self, Loss>> {
         let kernel = Kernel::open();
         if let Err(error) = &kernel {
             tracing::debug!("the kernel's memory cannot be read: {error}");
         }
-        if let Some(loss) = losses::first(&processes, kernel.as_ref().ok())? {
+        if let Some(loss) = losses::first(&processes, kernel.as_ref().ok(), traces)? {
             return Ok(Err(loss));
         }
         let queues = match queue::all(&processes, &kernel)? {
@@ -78,9 +117,18 @@ impl Taken {
             Err(loss) => return Ok(Err(loss)),
         };
         let sockets = sockets::all(&processes, kernel.as_ref().ok())?;
+        let stopped = kernel.as_ref().map_or_else(
+            |_| Vec::new(),
+            |kernel| {
+                stops::all(&processes, kernel).unwrap_or_else(|error| {
+                    tracing::warn!("which processes are stopped cannot be seen: {error}");
+                    Vec::new()
+                })
+            },
+        );
         let silence = Silence::begin(&processes)?;
         let typed = terminals::Taken::all(&processes)?;
-        Ok(typed.map(|typed| Self { processes, queues, sockets, typed, silence }))
+        Ok(typed.map(|typed| Self { processes, queues, sockets, stopped, typed, silence }))
     }
 
     /// Writes it down beside the images, for [`give_back`].
@@ -95,6 +143,9 @@ impl Taken {
             masks: self.silence.masks(),
             typed: self.typed.typed(),
             sockets: std::mem::take(&mut self.sockets),
+            domains: Some(domains::all(&threads_of(&self.processes)?)?),
+            stopped: std::mem::take(&mut self.stopped),
+            people: peers::all(&self.processes)?,
         };
         fs::write(images.join(FILE), serde_json::to_vec(&kept)?)
     }
@@ -128,30 +179,65 @@ fn scheduling(processes: &[Process]) -> io::Result<Vec<Thread>> {
 }
 
 /// Gives the processes of the session of `init`, which do not run yet, what was kept of them. Snapshots of releases that
-/// kept nothing have no file.
+/// kept nothing have no file. What is returned is given back later.
 ///
 /// # Errors
 /// When the file cannot be read, or a thread that it tells of is not there.
-pub(super) fn give_back(init: u32, images: &Path) -> io::Result<()> {
-    let text = match fs::read(images.join(FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
-    };
-    let kept: Kept = serde_json::from_slice(&text)?;
-    if kept.format != FORMAT {
-        let text = format!("{FILE} of the snapshot has the format {}: use the release that wrote it", kept.format);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    // While watches are silent.
+pub(super) fn give_back(init: u32, images: &Path) -> io::Result<Rest> {
     let processes = processes::list(init)?;
+    let silence = Silence::begin(&processes)?;
+    let Some(kept) = Kept::read(images)? else {
+        return Ok(Rest { init, silence, domains: None, stopped: Vec::new() });
+    };
     terminals::put_back(&processes, &kept.typed)?;
     sockets::put_back(&processes, &kept.sockets)?;
-    replay::put_back(&processes, kept.queues, kept.masks)?;
-    if kept.threads.is_empty() {
+    replay::put_back(&processes, kept.queues)?;
+    schedule(&processes, &kept.threads)?;
+    Ok(Rest { init, silence: silence.then(&kept.masks), domains: kept.domains, stopped: kept.stopped })
+}
+
+/// What is given back when CRIU has done everything.
+#[derive(Debug)]
+pub(super) struct Rest {
+    init: u32,
+    silence: Silence,
+    domains: Option<Vec<Domain>>,
+    stopped: Vec<Stopped>,
+}
+
+impl Rest {
+    /// Gives back what the threads themselves have to do, which CRIU has stopped.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub(super) fn trace(&mut self, traced: &mut Traced<'_>) -> io::Result<()> {
+        let processes = processes::list(self.init)?;
+        if let Some(domains) = &self.domains {
+            domains::put_back(traced, &threads_of(&processes)?, domains)?;
+        }
+        stops::put_back(traced, &processes, &self.stopped);
+        Ok(())
+    }
+
+    /// Gives back what is left; file events are heard from then on. `runs` tells whether the session is going to run.
+    ///
+    /// # Errors
+    /// When something was not given back.
+    pub(super) fn end(self, runs: bool) -> io::Result<()> {
+        if let Some(domains) = self.domains.filter(|_| runs) {
+            domains::check(&threads_of(&processes::list(self.init)?)?, &domains)?;
+        }
+        self.silence.end()
+    }
+}
+
+/// Has threads scheduled as they were.
+fn schedule(processes: &[Process], threads: &[Thread]) -> io::Result<()> {
+    if threads.is_empty() {
         return Ok(());
     }
-    let found: HashMap<u32, u32> = threads_of(&processes)?.into_iter().collect();
-    for thread in &kept.threads {
+    let found: HashMap<u32, u32> = threads_of(processes)?.into_iter().collect();
+    for thread in threads {
         let outside = found.get(&thread.id).copied();
         let given = outside.map_or_else(|| Err(io::ErrorKind::NotFound.into()), |id| thread.scheduling.give(id));
         // Of no importance for what it computes; a machine with other processors is no reason not to resume.

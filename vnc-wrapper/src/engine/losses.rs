@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use super::domains;
 use crate::container::hidden;
 use crate::container::processes::Process;
 use crate::kernel::objects::Kernel;
@@ -34,11 +35,12 @@ impl Loss {
     }
 }
 
-/// The first loss that a save of these processes would bring, the first of which is the session's init.
+/// The first loss that a save of these processes would bring, the first of which is the session's init. `traces` tells whether
+/// the threads of a resumed session can be had to make system calls.
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(super) fn first(processes: &[Process], kernel: Option<&Kernel>) -> io::Result<Option<Loss>> {
+pub(super) fn first(processes: &[Process], kernel: Option<&Kernel>, traces: bool) -> io::Result<Option<Loss>> {
     let Some(init) = processes.first().map(|init| init.outside) else { return Ok(None) };
     let mut sockets = HashMap::new();
     for (table, find) in TABLES {
@@ -53,7 +55,6 @@ pub(super) fn first(processes: &[Process], kernel: Option<&Kernel>) -> io::Resul
         let what = format!("the session has a bind mount at {point}, which could not be resumed: unmount it");
         return Ok(Some(Loss::lasting(init, what)));
     }
-    let usual = personality(init)?;
     if let Some((process, hidden)) = hidden::all(processes, kernel)?.first() {
         return Ok(Some(Loss { process: *process, what: hidden.what().to_owned(), passes: hidden.passes() }));
     }
@@ -61,9 +62,8 @@ pub(super) fn first(processes: &[Process], kernel: Option<&Kernel>) -> io::Resul
         if process.state == 'Z' {
             continue;
         }
-        if personality(process.outside).is_ok_and(|own| own != usual) {
-            let what = "it runs in an execution domain of its own (personality), which the engine cannot save";
-            return Ok(Some(Loss::lasting(process.outside, what)));
+        if let Some(loss) = domains::loss(process, traces)? {
+            return Ok(Some(loss));
         }
         if let Some(loss) = descriptors(process, &sockets)? {
             return Ok(Some(loss));
@@ -133,17 +133,6 @@ fn inode(fields: &[&str]) -> Option<u64> {
     fields.get(9)?.parse().ok()
 }
 
-/// The execution domain of a process (personality(2)), but for ADDR_NO_RANDOMIZE, which debuggers set for what they start: it
-/// only says where programs are placed that the process starts later, and those work at any address.
-fn personality(pid: u32) -> io::Result<u32> {
-    domain(&fs::read_to_string(format!("/proc/{pid}/personality"))?)
-}
-
-fn domain(hex: &str) -> io::Result<u32> {
-    let all = u32::from_str_radix(hex.trim(), 16).map_err(io::Error::other)?;
-    Ok(all & !libc::ADDR_NO_RANDOMIZE.cast_unsigned())
-}
-
 /// What is in the descriptors of a process that would be lost.
 fn descriptors(process: &Process, sockets: &HashMap<u64, Waiting>) -> io::Result<Option<Loss>> {
     for entry in fs::read_dir(process.proc("fd"))? {
@@ -194,12 +183,6 @@ mod tests {
 
     fn find(find: Find, line: &str) -> Option<u64> {
         find(&line.split_whitespace().collect::<Vec<_>>()).map(|(inode, _)| inode)
-    }
-
-    #[test]
-    fn what_a_debugger_sets_is_no_domain_of_its_own() {
-        assert_eq!((domain("00040000\n").unwrap(), domain("00060000\n").unwrap()), (0, 0x0002_0000));
-        assert!(domain("x").is_err());
     }
 
     #[test]

@@ -4,13 +4,18 @@
 
 mod blame;
 pub mod criu;
+mod domains;
 pub mod events;
+pub mod hooks;
 mod kept;
 mod losses;
+mod peers;
 mod plugin;
 mod sockets;
 mod stats;
+mod stops;
 mod terminals;
+mod traced;
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The plugin that CRIU loads while it saves (`vnc-wrapper/plugin`): waiting system calls go on waiting, and it tells when
-//! CRIU has done everything and has not yet let go of the processes ([`LET_GO`]).
+//! The plugin that CRIU loads (`vnc-wrapper/plugin`). While it saves, waiting system calls go on waiting, and it tells when
+//! CRIU has done everything and has not yet let go of the processes ([`LET_GO`]). While it resumes, it is our hand on the
+//! threads that CRIU traces ([`TRACE`]).
 //!
 //! There is one for x86_64, and CRIU has the hook since 4.0; elsewhere those calls return EINTR, as after any signal.
 
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::StatVfsMountFlags;
 
+use super::peers::{self, Person};
+
 #[cfg(target_arch = "x86_64")]
 const LIBRARY: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/freezeframe.so")));
 #[cfg(not(target_arch = "x86_64"))]
@@ -17,6 +20,11 @@ const LIBRARY: Option<&[u8]> = None;
 const FILE: &str = "freezeframe.so";
 /// How it names that stage, as CRIU names others to its action script.
 pub(super) const LET_GO: &str = "let-go";
+/// How it names the one, of a resume, at which it does what it is asked for ([`super::traced`]).
+pub(super) const TRACE: &str = "trace";
+/// The file that says who processes are, and the variable that names it to the plugin.
+const PEOPLE: &str = "people";
+const PEERS_VARIABLE: &str = "FREEZEFRAME_PEERS";
 /// The first CRIU, by its main number, that calls it when all threads have stopped.
 const SINCE: u32 = 4;
 
@@ -41,6 +49,16 @@ impl Plugin {
 
     pub(super) fn directory(&self) -> &Path {
         &self.0
+    }
+
+    /// Writes down who the processes are that are restored; returns the environment in which CRIU minds that.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn tell_people(&self, people: &[Person]) -> io::Result<[(&'static str, PathBuf); 2]> {
+        let file = self.0.join(PEOPLE);
+        fs::write(&file, peers::encode(people))?;
+        Ok([(PEERS_VARIABLE, file), ("LD_PRELOAD", self.0.join(FILE))])
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It is done by a process of its own (`vnc-wrapper replay`), which becomes root of the session's user namespace, so that
 //! what it makes for a moment belongs to ids that the session's file systems know. All watches of the session are silent
-//! meanwhile, but for the one whose event is being made; what is in its way is renamed and gets its name back.
+//! meanwhile, and until CRIU has taken its own links to files away, but for the one whose event is being made; what is in its way is renamed and gets its name back.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,10 +13,10 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timestamps, utimensat};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, read_some};
-use super::group::{self, Group, SILENT};
+use super::group::{self, Group};
 use super::plan::{self, Deed, Step};
 use super::watch;
-use super::{Event, Mask, Queue, overflow};
+use super::{Event, Queue, overflow};
 use crate::container::processes::{self, Process};
 use crate::kernel::{namespaces, process, userns};
 
@@ -28,16 +28,15 @@ const ELSEWHERE: &[u8] = b".freezeframe.else";
 struct Request {
     init: u32,
     queues: Vec<Queue>,
-    masks: Vec<Mask>,
 }
 
 /// Makes the queues of these processes, the first of which is the session's init, be as `queues` say, those that are not
-/// named empty, and gives the watches their masks.
+/// named empty. All watches have to be silent ([`super::silence`]), and stay so.
 ///
 /// # Errors
 /// When an event cannot be made.
-pub(in crate::engine) fn put_back(processes: &[Process], queues: Vec<Queue>, masks: Vec<Mask>) -> io::Result<()> {
-    if queues.is_empty() && masks.is_empty() && !anything_waits(processes)? {
+pub(in crate::engine) fn put_back(processes: &[Process], queues: Vec<Queue>) -> io::Result<()> {
+    if queues.is_empty() && !anything_waits(processes)? {
         return Ok(());
     }
     let Some(init) = processes.first().map(|init| init.outside) else { return Ok(()) };
@@ -49,7 +48,7 @@ pub(in crate::engine) fn put_back(processes: &[Process], queues: Vec<Queue>, mas
         .stderr(Stdio::piped())
         .spawn()?;
     if let Some(mut to) = child.stdin.take() {
-        to.write_all(&serde_json::to_vec(&Request { init, queues, masks })?)?;
+        to.write_all(&serde_json::to_vec(&Request { init, queues })?)?;
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
@@ -93,9 +92,6 @@ fn replay(request: &Request) -> io::Result<()> {
     namespaces::join(&init, CloneFlags::CLONE_NEWUSER.bits())?;
     userns::become_namespace_root()?;
     let times = Times::of(&groups)?;
-    for group in &groups {
-        group.watches.keys().try_for_each(|wd| group.set(*wd, SILENT))?;
-    }
     // Whatever made these, no program did.
     groups.iter().try_for_each(Group::drain)?;
     let made = request.queues.iter().try_for_each(|queue| {
@@ -104,12 +100,6 @@ fn replay(request: &Request) -> io::Result<()> {
         fill(group, queue)
     });
     times.give_back()?;
-    for group in &groups {
-        for (wd, (watch, _)) in &group.watches {
-            let known = request.masks.iter().find(|m| m.is_of(group.process, group.number, *wd));
-            group.set(*wd, known.map_or(watch.mask, |m| m.mask))?;
-        }
-    }
     made
 }
 

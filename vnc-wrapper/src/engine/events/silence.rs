@@ -1,4 +1,4 @@
-//! Keeps the watches of a frozen session from hearing what CRIU does to its files.
+//! Keeps the watches of a frozen session from hearing what CRIU does to its files, when it saves and when it resumes.
 
 use std::io;
 
@@ -21,6 +21,28 @@ impl Silence {
             group.watches.keys().try_for_each(|wd| group.set(*wd, SILENT))?;
         }
         Ok(silence)
+    }
+
+    /// They are to listen for what `masks` say, those that are not named for what they did.
+    pub(in crate::engine) fn then(mut self, masks: &[Mask]) -> Self {
+        for group in &mut self.0 {
+            let (process, number) = (group.process, group.number);
+            for (wd, (watch, _)) in &mut group.watches {
+                watch.mask = masks.iter().find(|m| m.is_of(process, number, *wd)).map_or(watch.mask, |m| m.mask);
+            }
+        }
+        self
+    }
+
+    /// Gives the watches their masks back, in a session that was restored.
+    ///
+    /// # Errors
+    /// When one hears nothing any more.
+    pub(in crate::engine) fn end(mut self) -> io::Result<()> {
+        // What is dropped has nothing left to do then.
+        std::mem::take(&mut self.0)
+            .iter()
+            .try_for_each(|group| group.watches.iter().try_for_each(|(wd, (watch, _))| group.set(*wd, watch.mask)))
     }
 
     /// What the watches listen for otherwise.

@@ -1,0 +1,268 @@
+//! Threads that have been restored and that CRIU still traces, all of which have stopped: what is done with them through
+//! our plugin, in CRIU's process, which alone may (ptrace(2)).
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Requests of ptrace(2), and one of the plugin's own (`vnc-wrapper/plugin/kernel.rs`).
+const CONT: i64 = 7;
+const GETREGS: i64 = 12;
+const SETREGS: i64 = 13;
+const SYSCALL: i64 = 24;
+const GETSIGMASK: i64 = 0x420a;
+const SETSIGMASK: i64 = 0x420b;
+const WAIT: i64 = -1;
+
+/// The plugin's `Request`: three words, and what is read or written.
+const WORDS: usize = 24;
+const BYTES: usize = 256;
+
+/// `PTRACE_EVENT_STOP`; what a stop at a system call adds to its signal (`PTRACE_O_TRACESYSGOOD`, which CRIU has set).
+const EVENT_STOP: i32 = 128;
+const CALL: i32 = 0x80;
+/// A thread that is let go on stops again at once: before its first instruction, or after one system call.
+const DEADLINE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_micros(50);
+
+/// `struct user_regs_struct` (sys/user.h) in words, and which is which.
+type Registers = [u64; 27];
+const R10: usize = 7;
+const R8: usize = 9;
+const RAX: usize = 10;
+const RDX: usize = 12;
+const RSI: usize = 13;
+const RDI: usize = 14;
+const ORIG_RAX: usize = 15;
+const RIP: usize = 16;
+const CS: usize = 17;
+/// `__USER_CS`.
+const CODE_64: u64 = 0x33;
+/// The instruction `syscall`.
+const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
+
+/// Why a thread has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// It enters or leaves a system call.
+    Call,
+    /// It is about to get a signal.
+    Signal(i32),
+    /// It takes part in its process' stop, by this signal.
+    Group(i32),
+}
+
+impl Stop {
+    /// From what wait4(2) tells.
+    fn of(status: i32) -> Option<Self> {
+        let (signal, event) = (status >> 8 & 0xff, status >> 16);
+        match (status & 0xff, event) {
+            (0x7f, 0) if signal == libc::SIGTRAP | CALL => Some(Self::Call),
+            (0x7f, 0) => Some(Self::Signal(signal)),
+            (0x7f, EVENT_STOP) => Some(Self::Group(signal)),
+            _ => None,
+        }
+    }
+}
+
+/// The threads, through the plugin's connection.
+pub(super) struct Traced<'a>(pub(super) &'a mut UnixStream);
+
+impl Traced<'_> {
+    /// Has a thread make a system call, whose result is returned. Of what waits for it, it gets nothing; `drop` is a signal that
+    /// is taken away.
+    ///
+    /// # Errors
+    /// When it cannot be made; the thread is as before.
+    pub(super) fn call(
+        &mut self,
+        thread: u32,
+        number: i64,
+        arguments: [u64; 5],
+        drop: Option<Signal>,
+    ) -> io::Result<i64> {
+        let (registers, mask) = (self.registers(thread)?, self.mask(thread)?);
+        if registers[CS] != CODE_64 {
+            return Err(io::Error::other("it is not a program of 64 bits"));
+        }
+        let mut changed = registers;
+        // No call is to be entered again.
+        (changed[RAX], changed[ORIG_RAX]) = (number.cast_unsigned(), u64::MAX);
+        changed[RIP] = instruction(thread)?;
+        [changed[RDI], changed[RSI], changed[RDX], changed[R10], changed[R8]] = arguments;
+        self.set_mask(thread, drop.map_or(!0, |signal| !bit(signal as i32)))?;
+        self.set_registers(thread, &changed)?;
+        let made = self.enter_and_leave(thread, drop);
+        let result = made.and_then(|()| self.registers(thread));
+        self.set_registers(thread, &registers)?;
+        self.set_mask(thread, mask)?;
+        Ok(result?[RAX].cast_signed())
+    }
+
+    fn enter_and_leave(&mut self, thread: u32, drop: Option<Signal>) -> io::Result<()> {
+        let (mut calls, mut stopped) = (0, false);
+        while calls < 2 {
+            match self.go(SYSCALL, thread, 0)? {
+                Stop::Call => calls += 1,
+                // Nobody can block it; it is sent again.
+                Stop::Signal(libc::SIGSTOP) => stopped = true,
+                Stop::Group(_) => {}
+                Stop::Signal(signal) if drop.is_some_and(|drop| drop as i32 == signal) => {}
+                Stop::Signal(signal) => return Err(io::Error::other(format!("it got the signal {signal}"))),
+            }
+        }
+        if stopped {
+            kill(Pid::from_raw(thread.cast_signed()), Signal::SIGSTOP)?;
+        }
+        Ok(())
+    }
+
+    /// Has the signal `signal`, which waits for the process of these threads, stop them; the first is the process' first.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(super) fn stop(&mut self, threads: &[u32], signal: Signal) -> io::Result<()> {
+        let mut masks = Vec::new();
+        for thread in threads {
+            masks.push((*thread, self.mask(*thread)?));
+        }
+        let stopped = threads.iter().enumerate().try_for_each(|(at, thread)| {
+            self.set_mask(*thread, if at == 0 { !bit(signal as i32) } else { !0 })?;
+            let mut stop = self.go(CONT, *thread, 0)?;
+            if at == 0 && stop == Stop::Signal(signal as i32) {
+                stop = self.go(CONT, *thread, signal as i32)?;
+            }
+            let wrong = || io::Error::other(format!("it has come to {stop:?}"));
+            if matches!(stop, Stop::Group(_)) { Ok(()) } else { Err(wrong()) }
+        });
+        for (thread, mask) in masks {
+            self.set_mask(thread, mask)?;
+        }
+        stopped
+    }
+
+    /// Lets a thread go on, with a signal or without one (0), until it stops again.
+    fn go(&mut self, how: i64, thread: u32, signal: i32) -> io::Result<Stop> {
+        self.ask(how, thread, signal.into(), &[])?;
+        let since = Instant::now();
+        loop {
+            let (changed, bytes) = self.ask(WAIT, thread, 0, &[])?;
+            if changed != 0 {
+                let [status, ..] = words::<4>(&bytes).map(i32::from_ne_bytes).collect::<Vec<_>>()[..] else {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                };
+                return Stop::of(status).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            if since.elapsed() > DEADLINE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not stop again"));
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn registers(&mut self, thread: u32) -> io::Result<Registers> {
+        let (_, bytes) = self.ask(GETREGS, thread, 0, &[])?;
+        let mut registers = Registers::default();
+        registers.iter_mut().zip(words::<8>(&bytes)).for_each(|(to, from)| *to = u64::from_ne_bytes(from));
+        Ok(registers)
+    }
+
+    fn set_registers(&mut self, thread: u32, registers: &Registers) -> io::Result<()> {
+        let bytes: Vec<u8> = registers.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        self.ask(SETREGS, thread, 0, &bytes).map(drop)
+    }
+
+    /// The signals that a thread blocks.
+    fn mask(&mut self, thread: u32) -> io::Result<u64> {
+        let (_, bytes) = self.ask(GETSIGMASK, thread, 0, &[])?;
+        words::<8>(&bytes).next().map(u64::from_ne_bytes).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn set_mask(&mut self, thread: u32, mask: u64) -> io::Result<()> {
+        self.ask(SETSIGMASK, thread, 0, &mask.to_ne_bytes()).map(drop)
+    }
+
+    /// Asks the plugin; returns the kernel's result, and what it has read.
+    fn ask(&mut self, request: i64, thread: u32, data: i64, bytes: &[u8]) -> io::Result<(i64, Vec<u8>)> {
+        let mut message: Vec<u8> = [request, thread.into(), data].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        message.extend(bytes);
+        message.resize(WORDS + BYTES, 0);
+        self.0.write_all(&message)?;
+        self.0.read_exact(&mut message)?;
+        let bytes = message.split_off(WORDS);
+        let result = words::<8>(&message).next().map_or(0, i64::from_ne_bytes);
+        match i32::try_from(-result) {
+            Ok(number) if result < 0 => Err(io::Error::from_raw_os_error(number)),
+            _ => Ok((result, bytes)),
+        }
+    }
+}
+
+fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    bytes.chunks_exact(N).filter_map(|chunk| chunk.try_into().ok())
+}
+
+/// A signal in a set of signals.
+pub(super) fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Where a thread has the instruction for system calls: in the kernel's own part of its memory (vdso(7)).
+fn instruction(thread: u32) -> io::Result<u64> {
+    let memory = File::open(format!("/proc/{thread}/mem"))?;
+    for (from, to) in parts(&fs::read_to_string(format!("/proc/{thread}/maps"))?) {
+        let mut code = vec![0; usize::try_from(to - from).map_err(io::Error::other)?];
+        memory.read_exact_at(&mut code, from)?;
+        if let Some(at) = code.windows(INSTRUCTION.len()).position(|bytes| bytes == INSTRUCTION) {
+            return Ok(from + at as u64);
+        }
+    }
+    Err(io::Error::other("it has no vdso"))
+}
+
+/// Where the kernel's own parts are in a process' memory (proc_pid_maps(5)).
+fn parts(maps: &str) -> Vec<(u64, u64)> {
+    let part = |line: &str| {
+        let (from, to) = line.strip_suffix("[vdso]")?.split_once(' ')?.0.split_once('-')?;
+        let number = |hex| u64::from_str_radix(hex, 16).ok();
+        number(from).zip(number(to)).filter(|(from, to)| from < to)
+    };
+    maps.lines().filter_map(part).collect()
+}
+
+/// Whether threads of process `pid` can be had to make system calls.
+pub(super) fn can_call(pid: u32) -> io::Result<bool> {
+    Ok(!parts(&fs::read_to_string(format!("/proc/{pid}/maps"))?).is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stops_are_told_apart() {
+        assert_eq!(Stop::of(0x857f), Some(Stop::Call));
+        assert_eq!(Stop::of(0x137f), Some(Stop::Signal(libc::SIGSTOP)));
+        assert_eq!(Stop::of(0x80_137f), Some(Stop::Group(libc::SIGSTOP)));
+        assert_eq!(Stop::of(0), None);
+        assert_eq!(Stop::of(9), None);
+    }
+
+    #[test]
+    fn programs_have_the_instruction_in_the_kernels_part() {
+        let own = std::process::id();
+        assert!(can_call(own).unwrap());
+        #[cfg(target_arch = "x86_64")]
+        assert!(instruction(own).is_ok());
+        let maps =
+            "7ffd1000-7ffd3000 r--p 00000000 00:00 0    [vvar]\n7ffd3000-7ffd5000 r-xp 00000000 00:00 0    [vdso]\n";
+        assert_eq!(parts(maps), [(0x7ffd_3000, 0x7ffd_5000)]);
+        assert_eq!(parts("x-y [vdso]\n[vdso]\n"), []);
+    }
+}
