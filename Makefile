@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build run test test-showcase bench install check screenshots setup bases clean
+.PHONY: build run test test-showcase bench install install-data check screenshots setup bases clean
 
 CARGO ?= cargo
 PREFIX ?= /usr
@@ -14,9 +14,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # Packages of Debian 12 and 13.
-BUILD_PACKAGES := build-essential ca-certificates gettext libadwaita-1-dev libgtk-4-dev pkg-config
+BUILD_PACKAGES := appstream build-essential ca-certificates gettext libadwaita-1-dev libgtk-4-dev pkg-config
 RUN_PACKAGES := dbus-daemon debian-archive-keyring mmdebstrap passt tar uidmap
-TEST_PACKAGES := adwaita-icon-theme appstream at-spi2-core dbus-bin desktop-file-utils fonts-dejavu-core \
+TEST_PACKAGES := adwaita-icon-theme at-spi2-core dbus-bin desktop-file-utils fonts-dejavu-core \
 	imagemagick iproute2 librsvg2-common libxml2-utils openbox procps restic rsync tigervnc-standalone-server \
 	tigervnc-viewer x11-utils x11-xserver-utils xclip xdotool xfce4-panel xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
@@ -108,22 +108,10 @@ bases:
 	done; \
 	if [ "$$(id -u)" = 0 ]; then $$wrapper engine "$${places[@]}" | stages; fi
 
-install: build ## Installs below PREFIX (default /usr), in DESTDIR if that is given
+install: build install-data ## Installs below PREFIX (default /usr), in DESTDIR if that is given
 	install -D -t "$(DESTDIR)$(PREFIX)/bin" $(TARGET)/release/freezeframe $(TARGET)/release/freezeframe-tray \
 		$(TARGET)/release/sessionctl
 	install -D -t "$(DESTDIR)$(PREFIX)/libexec/freezeframe" $(TARGET)/release/session-agent $(TARGET)/release/vnc-wrapper
-	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/freezeframe/bases" data/bases/*.toml
-	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/applications" data/*.desktop
-	install -D -m 644 -t "$(DESTDIR)$(SYSCONFDIR)/xdg/autostart" data/autostart/*.desktop
-	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/metainfo" data/*.metainfo.xml
-	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/dbus-1/interfaces" data/dbus/*.xml
-	for icon in $$(cd data/icons && find . -name '*.svg'); do \
-		install -D -m 644 "data/icons/$$icon" "$(DESTDIR)$(PREFIX)/share/icons/$$icon"; \
-	done
-	while read -r language; do \
-		directory="$(DESTDIR)$(PREFIX)/share/locale/$$language/LC_MESSAGES"; mkdir -p "$$directory"; \
-		msgfmt --output-file "$$directory/freezeframe.mo" "app/po/$$language.po"; \
-	done < app/po/LINGUAS
 	mkdir -p "$(DESTDIR)$(PREFIX)"/share/{dbus-1/services,bash-completion/completions,zsh/site-functions} \
 		"$(DESTDIR)$(PREFIX)"/share/{fish/vendor_completions.d,man/man1} "$(DESTDIR)$(PREFIX)/lib/systemd/user"
 	sed 's|@libexecdir@|$(PREFIX)/libexec|' data/io.github.freezeframe.SessionAgent1.service.in \
@@ -135,6 +123,28 @@ install: build ## Installs below PREFIX (default /usr), in DESTDIR if that is gi
 	$$sessionctl completions zsh > "$$share/zsh/site-functions/_sessionctl"; \
 	$$sessionctl completions fish > "$$share/fish/vendor_completions.d/sessionctl.fish"; \
 	$$sessionctl man > "$$share/man/man1/sessionctl.1"
+
+# What needs no program of ours. Desktop entries and metainfo get the languages of po/ here.
+install-data:
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/freezeframe/bases" data/bases/*.toml
+	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/dbus-1/interfaces" data/dbus/*.xml
+	for icon in $$(cd data/icons && find . -name '*.svg'); do \
+		install -D -m 644 "data/icons/$$icon" "$(DESTDIR)$(PREFIX)/share/icons/$$icon"; \
+	done
+	while read -r language; do \
+		directory="$(DESTDIR)$(PREFIX)/share/locale/$$language/LC_MESSAGES"; mkdir -p "$$directory"; \
+		msgfmt --output-file "$$directory/freezeframe.mo" "po/$$language.po"; \
+	done < po/LINGUAS
+	translate() { mkdir -p "$$3"; msgfmt "$$1" --template "$$2" -d po --output-file "$$3/$${2##*/}"; }; \
+	for entry in data/*.desktop; do \
+		translate --desktop "$$entry" "$(DESTDIR)$(PREFIX)/share/applications"; \
+	done; \
+	for entry in data/autostart/*.desktop; do \
+		translate --desktop "$$entry" "$(DESTDIR)$(SYSCONFDIR)/xdg/autostart"; \
+	done; \
+	for component in data/*.metainfo.xml; do \
+		translate --xml "$$component" "$(DESTDIR)$(PREFIX)/share/metainfo"; \
+	done
 
 clean: ## Removes what was built here; the cache of bases stays
 	$(CARGO) clean

@@ -3,7 +3,7 @@
 //! - [`application`] takes the command line and opens windows;
 //! - [`window`] is one window: the timeline ([`timeline`]) or one session's desktop ([`live`]);
 //! - [`acts`] is what can be done there with sessions and snapshots;
-//! - [`mod@preferences`] is what the agent keeps for the user; [`i18n`] is the user's language;
+//! - [`mod@preferences`] is what the agent keeps for the user; `i18n` is the user's language;
 //! - [`frames`] tells whoever measures how smoothly it draws; [`spinner`] keeps it from drawing what nobody sees;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
@@ -14,7 +14,6 @@ mod acts;
 mod agent;
 mod application;
 mod frames;
-mod i18n;
 mod live;
 mod named;
 mod preferences;
@@ -28,6 +27,7 @@ use std::process::ExitCode;
 
 use adw::prelude::*;
 use clap::Parser;
+use freezeframe_i18n as i18n;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -47,13 +47,13 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    i18n::start();
     // Parsed here, before a running instance is asked: mistakes and --help belong to the terminal they were typed in.
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
+    i18n::start();
     let code = application::Application::new(options.socket.is_some()).run();
     ExitCode::from(code.get())
 }

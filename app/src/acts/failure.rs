@@ -53,7 +53,7 @@ impl Window {
         let body: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         let dialog = adw::MessageDialog::new(Some(self), Some(heading), Some(&body.join("\n\n")));
         dialog.add_response("close", &gettext("_Close"));
-        dialog.present();
+        super::present(&dialog);
     }
 
     /// A save was refused: shows which applications are the reason, and what can be done about each.
@@ -100,7 +100,7 @@ impl Window {
                 super::soon(async move { window.snapshot_session(session, None).await });
             }
         });
-        dialog.present();
+        super::present(&dialog);
     }
 }
 

@@ -20,6 +20,7 @@ use freezeframe_api::{Dictionary, Error};
 use gtk::glib;
 
 use crate::agent::jobs::Request;
+use crate::named::said_once;
 use crate::window::Window;
 
 /// Does something with the session or snapshot of that name or id.
@@ -48,13 +49,19 @@ fn soon(work: impl Future<Output = ()> + 'static) {
     glib::spawn_future_local(work);
 }
 
+/// Shows a dialog whose responses are all there.
+fn present(dialog: &adw::MessageDialog) {
+    said_once(dialog);
+    dialog.present();
+}
+
 /// Asks, and answers with the response; "cancel" when the dialog was closed.
 async fn ask(dialog: &adw::MessageDialog) -> String {
     let (tell, told) = async_channel::bounded(1);
     dialog.connect_response(None, move |_, response| {
         let _ = tell.try_send(response.to_owned());
     });
-    dialog.present();
+    present(dialog);
     told.recv().await.unwrap_or_else(|_| "cancel".to_owned())
 }
 

@@ -284,6 +284,10 @@ impl Card {
 
     fn wire(&self) {
         let card = self.imp();
+        // Of the button alone: what is in an ".osd" is dark in every theme, and the menu would be.
+        if let Some(button) = card.menu_button.first_child() {
+            button.add_css_class("osd");
+        }
         card.menu_button.set_create_popup_func(glib::clone!(
             #[weak(rename_to = card)]
             self,

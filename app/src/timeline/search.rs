@@ -55,7 +55,7 @@ fn day_words(today: Date, date: Date) -> String {
         _ => "",
     };
     let shown = words::day(today, date);
-    let full = words::format(date, "%A %-d %B %Y");
+    let full = words::date(date, "%A %-d %B %Y");
     format!("{shown}\n{full}\n{date}\n{english}").to_lowercase()
 }
 

@@ -1,44 +1,10 @@
-//! Times, sizes and states in words, in the user's language.
+//! Sizes and states in words; times too, in the user's language.
 
 use freezeframe_api::records::SnapshotRow;
 use gtk::glib;
-use jiff::civil::{Date, DateTime};
 
+pub(crate) use crate::i18n::{date, day, moment, time};
 use crate::i18n::{gettext, gettext_f};
-
-/// A day as seen from another: "Today", "Yesterday", "Thursday", "12 November".
-pub(crate) fn day(today: Date, date: Date) -> String {
-    let ago = i64::from((today - date).get_days());
-    match ago {
-        0 => gettext("Today"),
-        1 => gettext("Yesterday"),
-        // Translators: a day of the last week, as strftime(3) writes it: "Thursday".
-        2..=6 => format(date, &gettext("%A")),
-        // Translators: a day of this year, as strftime(3) writes it: "12 November".
-        _ if date.year() == today.year() => format(date, &gettext("%-d %B")),
-        // Translators: a day of another year, as strftime(3) writes it: "12 November 2025".
-        _ => format(date, &gettext("%-d %B %Y")),
-    }
-}
-
-/// A time of day: "17:42".
-pub(crate) fn time(time: DateTime) -> String {
-    format!("{:02}:{:02}", time.hour(), time.minute())
-}
-
-/// A moment as seen from a day: "Yesterday, 17:42".
-pub(crate) fn moment(today: Date, when: DateTime) -> String {
-    // Translators: a moment: "Yesterday, 17:42".
-    gettext_f("{day}, {time}", &[("day", &day(today, when.date())), ("time", &time(when))])
-}
-
-/// A date by strftime(3), in the user's language.
-pub(crate) fn format(date: Date, pattern: &str) -> String {
-    let (year, month, day) = (i32::from(date.year()), i32::from(date.month()), i32::from(date.day()));
-    glib::DateTime::from_local(year, month, day, 12, 0, 0.0)
-        .and_then(|date| date.format(pattern))
-        .map_or_else(|_| date.to_string(), |text| text.trim().to_owned())
-}
 
 /// "12.3 MB".
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -101,22 +67,7 @@ pub(crate) fn sentence(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::date;
-
     use super::*;
-
-    #[test]
-    fn days_are_named_as_people_do() {
-        let today = date(2026, 11, 22);
-        assert_eq!(day(today, today), "Today");
-        assert_eq!(day(today, date(2026, 11, 21)), "Yesterday");
-        assert_eq!(day(today, date(2026, 11, 19)), "Thursday");
-        assert_eq!(day(today, date(2026, 11, 12)), "12 November");
-        assert_eq!(day(today, date(2025, 11, 12)), "12 November 2025");
-        // A clock that was wrong once: what is of tomorrow is said by its date.
-        assert_eq!(day(today, date(2026, 11, 23)), "23 November");
-        assert_eq!(moment(today, date(2026, 11, 21).at(17, 42, 9, 0)), "Yesterday, 17:42");
-    }
 
     #[test]
     fn costs_leave_out_what_is_nothing() {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use freezeframe_api::names::{BUS_NAME, session_path, snapshot_path};
 use freezeframe_api::records::{JobFailure, ResumeOptions, SaveOptions};
 use freezeframe_api::{Dictionary, Error, ErrorKind, Job1Proxy, Manager1Proxy, Result, Session1Proxy, Snapshot1Proxy};
+use freezeframe_i18n::{gettext, gettext_f};
 use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
@@ -94,7 +95,8 @@ impl Acts {
 
     fn open(&self, arguments: &[&str]) -> Result<()> {
         let program = self.programs.find("freezeframe").ok_or_else(|| {
-            Error::new(ErrorKind::MachineLacks, "the app freezeframe was not found").hint("Install it: make install")
+            let missing = Error::new(ErrorKind::MachineLacks, gettext("the app freezeframe was not found"));
+            missing.hint(gettext("Install it: make install"))
         })?;
         let mut command = Command::new(&program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
@@ -109,12 +111,12 @@ impl Acts {
 
 fn title(act: &Act) -> String {
     match act {
-        Act::Save(session) => format!("{session} could not be saved"),
-        Act::Resume { .. } => "The snapshot could not be resumed".into(),
-        Act::Delete(_) => "The snapshot could not be deleted".into(),
-        Act::OpenTimeline | Act::Show(_) => "The timeline could not be opened".into(),
-        Act::Pause(_) => "Automatic snapshots could not be paused".into(),
-        Act::StartAgent => "The session agent could not be started".into(),
-        Act::Quit => "The tray could not be ended".into(),
+        Act::Save(session) => gettext_f("{session} could not be saved", &[("session", session)]),
+        Act::Resume { .. } => gettext("The snapshot could not be resumed"),
+        Act::Delete(_) => gettext("The snapshot could not be deleted"),
+        Act::OpenTimeline | Act::Show(_) => gettext("The timeline could not be opened"),
+        Act::Pause(_) => gettext("Automatic snapshots could not be paused"),
+        Act::StartAgent => gettext("The session agent could not be started"),
+        Act::Quit => gettext("The tray could not be ended"),
     }
 }

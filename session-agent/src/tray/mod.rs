@@ -50,6 +50,7 @@ pub fn main() -> ExitCode {
     Arguments::parse();
     let filter = EnvFilter::try_from_env("FREEZEFRAME_LOG").unwrap_or_else(|_| EnvFilter::new("info,zbus=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    freezeframe_i18n::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::new(ErrorKind::Failed, format!("cannot start: {e}")));
     match runtime.and_then(|runtime| runtime.block_on(run())) {

@@ -1,9 +1,8 @@
 //! What is known of the agent, and what icon and menu say of it.
 
 use freezeframe_api::records::{AutomaticTrouble, SessionRow, Settings, SnapshotRow};
-use jiff::Zoned;
-
-use crate::rules::words;
+use freezeframe_i18n::{gettext, gettext_f, moment, ngettext_f};
+use jiff::{Timestamp, Zoned};
 
 /// How many snapshots the menu offers.
 pub const LAST: usize = 5;
@@ -92,9 +91,29 @@ pub(super) fn tidy(text: &str, limit: usize) -> String {
 fn heading(trouble: &AutomaticTrouble) -> String {
     let session = tidy(&trouble.session, WIDE);
     match trouble.snapshot.as_str() {
-        "" => format!("{session} could not be saved"),
-        _ => format!("{session} was saved, but the snapshot is not verified"),
+        "" => gettext_f("{session} could not be saved", &[("session", &session)]),
+        _ => gettext_f("{session} was saved, but the snapshot is not verified", &[("session", &session)]),
     }
+}
+
+/// What a session does.
+fn state(row: &SessionRow) -> String {
+    let session: &[(&str, &str)] = &[("session", &row.session)];
+    match row.state.as_str() {
+        "running" => gettext_f("{session} is running", session),
+        "starting" => gettext_f("{session} is starting", session),
+        "saving" => gettext_f("{session} is being saved", session),
+        "stopping" => gettext_f("{session} is stopping", session),
+        "crashed" => gettext_f("{session} has crashed", session),
+        // A newer agent's.
+        other => format!("{}: {other}", row.session),
+    }
+}
+
+/// "Yesterday, 17:42", in the zone of `now`; the text itself when it is no time.
+fn moment_of(created: &str, now: &Zoned) -> String {
+    let then = created.parse::<Timestamp>().map(|then| then.to_zoned(now.time_zone().clone()));
+    then.map_or_else(|_| created.to_owned(), |then| moment(now.date(), then.datetime()))
 }
 
 /// Where it can be seen.
@@ -121,20 +140,26 @@ impl Model {
     /// What the icon says when it is pointed at.
     pub fn says(&self) -> String {
         if !self.there {
-            return "The session agent is not running".to_owned();
+            return gettext("The session agent is not running");
         }
         if let Some(trouble) = self.troubles.first() {
             return format!("{}: {}", heading(trouble), tidy(&trouble.message, 120));
         }
         match self.sessions.as_slice() {
-            [] => "No desktop is running".to_owned(),
-            [one] => format!("{} is {}", one.session, one.state),
+            [] => gettext("No desktop is running"),
+            [one] => state(one),
             many => {
                 let running = many.iter().filter(|s| s.state != "crashed").count();
-                let desktops = if running == 1 { "desktop" } else { "desktops" };
-                match many.len() - running {
-                    0 => format!("{running} {desktops} running"),
-                    crashed => format!("{running} {desktops} running, {crashed} crashed"),
+                let crashed = (many.len() - running).to_string();
+                let (count, n) = (running as u64, running.to_string());
+                match crashed.as_str() {
+                    "0" => ngettext_f("{n} desktop running", "{n} desktops running", count, &[("n", &n)]),
+                    _ => ngettext_f(
+                        "{n} desktop running, {crashed} crashed",
+                        "{n} desktops running, {crashed} crashed",
+                        count,
+                        &[("n", &n), ("crashed", &crashed)],
+                    ),
                 }
             }
         }
@@ -147,10 +172,10 @@ impl Model {
             menu.extend(self.troubles.iter().map(|t| Entry::Line(heading(t), Some(trouble_act(t)))));
             menu.extend(self.snapshot_lines());
         } else {
-            menu.push(Entry::Line("The session agent is not running".to_owned(), None));
-            menu.push(Entry::Line("Start it".to_owned(), Some(Act::StartAgent)));
+            menu.push(Entry::Line(gettext("The session agent is not running"), None));
+            menu.push(Entry::Line(gettext("Start it"), Some(Act::StartAgent)));
         }
-        menu.push(Entry::Line("Open timeline".to_owned(), Some(Act::OpenTimeline)));
+        menu.push(Entry::Line(gettext("Open timeline"), Some(Act::OpenTimeline)));
         if self.there {
             // One whose record cannot be read is for the timeline to show.
             let last: Vec<&SnapshotRow> =
@@ -161,10 +186,10 @@ impl Model {
             }
             menu.push(Entry::Separator);
             let act = self.settings.automatic.then_some(Act::Pause(!self.paused));
-            menu.push(Entry::Check("Pause automatic snapshots".to_owned(), self.paused, act));
+            menu.push(Entry::Check(gettext("Pause automatic snapshots"), self.paused, act));
         }
         menu.push(Entry::Separator);
-        menu.push(Entry::Line("Quit tray".to_owned(), Some(Act::Quit)));
+        menu.push(Entry::Line(gettext("Quit tray"), Some(Act::Quit)));
         menu
     }
 
@@ -173,25 +198,32 @@ impl Model {
             self.sessions.iter().filter(|s| ["running", "saving"].contains(&s.state.as_str())).collect();
         let act = |s: &SessionRow| (s.state == "running").then(|| Act::Save(s.session.clone()));
         match there.as_slice() {
-            [] => vec![Entry::Line("Snapshot session".to_owned(), None)],
-            [one] => vec![Entry::Line("Snapshot session".to_owned(), act(one))],
-            many => many.iter().map(|s| Entry::Line(format!("Snapshot session “{}”", s.session), act(s))).collect(),
+            [] => vec![Entry::Line(gettext("Snapshot session"), None)],
+            [one] => vec![Entry::Line(gettext("Snapshot session"), act(one))],
+            many => many
+                .iter()
+                .map(|s| Entry::Line(gettext_f("Snapshot session “{session}”", &[("session", &s.session)]), act(s)))
+                .collect(),
         }
     }
 
     fn resume_menu(&self, snapshot: &SnapshotRow, now: &Zoned) -> Entry {
         let words = if snapshot.label.is_empty() { &snapshot.session } else { &snapshot.label };
-        let label = format!("{} – {}", words::moment_of(&snapshot.created, now), tidy(words, WIDE));
+        let label = format!("{} – {}", moment_of(&snapshot.created, now), tidy(words, WIDE));
         if snapshot.state == "damaged" {
-            return Entry::Line(format!("{label} (damaged)"), None);
+            return Entry::Line(gettext_f("{snapshot} (damaged)", &[("snapshot", &label)]), None);
         }
         let act = |alongside| Some(Act::Resume { snapshot: snapshot.snapshot.clone(), alongside });
         // What is stopped for it is said before.
         let runs = self.sessions.iter().any(|s| s.session == snapshot.session && s.state != "crashed");
-        let resume = if runs { format!("Save “{}”, then resume", snapshot.session) } else { "Resume".to_owned() };
+        let resume = if runs {
+            gettext_f("Save “{session}”, then resume", &[("session", &snapshot.session)])
+        } else {
+            gettext("Resume")
+        };
         let mut lines = vec![Entry::Line(resume, act(false))];
         if runs {
-            lines.push(Entry::Line("Resume alongside".to_owned(), act(true)));
+            lines.push(Entry::Line(gettext("Resume alongside"), act(true)));
         }
         Entry::More(label, lines)
     }

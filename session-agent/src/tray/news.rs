@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use freezeframe_api::records::{AutomaticTrouble, SnapshotRow};
 use freezeframe_api::{Error, ErrorKind};
+use freezeframe_i18n::gettext_f;
 use jiff::{SignedDuration, Timestamp};
 
 use super::model::{Model, tidy};
@@ -46,13 +47,13 @@ fn sentences(message: &str, hint: &str) -> String {
 }
 
 fn title(trouble: &AutomaticTrouble) -> String {
-    let session = &trouble.session;
+    let session: &[(&str, &str)] = &[("session", &trouble.session)];
     if trouble.snapshot.is_empty() {
-        format!("{session} could not be saved by itself")
+        gettext_f("{session} could not be saved by itself", session)
     } else if trouble.name == ErrorKind::Damaged.name() {
-        format!("The snapshot of {session} cannot be resumed")
+        gettext_f("The snapshot of {session} cannot be resumed", session)
     } else {
-        format!("The snapshot of {session} could not be verified")
+        gettext_f("The snapshot of {session} could not be verified", session)
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{Cursor, Read};
 
 use freezeframe_api::names::snapshot_path;
 use freezeframe_api::{Error, ErrorKind, Result, Snapshot1Proxy};
+use freezeframe_i18n::{gettext, gettext_f};
 use image::{ImageFormat, ImageReader, Limits};
 use tracing::{debug, info};
 use zbus::message::Type;
@@ -45,7 +46,7 @@ impl Notifier {
     pub(super) async fn tell(&mut self, told: &Told) {
         let (title, text, snapshot) = match told {
             Told::Snapshot { id, session, windows } => {
-                (format!("Snapshot of {session} taken"), windows.join(", "), Some(id))
+                (gettext_f("Snapshot of {session} taken", &[("session", session)]), windows.join(", "), Some(id))
             }
             Told::Failure { title, text } => (title.clone(), text.clone(), None),
         };
@@ -64,7 +65,8 @@ impl Notifier {
     }
 
     async fn send(&self, title: &str, text: &str, taken: bool, picture: Option<Picture>) -> zbus::Result<u32> {
-        let actions: &[&str] = if taken { &["default", "Show", "undo", "Undo", "show", "Show"] } else { &[] };
+        let (show, undo) = (gettext("Show"), gettext("Undo"));
+        let actions: &[&str] = if taken { &["default", &show, "undo", &undo, "show", &show] } else { &[] };
         let icon = if taken { "" } else { "dialog-warning" };
         let mut hints: HashMap<&str, Value<'_>> = HashMap::new();
         hints.insert("desktop-entry", "io.github.freezeframe.Freezeframe".into());

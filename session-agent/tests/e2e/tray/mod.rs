@@ -83,6 +83,11 @@ struct Tray {
 
 impl Tray {
     fn start(world: &World) -> Self {
+        Self::start_in(world, "en")
+    }
+
+    /// One that speaks that language, by its code. The locale has no name of a language, so that every machine has it.
+    fn start_in(world: &World, language: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_freezeframe-tray"));
         command
             .env("DBUS_SESSION_BUS_ADDRESS", world.address())
@@ -90,6 +95,8 @@ impl Tray {
             .env("HOME", world.dir.path().join("home"))
             .env("FREEZEFRAME_DATA_FILES", concat!(env!("CARGO_MANIFEST_DIR"), "/../data"))
             .env("TZ", "UTC")
+            .env("LC_ALL", "C.UTF-8")
+            .env("LANGUAGE", language)
             .stderr(fs::File::create(world.dir.path().join("tray.log")).unwrap());
         let program = Program::start(&mut command);
         let name = format!("org.kde.StatusNotifierItem-{}-1", program.0.id());
@@ -295,6 +302,33 @@ fn a_snapshot_is_told_with_its_picture_and_can_be_undone() {
     until("the next is told", || server.told().len() == 2);
     assert_eq!(server.told()[1].title, "Snapshot of desktop taken");
     assert_eq!(count(&world), 2);
+}
+
+#[test]
+fn the_tray_speaks_german() {
+    let mut world = World::with_session();
+    let server = Notifications::start(&world);
+    let tray = Tray::start_in(&world, "de");
+    tray.click("Schnappschuss der Sitzung aufnehmen");
+    until("it is told", || server.told().len() == 1);
+    let told = server.told().remove(0);
+    assert_eq!(told.title, "Schnappschuss von desktop aufgenommen");
+    assert_eq!(told.actions, ["default", "Zeigen", "undo", "Rückgängig", "show", "Zeigen"]);
+    // The test may run over midnight.
+    let offered = |line: &Line| ["Heute, ", "Gestern, "].iter().any(|day| line.label.starts_with(day));
+    until("the menu offers it", || tray.menu().iter().any(|line| offered(line) && line.label.ends_with(" – desktop")));
+    until("all is well", || tray.icon() == "io.github.freezeframe.Freezeframe-symbolic");
+    let lines =
+        |tray: &Tray| tray.menu().into_iter().map(|line| line.label).filter(|label| !label.is_empty()).collect();
+    let menu: Vec<String> = lines(&tray);
+    let german =
+        ["Zeitleiste öffnen", "„desktop“ sichern, dann fortsetzen", "Daneben fortsetzen", "Dieses Symbol beenden"];
+    assert!(german.iter().all(|label| menu.iter().any(|line| line == label)), "{menu:?}");
+    let tip: (String, Vec<(i32, i32, Vec<u8>)>, String, String) = tray.property("ToolTip").try_into().unwrap();
+    assert_eq!(tip.3, "desktop läuft");
+    world.end_agent();
+    until("it says so", || tray.line("Der Sitzungsdienst läuft nicht").is_some());
+    assert!(tray.line("Den Dienst starten").is_some());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every string that people read is in the template, and every language has all of it.
 //!
-//! `FREEZEFRAME_UPDATE_TRANSLATIONS=1 cargo test -p freezeframe --test translations` writes the template anew and merges
+//! `FREEZEFRAME_UPDATE_TRANSLATIONS=1 cargo test -p freezeframe-i18n --test translations` writes the template anew and merges
 //! it into the languages (`msgmerge`); what is new is then to be translated.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn languages() -> Vec<String> {
@@ -38,7 +38,7 @@ fn the_template_has_every_string_and_each_language_a_translation() {
             assert!(status.expect("msgmerge is needed: apt-get install gettext").success());
         }
     }
-    let again = "run FREEZEFRAME_UPDATE_TRANSLATIONS=1 cargo test -p freezeframe --test translations";
+    let again = "run FREEZEFRAME_UPDATE_TRANSLATIONS=1 cargo test -p freezeframe-i18n --test translations";
     let kept = std::fs::read_to_string(directory.join("freezeframe.pot")).unwrap_or_default();
     let missing: Vec<&str> = {
         let known: BTreeSet<String> = po::parse(&kept).into_iter().map(|entry| entry.id).collect();

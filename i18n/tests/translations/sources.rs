@@ -1,7 +1,14 @@
-//! The strings of the sources: arguments of the functions in `i18n`, and what `.ui` files mark as translatable.
+//! The strings of the sources: arguments of the crate's functions, what `.ui` files mark as translatable, and what desktop
+//! entries and metainfo tell people, as `xgettext` finds it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::po;
+
+/// Where people are spoken to: files, and folders with all in them, from the repository's root.
+const PLACES: [&str; 4] = ["app/src", "data", "i18n/src/date.rs", "session-agent/src/tray"];
 
 /// A string that people read.
 #[derive(Debug)]
@@ -15,20 +22,23 @@ pub(crate) struct Found {
 /// The functions that translate, and how many of their arguments are strings of that kind.
 const FUNCTIONS: [(&str, usize); 3] = [("gettext", 1), ("gettext_f", 1), ("ngettext_f", 2)];
 
-/// All of them, in the order of the files.
+/// All of them, in the order of the files. `root` is the repository's.
 pub(crate) fn strings(root: &Path) -> Vec<Found> {
     let mut files = Vec::new();
-    walk(&root.join("src"), &mut files);
+    for place in PLACES {
+        walk(&root.join(place), &mut files);
+    }
     files.sort();
     let mut found: Vec<Found> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let name = format!("app/{}", file.strip_prefix(root).unwrap().display());
+        let name = file.strip_prefix(root).unwrap().display().to_string();
+        let text = || std::fs::read_to_string(&file).unwrap();
         let here = match file.extension().and_then(|end| end.to_str()) {
-            Some("ui") => in_ui(&text),
-            // The functions themselves.
-            Some("rs") if !file.ends_with("i18n.rs") => in_rust(&text, &name),
+            Some("ui") => in_ui(&text()),
+            Some("rs") => in_rust(&text(), &name),
+            Some("desktop") => in_data(&file),
+            Some("xml") if name.ends_with(".metainfo.xml") => in_data(&file),
             _ => continue,
         };
         for (id, plural) in here {
@@ -45,11 +55,24 @@ pub(crate) fn strings(root: &Path) -> Vec<Found> {
     found
 }
 
-fn walk(directory: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { walk(&path, files) } else { files.push(path) }
+fn walk(path: &Path, files: &mut Vec<PathBuf>) {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).unwrap();
+        entries.for_each(|entry| walk(&entry.unwrap().path(), files));
+    } else {
+        files.push(path.to_owned());
     }
+}
+
+/// What `msgfmt --desktop` and `msgfmt --xml` look for when they translate that file.
+fn in_data(file: &Path) -> Vec<(String, Option<String>)> {
+    let output = Command::new("xgettext").args(["--from-code=UTF-8", "--no-location", "--output=-"]).arg(file).output();
+    let output = output.expect("xgettext is needed: apt-get install gettext");
+    let problems = String::from_utf8_lossy(&output.stderr);
+    // Without appstream's rules it only warns that it takes the file for C.
+    assert!(output.status.success() && problems.is_empty(), "{problems} (apt-get install appstream)");
+    let entries = po::parse(&String::from_utf8(output.stdout).unwrap());
+    entries.into_iter().map(|entry| (entry.id, entry.plural)).collect()
 }
 
 fn in_ui(text: &str) -> Vec<(String, Option<String>)> {
