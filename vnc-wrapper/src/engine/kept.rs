@@ -145,14 +145,16 @@ impl Taken {
     /// # Errors
     /// When something cannot be read, or the file cannot be written.
     pub(super) fn write(&mut self, images: &Path) -> io::Result<()> {
+        let threads = threads_of(&self.processes)?;
+        let init = self.processes.first().map(|init| init.outside);
         let kept = Kept {
             format: FORMAT,
-            threads: scheduling(&self.processes)?,
+            threads: scheduling(&threads, init)?,
             queues: std::mem::take(&mut self.queues),
             masks: self.silence.masks(),
             typed: self.typed.typed(),
             sockets: std::mem::take(&mut self.sockets),
-            domains: Some(domains::all(&threads_of(&self.processes)?)?),
+            domains: Some(domains::all(&threads)?),
             stopped: std::mem::take(&mut self.stopped),
             people: peers::all(&self.processes)?,
             waits: self.waits.clone(),
@@ -176,18 +178,18 @@ impl Taken {
     }
 }
 
-/// The threads of these processes that are scheduled in another way than the first of them.
-fn scheduling(processes: &[Process]) -> io::Result<Vec<Thread>> {
-    let usual = processes.first().map(|init| Scheduling::of(init.outside)).transpose()?;
+/// Those of these threads that are scheduled in another way than the session's init.
+fn scheduling(all: &[(u32, u32)], init: Option<u32>) -> io::Result<Vec<Thread>> {
+    let usual = init.map(Scheduling::of).transpose()?;
     let mut threads = Vec::new();
-    for (id, outside) in threads_of(processes)? {
-        let scheduling = match Scheduling::of(outside) {
+    for (id, outside) in all {
+        let scheduling = match Scheduling::of(*outside) {
             // The dead have none any more.
             Err(error) if has_ended(&error) => continue,
             other => other?,
         };
         if Some(&scheduling) != usual.as_ref() {
-            threads.push(Thread { id, scheduling });
+            threads.push(Thread { id: *id, scheduling });
         }
     }
     Ok(threads)
@@ -272,10 +274,10 @@ fn schedule(processes: &[Process], threads: &[Thread]) -> io::Result<()> {
     Ok(())
 }
 
-/// All threads of these processes: their ids inside and outside.
+/// All threads of these processes, but for the dead: their ids inside and outside.
 fn threads_of(processes: &[Process]) -> io::Result<Vec<(u32, u32)>> {
     let mut all = Vec::new();
-    for process in processes {
+    for process in processes.iter().filter(|p| p.state != 'Z') {
         for entry in fs::read_dir(process.proc("task"))? {
             let Some(outside) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
             let status = fs::read_to_string(format!("/proc/{outside}/status"))?;
