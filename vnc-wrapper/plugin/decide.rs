@@ -66,8 +66,11 @@ pub fn is_to_wait_on(registers: &Registers, time: impl Fn(u64) -> Option<(u64, u
 
 /// Whether a thread waits for a time of which the kernel knows what is left, in a call whose time is not one that it ends at.
 pub fn is_counted(registers: &Registers) -> bool {
-    let number = registers.orig_rax;
-    let counted = matches!(number, number::POLL | number::NANOSLEEP | number::CLOCK_NANOSLEEP);
+    let counted = match registers.orig_rax {
+        number::POLL | number::NANOSLEEP | number::CLOCK_NANOSLEEP => true,
+        number::FUTEX => registers.rsi & 0x7f == 0,
+        _ => false,
+    };
     registers.cs == CODE_64 && registers.rax as i64 == RESTART_BLOCK && counted
 }
 
@@ -133,7 +136,9 @@ mod tests {
     #[test]
     fn only_of_some_calls_it_is_known_what_is_left() {
         assert!(is_counted(&stopped(number::POLL, -516)) && is_counted(&stopped(number::NANOSLEEP, -516)));
-        assert!(!is_counted(&stopped(number::FUTEX, -516)) && !is_counted(&stopped(number::POLL, -4)));
+        assert!(is_counted(&stopped(number::FUTEX, -516)));
+        assert!(!is_counted(&Registers { rsi: 0x89, ..stopped(number::FUTEX, -516) }));
+        assert!(!is_counted(&stopped(number::EPOLL_WAIT, -516)) && !is_counted(&stopped(number::POLL, -4)));
         assert!(!is_counted(&Registers { cs: 0x23, ..stopped(number::POLL, -516) }));
     }
 

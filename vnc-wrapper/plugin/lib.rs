@@ -4,7 +4,7 @@
 //! CRIU stops every thread (ptrace(2), PTRACE_INTERRUPT), which interrupts what it waits in. Most calls are entered again;
 //! some return EINTR (signal(7)), and others do so because CRIU cannot take their `restart_block` along. This plugin is
 //! called when every thread has stopped and nothing has been looked at yet, by the process that traces them. It changes
-//! what such a call is about to return into `-ERESTARTNOHAND` (of poll(2) and nanosleep(2) with long timeouts the wrapper is told
+//! what such a call is about to return into `-ERESTARTNOHAND` (of poll(2), nanosleep(2) and futex(2) with long timeouts the wrapper is told
 //! instead, which knows what is left: `src/engine/waits.rs`): in the session that runs on the kernel enters it again or,
 //! where a signal's handler is to be called, returns EINTR; in the images CRIU has it entered again.
 //!

@@ -1,9 +1,11 @@
 /* Who waits for long, and for how long is not written anywhere, waits on: no call is interrupted, and each ends when it was to. */
 #include "guest.h"
-enum { POLL, NANOSLEEP, CLOCK, ENDED, CALLS };
-static const int seconds[CALLS] = {20, 22, 24, 3600};
+#include <linux/futex.h>
+enum { POLL, NANOSLEEP, CLOCK, FUTEX, ENDED, CALLS };
+static const int seconds[CALLS] = {20, 22, 24, 26, 3600};
 static int error[CALLS], never[2];
 static double took[CALLS];
+static uint32_t word;
 static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -18,13 +20,16 @@ static void *play(void *number) {
     case POLL: fd.fd = -1; error[which] = poll(&fd, 1, seconds[which] * 1000) == 0 ? 0 : errno; break;
     case NANOSLEEP: error[which] = nanosleep(&time, NULL) == 0 ? 0 : errno; break;
     case CLOCK: error[which] = clock_nanosleep(CLOCK_REALTIME, 0, &time, NULL); break;
+    case FUTEX:
+        error[which] = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0) == 0 || errno == ETIMEDOUT ? 0 : errno;
+        break;
     case ENDED: error[which] = poll(&fd, 1, seconds[which] * 1000) == 1 ? 0 : errno ? errno : -1;
     }
     took[which] = now() - begun;
     return NULL;
 }
 GUEST {
-    static const char *const names[] = {"poll", "nanosleep", "clock_nanosleep", "poll that is ended"};
+    static const char *const names[] = {"poll", "nanosleep", "clock_nanosleep", "futex", "poll that is ended"};
     pthread_t threads[CALLS];
     MUST(pipe(never) == 0);
     for (int i = 0; i < CALLS; i++) MUST(pthread_create(&threads[i], NULL, play, (void *)(intptr_t)i) == 0);

@@ -32,7 +32,9 @@ const EVENT_STOP: i32 = 128;
 const CALL: i32 = 0x80;
 /// A thread that is let go on stops again at once: before its first instruction, or after one system call.
 const DEADLINE: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_micros(50);
+/// How long nothing else is done than to look again, and how often it is looked then.
+const AT_ONCE: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_micros(100);
 
 /// `struct user_regs_struct` (sys/user.h) in words, and which is which.
 type Registers = [u64; 27];
@@ -247,10 +249,11 @@ impl Traced<'_> {
                 let status = words::<4>(&bytes).next().map(i32::from_ne_bytes).and_then(Stop::of);
                 return status.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH));
             }
-            if since.elapsed() > time {
-                return Ok(None);
+            match since.elapsed() {
+                elapsed if elapsed > time => return Ok(None),
+                elapsed if elapsed > AT_ONCE => thread::sleep(LOOK),
+                _ => {}
             }
-            thread::sleep(LOOK);
         }
     }
 

@@ -1,5 +1,5 @@
-//! System calls that wait for a time, of which only the kernel knows what is left (`restart_block`): poll(2) and
-//! nanosleep(2). CRIU's own work in a thread makes the kernel forget that, and the call would return EINTR.
+//! System calls that wait for a time, of which only the kernel knows what is left (`restart_block`): poll(2),
+//! nanosleep(2) and futex(2). CRIU's own work in a thread makes the kernel forget that, and the call would return EINTR.
 //!
 //! So what is left is read while all is frozen. Before anybody runs, in the session that is saved as in copies of it, each
 //! thread is had to enter such a call anew, for the time that is left, and to be interrupted in it; with its own registers it
@@ -20,6 +20,7 @@ use crate::kernel::objects::Kernel;
 const POLL: u64 = 7;
 const NANOSLEEP: u64 = 35;
 const CLOCK_NANOSLEEP: u64 = 230;
+const FUTEX: u64 = 202;
 
 /// A thread that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,11 +59,12 @@ impl Call {
 
     /// How long thread `id` was to wait, which is at least what is left.
     fn whole(&self, id: u32) -> io::Result<Duration> {
-        let [first, _, third, _] = self.arguments;
+        let [first, _, third, fourth] = self.arguments;
         let place = match self.number {
             // An int; nobody waits for a negative one.
             POLL => return Ok(Duration::from_millis(third & 0x7fff_ffff)),
             NANOSLEEP => first,
+            FUTEX => fourth,
             _ => third,
         };
         let mut time = [0; 16];
@@ -73,19 +75,20 @@ impl Call {
 
     /// The call that waits for `left`, in which a time is at `place`.
     pub(super) fn anew(&self, left: Duration, place: u64) -> (u64, [u64; 5]) {
-        let [first, second, _, fourth] = self.arguments;
+        let [first, second, third, fourth] = self.arguments;
         let monotonic = libc::CLOCK_MONOTONIC as u64;
         match self.number {
             // Rather later than earlier.
             POLL => (POLL, [first, second, u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(0), 0, 0]),
             NANOSLEEP => (CLOCK_NANOSLEEP, [monotonic, 0, place, second, 0]),
+            FUTEX => (FUTEX, [first, second, third, place, 0]),
             _ => (CLOCK_NANOSLEEP, [monotonic, 0, place, fourth, 0]),
         }
     }
 
     /// When it ends, from the thread's `restart_block` at `block`; nothing when that is not this call's.
     fn end(&self, kernel: &Kernel, block: u64) -> io::Result<Option<Duration>> {
-        let [first, second, _, fourth] = self.arguments;
+        let [first, second, third, fourth] = self.arguments;
         let word = |structure: u64, at: u64| kernel.memory().word(structure + at);
         let low = |word: u64| word & 0xffff_ffff;
         match self.number {
@@ -103,6 +106,12 @@ impl Call {
                 let relative = self.number == NANOSLEEP || second == 0;
                 let own = low(word(sleep, 0)?) == libc::CLOCK_MONOTONIC as u64 && (to == 0 || word(sleep, 8)? == to);
                 Ok((own && relative).then_some(Duration::from_nanos(word(sleep, 16)?)))
+            }
+            // uaddr, val and flags in halves of a word, bitset, and the time in nanoseconds.
+            FUTEX => {
+                let futex = block + kernel.offset("restart_block", "futex")?;
+                let own = word(futex, 0)? == first && low(word(futex, 8)?) == low(third);
+                Ok(own.then_some(Duration::from_nanos(word(futex, 24)?)))
             }
             _ => Ok(None),
         }
@@ -168,6 +177,8 @@ mod tests {
         assert_eq!(sleep.anew(Duration::ZERO, 64), (CLOCK_NANOSLEEP, [1, 0, 64, 2, 0]));
         let sleep = Call { number: CLOCK_NANOSLEEP, ..sleep };
         assert_eq!(sleep.anew(Duration::ZERO, 64), (CLOCK_NANOSLEEP, [1, 0, 64, 4, 0]));
+        let futex = Call { number: FUTEX, ..sleep };
+        assert_eq!(futex.anew(Duration::ZERO, 64), (FUTEX, [0x7f10, 2, 0xea60, 64, 0]));
         assert_eq!(Call::parse("running\n"), None);
         assert_eq!(Call::parse("-1 0x1 0x2\n"), None);
     }
