@@ -64,6 +64,16 @@ pub fn is_to_wait_on(registers: &Registers, time: impl Fn(u64) -> Option<(u64, u
     }
 }
 
+/// Whether a thread waits for a time of which the kernel knows what is left, in a call whose time is not one that it ends at.
+pub fn is_counted(registers: &Registers) -> bool {
+    let counted = match registers.orig_rax {
+        number::POLL | number::NANOSLEEP | number::CLOCK_NANOSLEEP => true,
+        number::FUTEX => registers.rsi & 0x7f == 0,
+        _ => false,
+    };
+    registers.cs == CODE_64 && registers.rax as i64 == RESTART_BLOCK && counted
+}
+
 fn is_short((seconds, nanoseconds): (u64, u64)) -> bool {
     let milliseconds = seconds.checked_mul(1000).and_then(|s| s.checked_add(nanoseconds / 1_000_000));
     milliseconds.is_some_and(|m| m <= SHORT_MS.unsigned_abs())
@@ -121,6 +131,15 @@ mod tests {
         let until = Registers { rsi: 0x89, r10: 8, ..stopped(number::FUTEX, -516) };
         assert!(is_to_wait_on(&until, at_8(3600, 0)));
         assert!(!is_to_wait_on(&Registers { rsi: 0x80, ..until }, at_8(3600, 0)));
+    }
+
+    #[test]
+    fn only_of_some_calls_it_is_known_what_is_left() {
+        assert!(is_counted(&stopped(number::POLL, -516)) && is_counted(&stopped(number::NANOSLEEP, -516)));
+        assert!(is_counted(&stopped(number::FUTEX, -516)));
+        assert!(!is_counted(&Registers { rsi: 0x89, ..stopped(number::FUTEX, -516) }));
+        assert!(!is_counted(&stopped(number::EPOLL_WAIT, -516)) && !is_counted(&stopped(number::POLL, -4)));
+        assert!(!is_counted(&Registers { cs: 0x23, ..stopped(number::POLL, -516) }));
     }
 
     #[test]

@@ -37,6 +37,7 @@ const CONT: i64 = 7;
 const GETREGS: i64 = 12;
 const SETREGS: i64 = 13;
 const SYSCALL: i64 = 24;
+const INTERRUPT: i64 = 0x4207;
 const PEEKSIGINFO: i64 = 0x4209;
 const GETSIGMASK: i64 = 0x420a;
 const SETSIGMASK: i64 = 0x420b;
@@ -114,18 +115,28 @@ pub fn threads(pid: c_int, act: impl Fn(c_int)) {
 
 /// `/proc/PID/task`.
 fn task_directory(pid: c_int, path: &mut [u8; 32]) -> Option<&CStr> {
+    let end = with_number(path, b"/proc/", pid)?.len();
+    for (to, from) in path.get_mut(end..)?.iter_mut().zip(b"/task\0") {
+        *to = *from;
+    }
+    CStr::from_bytes_until_nul(path).ok()
+}
+
+/// `text` and the digits of `number`.
+pub fn with_number<'a>(to: &'a mut [u8], text: &[u8], number: c_int) -> Option<&'a [u8]> {
     let mut digits = [0u8; 10];
-    let (mut left, mut first) = (u32::try_from(pid).ok()?, digits.len());
+    let (mut left, mut first) = (u32::try_from(number).ok()?, digits.len());
     while left > 0 {
         first -= 1;
         *digits.get_mut(first)? = b'0' + (left % 10) as u8;
         left /= 10;
     }
-    let parts = [&b"/proc/"[..], digits.get(first..)?, &b"/task\0"[..]];
-    for (to, from) in path.iter_mut().zip(parts.into_iter().flatten()) {
+    let digits = digits.get(first..)?;
+    let to = to.get_mut(..text.len() + digits.len())?;
+    for (to, from) in to.iter_mut().zip(text.iter().chain(digits)) {
         *to = *from;
     }
-    CStr::from_bytes_until_nul(path).ok()
+    Some(to)
 }
 
 /// A name of digits, up to its zero.
@@ -207,7 +218,7 @@ impl Request {
             match self.request {
                 GETREGS | SETREGS => call(PTRACE, [self.request, self.thread, 0, bytes]),
                 GETSIGMASK | SETSIGMASK => call(PTRACE, [self.request, self.thread, 8, bytes]),
-                CONT | SYSCALL => call(PTRACE, [self.request, self.thread, 0, self.data]),
+                CONT | SYSCALL | INTERRUPT => call(PTRACE, [self.request, self.thread, 0, self.data]),
                 WAIT => call(WAIT4, [self.thread, bytes, NO_HANG, 0]),
                 _ => UNKNOWN,
             }

@@ -4,12 +4,13 @@
 //! CRIU stops every thread (ptrace(2), PTRACE_INTERRUPT), which interrupts what it waits in. Most calls are entered again;
 //! some return EINTR (signal(7)), and others do so because CRIU cannot take their `restart_block` along. This plugin is
 //! called when every thread has stopped and nothing has been looked at yet, by the process that traces them. It changes
-//! what such a call is about to return into `-ERESTARTNOHAND`: in the session that runs on the kernel enters it again or,
+//! what such a call is about to return into `-ERESTARTNOHAND` (of poll(2), nanosleep(2) and futex(2) with long timeouts the wrapper is told
+//! instead, which knows what is left: `src/engine/waits.rs`): in the session that runs on the kernel enters it again or,
 //! where a signal's handler is to be called, returns EINTR; in the images CRIU has it entered again.
 //!
 //! When CRIU has done everything and has not yet let go of the threads, it tells the wrapper so, as the action script does.
-//! In a session that is resumed it then does with ptrace(2) what the wrapper asks for: only CRIU's own process can, since it
-//! traces the threads (`src/engine/traced.rs`).
+//! It then does with ptrace(2) what the wrapper asks for, in a session that is resumed too: only CRIU's own process can,
+//! since it traces the threads (`src/engine/traced.rs`).
 //!
 //! It is linked with no C library, since it is loaded beside that of whatever CRIU it meets. Whatever fails here leaves EINTR.
 
@@ -48,6 +49,7 @@ unsafe impl Sync for Description {}
 const HOOK: &CStr = c"FREEZEFRAME_HOOK";
 const LET_GO: &[u8] = b"let-go ";
 const TRACE: &[u8] = b"trace ";
+const WAITS: &[u8] = b"waits ";
 
 unsafe extern "C" {
     // Of the C library that is there.
@@ -121,6 +123,11 @@ fn thread(tid: c_int) {
     let time = |address: u64| kernel::peek(tid, address).zip(kernel::peek(tid, address.checked_add(8)?));
     if decide::is_to_wait_on(&registers, time) && !kernel::has_signal(tid) {
         kernel::set_result(tid, decide::RESTART);
+    } else if decide::is_counted(&registers) && !kernel::has_signal(tid) {
+        let mut text = [0u8; 24];
+        if let Some(text) = kernel::with_number(&mut text, WAITS, tid) {
+            tell(text);
+        }
     }
 }
 

@@ -125,8 +125,8 @@ impl CriuEngine {
     }
 
     /// Refuses what CRIU would lose, and takes into safe keeping what can be kept from that.
-    fn take(&self, init: u32, traces: bool) -> Result<Taken, BoxedError> {
-        let taken = Taken::from(processes::list(init)?, traces)?;
+    fn take(&self, init: u32, traces: bool, waiting: &[u32]) -> Result<Taken, BoxedError> {
+        let taken = Taken::from(processes::list(init)?, traces, waiting)?;
         Ok(taken.map_err(|loss| EngineError::WouldLose { engine: self.describe(), loss })?)
     }
 
@@ -160,14 +160,15 @@ impl Engine for CriuEngine {
         let mut ended = false;
         let mut begun = Instant::now();
         let mut so_far = DumpReport::default();
-        let mut taken = None;
-        let status = self.run(command, request.images, |action, _, _| {
+        let (mut taken, mut waiting) = (None, Vec::new());
+        let status = self.run(command, request.images, |action, of, asking| {
             match action {
+                plugin::WAITS => waiting.push(of),
                 "pre-dump" => begun = Instant::now(),
                 // Called, whatever is locked, as soon as every process has stopped.
                 "network-lock" => {
                     so_far.freeze = begun.elapsed();
-                    taken = Some(self.take(request.init, plugin.is_some())?);
+                    taken = Some(self.take(request.init, plugin.is_some(), &waiting)?);
                 }
                 "post-dump" => {
                     so_far.pause = begun.elapsed();
@@ -190,7 +191,11 @@ impl Engine for CriuEngine {
                         taken = None;
                     }
                 }
-                plugin::LET_GO => taken = None,
+                plugin::LET_GO => {
+                    if let Some(taken) = taken.take() {
+                        taken.go_on(&mut Traced(asking));
+                    }
+                }
                 _ => {}
             }
             Ok(())

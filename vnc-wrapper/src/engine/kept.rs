@@ -16,6 +16,7 @@ use super::sockets::{self, Socket};
 use super::stops::{self, Stopped};
 use super::terminals::{self, Typed};
 use super::traced::Traced;
+use super::waits::{self, Wait};
 use crate::container::processes::{self, Process, has_ended};
 use crate::kernel::objects::Kernel;
 use crate::kernel::scheduling::Scheduling;
@@ -52,6 +53,9 @@ struct Kept {
     /// Who they are.
     #[serde(default)]
     people: Vec<Person>,
+    /// Threads that wait for a time.
+    #[serde(default)]
+    waits: Vec<Wait>,
 }
 
 impl Kept {
@@ -92,6 +96,7 @@ pub(super) struct Taken {
     queues: Vec<Queue>,
     sockets: Vec<Socket>,
     stopped: Vec<Stopped>,
+    waits: Vec<Wait>,
     // Before the silence, in the order of fields: what is typed makes events.
     typed: terminals::Taken,
     silence: Silence,
@@ -100,11 +105,11 @@ pub(super) struct Taken {
 impl Taken {
     /// Takes what CRIU would lose of these processes, all of which have stopped, the first of which is the session's init; or
     /// tells the first thing that cannot be kept. `traces` tells whether the threads of a resumed session can be had to make
-    /// system calls.
+    /// system calls, `waiting` which threads wait for a time that only the kernel knows.
     ///
     /// # Errors
     /// When something cannot be read, or cannot be taken; it is as before then.
-    pub(super) fn from(processes: Vec<Process>, traces: bool) -> io::Result<Result<Self, Loss>> {
+    pub(super) fn from(processes: Vec<Process>, traces: bool, waiting: &[u32]) -> io::Result<Result<Self, Loss>> {
         let kernel = Kernel::open();
         if let Err(error) = &kernel {
             tracing::debug!("the kernel's memory cannot be read: {error}");
@@ -126,9 +131,13 @@ impl Taken {
                 })
             },
         );
+        let waits = match &kernel {
+            Ok(kernel) if !waiting.is_empty() => waits::all(kernel, &threads_of(&processes)?, waiting),
+            _ => Vec::new(),
+        };
         let silence = Silence::begin(&processes)?;
         let typed = terminals::Taken::all(&processes)?;
-        Ok(typed.map(|typed| Self { processes, queues, sockets, stopped, typed, silence }))
+        Ok(typed.map(|typed| Self { processes, queues, sockets, stopped, waits, typed, silence }))
     }
 
     /// Writes it down beside the images, for [`give_back`].
@@ -136,18 +145,26 @@ impl Taken {
     /// # Errors
     /// When something cannot be read, or the file cannot be written.
     pub(super) fn write(&mut self, images: &Path) -> io::Result<()> {
+        let threads = threads_of(&self.processes)?;
+        let init = self.processes.first().map(|init| init.outside);
         let kept = Kept {
             format: FORMAT,
-            threads: scheduling(&self.processes)?,
+            threads: scheduling(&threads, init)?,
             queues: std::mem::take(&mut self.queues),
             masks: self.silence.masks(),
             typed: self.typed.typed(),
             sockets: std::mem::take(&mut self.sockets),
-            domains: Some(domains::all(&threads_of(&self.processes)?)?),
+            domains: Some(domains::all(&threads)?),
             stopped: std::mem::take(&mut self.stopped),
             people: peers::all(&self.processes)?,
+            waits: self.waits.clone(),
         };
         fs::write(images.join(FILE), serde_json::to_vec(&kept)?)
+    }
+
+    /// Has threads go on waiting, when CRIU has done everything.
+    pub(super) fn go_on(&self, traced: &mut Traced<'_>) {
+        waits::go_on(traced, &self.waits);
     }
 
     /// Gives terminals back what was typed into them.
@@ -161,18 +178,18 @@ impl Taken {
     }
 }
 
-/// The threads of these processes that are scheduled in another way than the first of them.
-fn scheduling(processes: &[Process]) -> io::Result<Vec<Thread>> {
-    let usual = processes.first().map(|init| Scheduling::of(init.outside)).transpose()?;
+/// Those of these threads that are scheduled in another way than the session's init.
+fn scheduling(all: &[(u32, u32)], init: Option<u32>) -> io::Result<Vec<Thread>> {
+    let usual = init.map(Scheduling::of).transpose()?;
     let mut threads = Vec::new();
-    for (id, outside) in threads_of(processes)? {
-        let scheduling = match Scheduling::of(outside) {
+    for (id, outside) in all {
+        let scheduling = match Scheduling::of(*outside) {
             // The dead have none any more.
             Err(error) if has_ended(&error) => continue,
             other => other?,
         };
         if Some(&scheduling) != usual.as_ref() {
-            threads.push(Thread { id, scheduling });
+            threads.push(Thread { id: *id, scheduling });
         }
     }
     Ok(threads)
@@ -187,13 +204,19 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<Rest> {
     let processes = processes::list(init)?;
     let silence = Silence::begin(&processes)?;
     let Some(kept) = Kept::read(images)? else {
-        return Ok(Rest { init, silence, domains: None, stopped: Vec::new() });
+        return Ok(Rest { init, silence, domains: None, stopped: Vec::new(), waits: Vec::new() });
     };
     terminals::put_back(&processes, &kept.typed)?;
     sockets::put_back(&processes, &kept.sockets)?;
     replay::put_back(&processes, kept.queues)?;
     schedule(&processes, &kept.threads)?;
-    Ok(Rest { init, silence: silence.then(&kept.masks), domains: kept.domains, stopped: kept.stopped })
+    Ok(Rest {
+        init,
+        silence: silence.then(&kept.masks),
+        domains: kept.domains,
+        stopped: kept.stopped,
+        waits: kept.waits,
+    })
 }
 
 /// What is given back when CRIU has done everything.
@@ -203,6 +226,7 @@ pub(super) struct Rest {
     silence: Silence,
     domains: Option<Vec<Domain>>,
     stopped: Vec<Stopped>,
+    waits: Vec<Wait>,
 }
 
 impl Rest {
@@ -212,10 +236,12 @@ impl Rest {
     /// When one cannot.
     pub(super) fn trace(&mut self, traced: &mut Traced<'_>) -> io::Result<()> {
         let processes = processes::list(self.init)?;
+        let threads = threads_of(&processes)?;
         if let Some(domains) = &self.domains {
-            domains::put_back(traced, &threads_of(&processes)?, domains)?;
+            domains::put_back(traced, &threads, domains)?;
         }
         stops::put_back(traced, &processes, &self.stopped);
+        waits::put_back(traced, &threads, &self.waits);
         Ok(())
     }
 
@@ -248,10 +274,10 @@ fn schedule(processes: &[Process], threads: &[Thread]) -> io::Result<()> {
     Ok(())
 }
 
-/// All threads of these processes: their ids inside and outside.
+/// All threads of these processes, but for the dead: their ids inside and outside.
 fn threads_of(processes: &[Process]) -> io::Result<Vec<(u32, u32)>> {
     let mut all = Vec::new();
-    for process in processes {
+    for process in processes.iter().filter(|p| p.state != 'Z') {
         for entry in fs::read_dir(process.proc("task"))? {
             let Some(outside) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
             let status = fs::read_to_string(format!("/proc/{outside}/status"))?;

@@ -20,6 +20,8 @@ const LIBRARY: Option<&[u8]> = None;
 const FILE: &str = "freezeframe.so";
 /// How it names that stage, as CRIU names others to its action script.
 pub(super) const LET_GO: &str = "let-go";
+/// How it names a thread that waits for a time, of which only the kernel knows what is left.
+pub(super) const WAITS: &str = "waits";
 /// How it names the one, of a resume, at which it does what it is asked for ([`super::traced`]).
 pub(super) const TRACE: &str = "trace";
 /// The file that says who processes are, and the variable that names it to the plugin.

@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::waits::Call;
+
 /// Requests of ptrace(2), and one of the plugin's own (`vnc-wrapper/plugin/kernel.rs`).
 const CONT: i64 = 7;
 const GETREGS: i64 = 12;
 const SETREGS: i64 = 13;
 const SYSCALL: i64 = 24;
+const INTERRUPT: i64 = 0x4207;
 const GETSIGMASK: i64 = 0x420a;
 const SETSIGMASK: i64 = 0x420b;
 const WAIT: i64 = -1;
@@ -29,7 +32,9 @@ const EVENT_STOP: i32 = 128;
 const CALL: i32 = 0x80;
 /// A thread that is let go on stops again at once: before its first instruction, or after one system call.
 const DEADLINE: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_micros(50);
+/// How long nothing else is done than to look again, and how often it is looked then.
+const AT_ONCE: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_micros(100);
 
 /// `struct user_regs_struct` (sys/user.h) in words, and which is which.
 type Registers = [u64; 27];
@@ -42,10 +47,17 @@ const RDI: usize = 14;
 const ORIG_RAX: usize = 15;
 const RIP: usize = 16;
 const CS: usize = 17;
+const RSP: usize = 19;
 /// `__USER_CS`.
 const CODE_64: u64 = 0x33;
 /// The instruction `syscall`.
 const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
+
+/// `-ERESTART_RESTARTBLOCK` (linux/errno.h): the kernel goes on with what is left of a timeout.
+const GOES_ON: i64 = -516;
+const INTERRUPTED: i64 = -4;
+/// So far below its stack pointer nothing of a program is: it may use 128 bytes there (System V ABI for x86_64, 3.2.2).
+const BELOW_STACK: u64 = 512;
 
 /// Why a thread has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +135,68 @@ impl Traced<'_> {
         Ok(())
     }
 
+    /// Has a thread, which is about to return EINTR from `call`, wait on for `left`.
+    ///
+    /// # Errors
+    /// When it cannot; it is as before.
+    pub(super) fn wait(&mut self, thread: u32, call: &Call, left: Duration) -> io::Result<()> {
+        let (registers, mask) = (self.registers(thread)?, self.mask(thread)?);
+        let arguments = [RDI, RSI, RDX, R10].map(|number| registers[number]);
+        let is_there = (registers[CS], registers[RIP], arguments) == (CODE_64, call.next, call.arguments);
+        if !is_there || ![INTERRUPTED, GOES_ON].contains(&registers[RAX].cast_signed()) {
+            return Err(io::Error::other("it is not there any more"));
+        }
+        let place = (registers[RSP] - BELOW_STACK) & !15;
+        let memory = File::options().read(true).write(true).open(format!("/proc/{thread}/mem"))?;
+        let mut there = [0; 16];
+        memory.read_exact_at(&mut there, place)?;
+        let time = [left.as_secs(), left.subsec_nanos().into()].map(u64::to_ne_bytes).concat();
+        memory.write_all_at(&time, place)?;
+
+        let (number, arguments) = call.anew(left, place);
+        let mut changed = registers;
+        (changed[RAX], changed[ORIG_RAX]) = (number, u64::MAX);
+        changed[RIP] = instruction(thread)?;
+        [changed[RDI], changed[RSI], changed[RDX], changed[R10], changed[R8]] = arguments;
+        self.set_mask(thread, !0)?;
+        self.set_registers(thread, &changed)?;
+        let result = self.enter_and_interrupt(thread);
+
+        memory.write_all_at(&there, place)?;
+        let mut back = registers;
+        // Not as an error of a call, unless it is one that goes on.
+        back[ORIG_RAX] = if matches!(result, Ok(GOES_ON)) { call.number } else { u64::MAX };
+        back[RAX] = *result.as_ref().unwrap_or(&INTERRUPTED) as u64;
+        self.set_registers(thread, &back)?;
+        self.set_mask(thread, mask)?;
+        result.map(drop)
+    }
+
+    /// Lets a thread begin a call; returns its result, which is [`GOES_ON`] as a rule.
+    fn enter_and_interrupt(&mut self, thread: u32) -> io::Result<i64> {
+        let wrong = |stop| Err(io::Error::other(format!("it has come to {stop:?}")));
+        let entered = self.go(SYSCALL, thread, 0)?;
+        if entered != Stop::Call {
+            return wrong(entered);
+        }
+        self.ask(SYSCALL, thread, 0, &[])?;
+        self.ask(INTERRUPT, thread, 0, &[])?;
+        let left = self.next(thread)?;
+        if left != Stop::Call {
+            return wrong(left);
+        }
+        let result = self.registers(thread)?[RAX].cast_signed();
+        if result == GOES_ON {
+            // To where the kernel looks at what a call has returned. The stop just now was the interruption.
+            self.ask(INTERRUPT, thread, 0, &[])?;
+            let stop = self.go(CONT, thread, 0)?;
+            if !matches!(stop, Stop::Group(_)) {
+                return wrong(stop);
+            }
+        }
+        Ok(result)
+    }
+
     /// Has the signal `signal`, which waits for the process of these threads, stop them; the first is the process' first.
     ///
     /// # Errors
@@ -150,19 +224,36 @@ impl Traced<'_> {
     /// Lets a thread go on, with a signal or without one (0), until it stops again.
     fn go(&mut self, how: i64, thread: u32, signal: i32) -> io::Result<Stop> {
         self.ask(how, thread, signal.into(), &[])?;
+        self.next(thread)
+    }
+
+    /// Why a thread stops next.
+    ///
+    /// # Errors
+    /// When it had to be stopped by force, or cannot be.
+    fn next(&mut self, thread: u32) -> io::Result<Stop> {
+        if let Some(stop) = self.stop_within(DEADLINE, thread)? {
+            return Ok(stop);
+        }
+        // It must not run on with what is not its own.
+        self.ask(INTERRUPT, thread, 0, &[])?;
+        self.stop_within(DEADLINE, thread)?;
+        Err(io::Error::new(io::ErrorKind::TimedOut, "it does not stop again"))
+    }
+
+    fn stop_within(&mut self, time: Duration, thread: u32) -> io::Result<Option<Stop>> {
         let since = Instant::now();
         loop {
             let (changed, bytes) = self.ask(WAIT, thread, 0, &[])?;
             if changed != 0 {
-                let [status, ..] = words::<4>(&bytes).map(i32::from_ne_bytes).collect::<Vec<_>>()[..] else {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                };
-                return Stop::of(status).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH));
+                let status = words::<4>(&bytes).next().map(i32::from_ne_bytes).and_then(Stop::of);
+                return status.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH));
             }
-            if since.elapsed() > DEADLINE {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not stop again"));
+            match since.elapsed() {
+                elapsed if elapsed > time => return Ok(None),
+                elapsed if elapsed > AT_ONCE => thread::sleep(LOOK),
+                _ => {}
             }
-            thread::sleep(LOOK);
         }
     }
 

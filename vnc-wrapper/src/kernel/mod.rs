@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
 pub mod btf;
+pub mod clock;
 pub mod file_range;
 pub mod handle;
 pub mod idmap;

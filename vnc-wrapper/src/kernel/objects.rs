@@ -9,7 +9,7 @@ use super::peek::Memory;
 use super::process;
 
 /// The structures that are looked into.
-const STRUCTURES: [&str; 30] = [
+const STRUCTURES: [&str; 31] = [
     "task_struct",
     "files_struct",
     "fdtable",
@@ -31,6 +31,7 @@ const STRUCTURES: [&str; 30] = [
     "list_head",
     "thread_info",
     "signal_struct",
+    "restart_block",
     "cred",
     "mm_struct",
     "mm_context_t",
@@ -107,8 +108,20 @@ impl Kernel {
     /// # Errors
     /// When there is no such process, or the memory is not understood.
     pub fn task(&self, pid: u32) -> io::Result<u64> {
-        let handle = process::open(pid)?;
-        let file = self.file(&handle)?;
+        self.behind(&process::open(pid)?, pid)
+    }
+
+    /// Address of the `struct task_struct` of the thread `id`; before Linux 6.9 only of a process' first.
+    ///
+    /// # Errors
+    /// When there is no such thread, or the memory is not understood.
+    pub fn thread(&self, id: u32) -> io::Result<u64> {
+        self.behind(&process::open_thread(id).or_else(|_| process::open(id))?, id)
+    }
+
+    /// What a handle on process or thread `pid` is of.
+    fn behind(&self, handle: &OwnedFd, pid: u32) -> io::Result<u64> {
+        let file = self.file(handle)?;
         // Since Linux 6.9 the `struct pid` is that of the inode (fs/pidfs.c); before, that of the file (kernel/fork.c).
         let own = match self.follow(file, "file", "private_data")? {
             0 => self.follow(self.follow(file, "file", "f_inode")?, "inode", "i_private")?,

@@ -55,6 +55,17 @@ pub fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// The same for a thread (`PIDFD_THREAD`, since Linux 6.9).
+///
+/// # Errors
+/// When there is no such thread, or the kernel knows no such handles.
+pub fn open_thread(id: u32) -> io::Result<OwnedFd> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    let id = id.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+    let thread = PidfdFlags::from_bits_retain(libc::O_EXCL.cast_unsigned());
+    Ok(rustix::process::pidfd_open(id, thread)?)
+}
+
 /// A copy of the descriptor `number` of process `pid` (pidfd_getfd(2)).
 ///
 /// # Errors

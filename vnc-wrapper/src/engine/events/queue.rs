@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::FileType;
+
 use super::{Event, Queue, group, overflow, plan, watch};
 use crate::container::processes::Process;
 use crate::engine::losses::Loss;
@@ -77,7 +79,8 @@ fn can_be_made(processes: &[Process], process: &Process, queue: &Queue) -> Resul
 /// What has to be tried on what is watched, for the few events that take more than their name.
 fn needs_more(processes: &[Process], queue: &Queue) -> Result<(), String> {
     let moved = |event: &&Event| event.mask & libc::IN_MOVE_SELF != 0;
-    if !queue.events.iter().any(|e| e.is_overflow() || moved(&e)) {
+    let passed = |event: &&Event| event.name.is_empty() && event.mask & (libc::IN_ACCESS | libc::IN_MODIFY) != 0;
+    if !queue.events.iter().any(|e| e.is_overflow() || moved(&e) || passed(&e)) {
         return Ok(());
     }
     let groups = group::all(processes).map_err(|e| e.to_string())?;
@@ -87,6 +90,14 @@ fn needs_more(processes: &[Process], queue: &Queue) -> Result<(), String> {
         overflow::can_be_made(group, queue)
             .map_err(|e| format!("one says that some were lost (IN_Q_OVERFLOW), which cannot be made anew: {e}"))?;
     }
+    queue.events.iter().filter(passed).try_for_each(|event| {
+        let (_, object) = group.watch(event.wd).map_err(|e| e.to_string())?;
+        let kind = rustix::fs::fstat(object).map_err(|e| e.to_string())?.st_mode;
+        match FileType::from_raw_mode(kind) {
+            FileType::RegularFile | FileType::Directory => Ok(()),
+            _ => Err("one says that what is watched was read or written, and that is a FIFO or a device".to_owned()),
+        }
+    })?;
     queue.events.iter().filter(moved).try_for_each(|event| {
         let place = group.place(event.wd).map(drop);
         place.map_err(|e| format!("one says that what is watched was moved (IN_MOVE_SELF), and {e}"))

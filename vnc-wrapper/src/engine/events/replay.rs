@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
-use rustix::fs::{AtFlags, Mode, OFlags, Timestamps, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timestamps, utimensat};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, read_some};
@@ -187,8 +187,14 @@ fn take(group: &Group, step: &Step) -> io::Result<()> {
 fn own(group: &Group, wd: i32, deed: Deed) -> io::Result<()> {
     let (_, object) = group.watch(wd)?;
     let path = format!("/proc/self/fd/{}", object.as_raw_fd());
-    let open = |flags: OFlags| Ok::<_, io::Error>(rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())?);
     let stat = rustix::fs::fstat(object)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    // A FIFO is opened without waiting for somebody at its other end, which it takes both ends for to be written to (fifo(7)).
+    let to_write = if kind == FileType::Fifo { OFlags::RDWR } else { OFlags::WRONLY };
+    let open = |flags: OFlags| {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok::<_, io::Error>(rustix::fs::open(&path, flags, Mode::empty())?)
+    };
     let heard = |act: &mut dyn FnMut() -> io::Result<()>| group.heard(wd, deed.mask(), act);
     match deed {
         Deed::Open => {
@@ -196,7 +202,7 @@ fn own(group: &Group, wd: i32, deed: Deed) -> io::Result<()> {
             heard(&mut || open(OFlags::RDONLY).map(|file| opened = Some(file)))
         }
         Deed::CloseRead | Deed::CloseWritten => {
-            let how = if deed == Deed::CloseRead { OFlags::RDONLY } else { OFlags::WRONLY };
+            let how = if deed == Deed::CloseRead { OFlags::RDONLY } else { to_write };
             let mut opened = Some(open(how)?);
             heard(&mut || {
                 drop(opened.take());
