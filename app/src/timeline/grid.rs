@@ -13,8 +13,9 @@ use gtk::prelude::*;
 use gtk::subclass::prelude::*;
 use gtk::{gdk, glib};
 
-use super::card::Card;
+use super::card::{Card, on_card};
 use super::contents::{Contents, Key};
+use super::decode::Fit;
 use super::layout::Layout;
 use super::thumbnails::Thumbnails;
 
@@ -35,6 +36,10 @@ mod imp {
         /// Heights of a card's text and of a heading; 0 until they were measured.
         pub(super) heights: Cell<(i32, i32)>,
         pub(super) pending: Cell<bool>,
+        /// Whether the cards that are there show something older than the contents, or another width.
+        pub(super) stale: Cell<bool>,
+        /// Cards that are not needed just now, hidden: making one takes as long as showing many.
+        pub(super) spare: RefCell<Vec<Card>>,
         /// The keyboard was offered before there was a card to take it.
         pub(super) offered: Cell<bool>,
     }
@@ -91,6 +96,7 @@ mod imp {
             let layout = grid.layout_for(width);
             if self.width.replace(width) != width || self.layout.borrow().as_ref() != Some(&layout) {
                 self.layout.replace(Some(layout.clone()));
+                self.stale.set(true);
                 grid.populate_soon();
             }
             for (item, card) in self.cards.borrow().iter() {
@@ -161,6 +167,7 @@ impl Grid {
         grid.current.set(at.unwrap_or_else(|| grid.current.get().min(contents.len().saturating_sub(1))));
         // A card that shows another item than before keeps nothing of it, but its place.
         grid.contents.replace(contents);
+        grid.stale.set(true);
         grid.layout.replace(None);
         if self.width() > 0 {
             let layout = self.layout_for(self.width());
@@ -184,9 +191,10 @@ impl Grid {
         &self.imp().thumbnails
     }
 
-    /// Width of a card, in the window's pixels.
-    pub(crate) fn card_width(&self) -> i32 {
-        self.imp().layout.borrow().as_ref().map_or(1, Layout::card_width)
+    /// How large the pictures on cards are.
+    pub(crate) fn picture_fit(&self) -> Fit {
+        let width = self.imp().layout.borrow().as_ref().map_or(1, Layout::card_width);
+        on_card(width, self.scale_factor())
     }
 
     fn layout_for(&self, width: i32) -> Layout {

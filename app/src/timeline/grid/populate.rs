@@ -13,6 +13,8 @@ use crate::timeline::layout::Layout;
 
 /// Cards are made so many pixels before they are seen.
 const AHEAD: i32 = 300;
+/// So many that are not needed are kept: as scrolling leaves and takes again.
+const SPARE: usize = 24;
 
 impl Grid {
     /// In the next frame: widgets must not come and go while places are given.
@@ -43,8 +45,9 @@ impl Grid {
         let contents = grid.contents.borrow().clone();
         let (top, tall) = self.view();
         let wanted = layout.cards_between(top - AHEAD, top + tall + AHEAD);
+        let stale = grid.stale.take();
         let focused = self.focus_child();
-        let mut spare: Vec<Card> = Vec::new();
+        let mut spare = grid.spare.take();
         {
             let mut cards = grid.cards.borrow_mut();
             let leave: Vec<usize> = cards.keys().copied().filter(|item| !wanted.contains(item)).collect();
@@ -63,15 +66,23 @@ impl Grid {
         let seen = layout.cards_between(top, top + tall);
         let (seen, ahead): (Vec<usize>, Vec<usize>) = shown.into_iter().partition(|item| seen.contains(item));
         for item in seen.into_iter().chain(ahead) {
-            let Some(face) = contents.face(item) else { continue };
             let known = grid.cards.borrow().get(&item).cloned();
+            if known.is_some() && !stale {
+                continue;
+            }
+            let Some(face) = contents.face(item) else { continue };
             let card = known.unwrap_or_else(|| spare.pop().unwrap_or_else(|| self.new_card()));
+            card.set_visible(true);
             card.show(face, &grid.thumbnails, layout.card_width());
             grid.cards.borrow_mut().insert(item, card);
         }
-        for card in spare {
+        for card in spare.drain(SPARE.min(spare.len())..) {
             card.unparent();
         }
+        for card in &spare {
+            card.rest();
+        }
+        grid.spare.replace(spare);
         self.populate_headings(&layout, &contents, top, tall);
         self.queue_allocate();
         if grid.offered.take() && contents.len() > 0 {

@@ -110,7 +110,7 @@ impl TimelinePage {
         let contents = Contents::new(&page.known.borrow(), &Query::default(), self.today());
         let face = contents.find(&Key::Snapshot(id.to_owned())).and_then(|at| contents.face(at));
         if let Some(face) = face {
-            page.preview.show(face, page.grid.thumbnails(), page.grid.card_width() * self.scale_factor());
+            page.preview.show(face, page.grid.thumbnails(), page.grid.picture_fit());
             page.stack.set_visible_child_name("preview");
         }
     }
