@@ -1,4 +1,9 @@
 //! One card: a picture, what it is of, and the way to all that can be done with it.
+//!
+//! [`filling`] puts words and picture on it, [`pointer`] is what the mouse does.
+
+mod filling;
+mod pointer;
 
 use std::cell::{Cell, RefCell};
 
@@ -7,11 +12,16 @@ use gtk::subclass::prelude::*;
 use gtk::{gdk, glib};
 
 use super::contents::{Face, Key};
+use super::decode::Fit;
 use super::layout::picture_height;
 use super::menu;
-use super::thumbnails::Thumbnails;
-use crate::i18n::{gettext, gettext_f};
-use crate::named::named;
+use super::picture::CardPicture;
+
+/// How large the picture is on a card so wide, where each of the window's pixels is `scale` of the screen's.
+pub(super) fn on_card(width: i32, scale: i32) -> Fit {
+    let width = width.max(1);
+    Fit::Cover(width * scale, picture_height(width) * scale)
+}
 
 mod imp {
     use super::*;
@@ -22,7 +32,7 @@ mod imp {
         #[template_child]
         pub(super) frame: TemplateChild<gtk::Overlay>,
         #[template_child]
-        pub(super) picture: TemplateChild<gtk::Picture>,
+        pub(super) picture: TemplateChild<CardPicture>,
         #[template_child]
         pub(super) placeholder: TemplateChild<gtk::Image>,
         #[template_child]
@@ -59,6 +69,7 @@ mod imp {
         type ParentType = gtk::Widget;
 
         fn class_init(class: &mut Self::Class) {
+            CardPicture::ensure_type();
             class.bind_template();
             class.set_css_name("card");
             class.set_accessible_role(gtk::AccessibleRole::ListItem);
@@ -182,93 +193,6 @@ impl Card {
         self.imp().face.borrow().as_ref().map(|face| face.key.clone())
     }
 
-    /// Shows this, in a card so wide.
-    pub(crate) fn show(&self, face: Face, thumbnails: &Thumbnails, width: i32) {
-        let card = self.imp();
-        let same = card.face.borrow().as_ref() == Some(&face) && card.wide.get() == width;
-        if same {
-            return;
-        }
-        let picture =
-            card.face.borrow().as_ref().is_none_or(|old| old.key != face.key || old.pictured != face.pictured);
-        card.title.set_label(&face.title);
-        card.when.set_label(&face.when);
-        card.windows.set_label(&face.windows);
-        card.cost.set_label(&face.cost);
-        card.text.set_tooltip_text(Some(&[face.title.as_str(), &face.windows].join("\n")));
-        card.live.set_visible(face.live);
-        card.live.set_label(&gettext("Live"));
-        card.from.set_visible(face.from.is_some() && !face.live);
-        if let Some((_, when)) = &face.from {
-            let from = gettext_f("From {when}", &[("when", when)]);
-            card.from.set_label(&from);
-        }
-        while let Some(mark) = card.marks.first_child() {
-            card.marks.remove(&mark);
-        }
-        for (icon, word) in &face.marks {
-            let image: gtk::Image = named(word);
-            image.set_icon_name(Some(icon));
-            image.set_tooltip_text(Some(word));
-            card.marks.append(&image);
-        }
-        card.marks.set_visible(!face.marks.is_empty());
-        card.spoken.set_label(&face.spoken());
-        // An open menu stays: whoever is about to choose from it would click into nothing. Each opening makes it anew.
-        if !card.menu_is_open() {
-            card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
-        }
-        card.face.replace(Some(face));
-        // Before the picture is asked for, in this width.
-        let resized = card.wide.replace(width) != width;
-        if picture || resized {
-            self.bring_picture(thumbnails, picture);
-        }
-    }
-
-    /// Brings the picture again: a session's is soon an old one.
-    pub(crate) fn refresh(&self, thumbnails: &Thumbnails) {
-        if matches!(self.key(), Some(Key::Session(_))) {
-            self.bring_picture(thumbnails, false);
-        }
-    }
-
-    fn bring_picture(&self, thumbnails: &Thumbnails, other: bool) {
-        let card = self.imp();
-        if let Some(bringing) = card.bringing.take() {
-            bringing.abort();
-        }
-        let Some((key, pictured)) = card.face.borrow().as_ref().map(|face| (face.key.clone(), face.pictured)) else {
-            return;
-        };
-        let width = card.wide.get().max(1) * self.scale_factor();
-        let cached = thumbnails.cached(&key, width);
-        if other || cached.is_some() {
-            self.set_picture(cached.as_ref());
-        }
-        if cached.is_some() || !pictured {
-            return;
-        }
-        let thumbnails = thumbnails.clone();
-        let bringing = glib::spawn_future_local(glib::clone!(
-            #[weak(rename_to = card)]
-            self,
-            async move {
-                match thumbnails.bring(&key, width).await {
-                    Ok(texture) => card.set_picture(Some(&texture)),
-                    Err(error) => tracing::debug!(?key, %error, "no picture"),
-                }
-            }
-        ));
-        card.bringing.replace(Some(bringing));
-    }
-
-    fn set_picture(&self, texture: Option<&gdk::Texture>) {
-        let card = self.imp();
-        card.picture.set_paintable(texture);
-        card.placeholder.set_visible(texture.is_none());
-    }
-
     fn activate_card(&self) {
         self.emit_by_name::<()>("opened", &[]);
     }
@@ -307,22 +231,7 @@ impl Card {
                 }
             }
         ));
-        let click = gtk::GestureClick::builder().button(0).build();
-        click.connect_released(glib::clone!(
-            #[weak(rename_to = card)]
-            self,
-            move |click, _, x, y| {
-                if !card.contains(x, y) {
-                    return;
-                }
-                card.grab_focus();
-                match click.current_button() {
-                    gdk::BUTTON_PRIMARY => card.activate_card(),
-                    gdk::BUTTON_SECONDARY => card.imp().menu_button.popup(),
-                    _ => {}
-                }
-            }
-        ));
-        self.add_controller(click);
+        self.tell_words();
+        self.take_pointer();
     }
 }

@@ -1,20 +1,23 @@
 //! All cards, of which only those exist that are seen: a window onto a layout as tall as the whole timeline.
+//!
+//! [`populate`] makes those cards, [`keyboard`] goes among them.
+
+mod keyboard;
+mod populate;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gtk::prelude::*;
 use gtk::subclass::prelude::*;
 use gtk::{gdk, glib};
 
-use super::card::Card;
+use super::card::{Card, on_card};
 use super::contents::{Contents, Key};
-use super::layout::{Layout, Step};
+use super::decode::Fit;
+use super::layout::Layout;
 use super::thumbnails::Thumbnails;
-
-/// Cards are made so many pixels before they are seen.
-const AHEAD: i32 = 300;
 
 mod imp {
     use super::*;
@@ -33,6 +36,10 @@ mod imp {
         /// Heights of a card's text and of a heading; 0 until they were measured.
         pub(super) heights: Cell<(i32, i32)>,
         pub(super) pending: Cell<bool>,
+        /// Whether the cards that are there show something older than the contents, or another width.
+        pub(super) stale: Cell<bool>,
+        /// Cards that are not needed just now, hidden: making one takes as long as showing many.
+        pub(super) spare: RefCell<Vec<Card>>,
         /// The keyboard was offered before there was a card to take it.
         pub(super) offered: Cell<bool>,
     }
@@ -46,12 +53,7 @@ mod imp {
         fn class_init(class: &mut Self::Class) {
             class.set_css_name("timeline");
             class.set_accessible_role(gtk::AccessibleRole::List);
-            for (key, step) in [
-                (gdk::Key::Home, Step::First),
-                (gdk::Key::End, Step::Last),
-                (gdk::Key::Page_Up, Step::Page(-1)),
-                (gdk::Key::Page_Down, Step::Page(1)),
-            ] {
+            for (key, step) in keyboard::KEYS {
                 class.add_binding(key, gdk::ModifierType::empty(), move |grid: &super::Grid| {
                     grid.go(step);
                     glib::Propagation::Stop
@@ -94,6 +96,7 @@ mod imp {
             let layout = grid.layout_for(width);
             if self.width.replace(width) != width || self.layout.borrow().as_ref() != Some(&layout) {
                 self.layout.replace(Some(layout.clone()));
+                self.stale.set(true);
                 grid.populate_soon();
             }
             for (item, card) in self.cards.borrow().iter() {
@@ -111,25 +114,7 @@ mod imp {
         }
 
         fn focus(&self, direction: gtk::DirectionType) -> bool {
-            let grid = self.obj();
-            let step = match direction {
-                gtk::DirectionType::Up => Step::Up,
-                gtk::DirectionType::Down => Step::Down,
-                gtk::DirectionType::Left => Step::Left,
-                gtk::DirectionType::Right => Step::Right,
-                _ => {
-                    return match grid.focus_child() {
-                        Some(card) => card.child_focus(direction),
-                        None => grid.focus_current(direction),
-                    };
-                }
-            };
-            match grid.focus_child() {
-                // In its menu.
-                Some(card) if card.child_focus(direction) => true,
-                Some(_) => grid.go(step),
-                None => grid.focus_current(direction),
-            }
+            self.obj().move_focus(direction)
         }
 
         fn grab_focus(&self) -> bool {
@@ -182,6 +167,7 @@ impl Grid {
         grid.current.set(at.unwrap_or_else(|| grid.current.get().min(contents.len().saturating_sub(1))));
         // A card that shows another item than before keeps nothing of it, but its place.
         grid.contents.replace(contents);
+        grid.stale.set(true);
         grid.layout.replace(None);
         if self.width() > 0 {
             let layout = self.layout_for(self.width());
@@ -205,15 +191,10 @@ impl Grid {
         &self.imp().thumbnails
     }
 
-    /// Width of a card, in the window's pixels.
-    pub(crate) fn card_width(&self) -> i32 {
-        self.imp().layout.borrow().as_ref().map_or(1, Layout::card_width)
-    }
-
-    /// Takes the keyboard to a card.
-    pub(crate) fn go_to(&self, key: &Key) -> bool {
-        let at = self.imp().contents.borrow().find(key);
-        at.is_some_and(|at| self.set_current(at))
+    /// How large the pictures on cards are.
+    pub(crate) fn picture_fit(&self) -> Fit {
+        let width = self.imp().layout.borrow().as_ref().map_or(1, Layout::card_width);
+        on_card(width, self.scale_factor())
     }
 
     fn layout_for(&self, width: i32) -> Layout {
@@ -225,207 +206,5 @@ impl Grid {
         }
         let (text, heading) = self.heights();
         Layout::new(width, text, heading, grid.contents.borrow().counts())
-    }
-
-    /// Measured once, by the first card: they are all alike.
-    fn heights(&self) -> (i32, i32) {
-        let grid = self.imp();
-        if grid.heights.get() == (0, 0) {
-            let (card, heading) = (self.new_card(), self.new_heading());
-            let height = heading.measure(gtk::Orientation::Vertical, -1).0;
-            grid.heights.set((card.text_height(), height));
-            card.unparent();
-            heading.unparent();
-        }
-        grid.heights.get()
-    }
-
-    fn new_card(&self) -> Card {
-        let card = Card::default();
-        card.set_parent(self);
-        card.connect_closure(
-            "opened",
-            false,
-            glib::closure_local!(
-                #[weak_allow_none(rename_to = grid)]
-                self,
-                move |card: &Card| {
-                    if let Some(grid) = grid {
-                        grid.open(card);
-                    }
-                }
-            ),
-        );
-        card.connect_closure(
-            "go-to",
-            false,
-            glib::closure_local!(
-                #[weak_allow_none(rename_to = grid)]
-                self,
-                move |_: &Card, id: String| {
-                    if let Some(grid) = grid {
-                        grid.go_to(&Key::Snapshot(id));
-                    }
-                }
-            ),
-        );
-        let focus = gtk::EventControllerFocus::new();
-        focus.connect_enter(glib::clone!(
-            #[weak(rename_to = grid)]
-            self,
-            #[weak]
-            card,
-            move |_| {
-                let at = card.key().and_then(|key| grid.imp().contents.borrow().find(&key));
-                grid.imp().current.set(at.unwrap_or_default());
-            }
-        ));
-        card.add_controller(focus);
-        card
-    }
-
-    fn new_heading(&self) -> gtk::Label {
-        let label = gtk::Label::builder().xalign(0.0).ellipsize(gtk::pango::EllipsizeMode::End).label("M").build();
-        label.add_css_class("day");
-        label.add_css_class("title-4");
-        label.set_parent(self);
-        label
-    }
-
-    fn open(&self, card: &Card) {
-        let at = card.key().and_then(|key| self.imp().contents.borrow().find(&key));
-        if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
-            self.emit_by_name::<()>("opened", &[&at]);
-        }
-    }
-
-    fn view(&self) -> (i32, i32) {
-        let adjustment = self.imp().adjustment.borrow();
-        // Far below what an i32 holds.
-        adjustment.as_ref().map_or((0, 0), |adjustment| (adjustment.value() as i32, adjustment.page_size() as i32))
-    }
-
-    /// In the next frame: widgets must not come and go while places are given.
-    fn populate_soon(&self) {
-        if self.imp().pending.replace(true) {
-            return;
-        }
-        glib::idle_add_local_full(
-            glib::Priority::HIGH,
-            glib::clone!(
-                #[weak(rename_to = grid)]
-                self,
-                #[upgrade_or]
-                glib::ControlFlow::Break,
-                move || {
-                    grid.imp().pending.set(false);
-                    grid.populate();
-                    glib::ControlFlow::Break
-                }
-            ),
-        );
-    }
-
-    /// Makes the cards that are seen, out of those that no longer are.
-    fn populate(&self) {
-        let grid = self.imp();
-        let Some(layout) = grid.layout.borrow().clone() else { return };
-        let contents = grid.contents.borrow().clone();
-        let (top, tall) = self.view();
-        let wanted = layout.cards_between(top - AHEAD, top + tall + AHEAD);
-        let focused = self.focus_child();
-        let mut spare: Vec<Card> = Vec::new();
-        {
-            let mut cards = grid.cards.borrow_mut();
-            let leave: Vec<usize> = cards.keys().copied().filter(|item| !wanted.contains(item)).collect();
-            for item in leave {
-                // The card with the keyboard stays as long as there is such a card.
-                let stays = item < contents.len()
-                    && cards.get(&item).is_some_and(|card| focused.as_ref() == Some(card.upcast_ref()));
-                if !stays {
-                    spare.extend(cards.remove(&item));
-                }
-            }
-        }
-        let mut shown: BTreeSet<usize> = grid.cards.borrow().keys().copied().collect();
-        shown.extend(wanted);
-        // What is seen first: pictures are brought in this order.
-        let seen = layout.cards_between(top, top + tall);
-        let (seen, ahead): (Vec<usize>, Vec<usize>) = shown.into_iter().partition(|item| seen.contains(item));
-        for item in seen.into_iter().chain(ahead) {
-            let Some(face) = contents.face(item) else { continue };
-            let known = grid.cards.borrow().get(&item).cloned();
-            let card = known.unwrap_or_else(|| spare.pop().unwrap_or_else(|| self.new_card()));
-            card.show(face, &grid.thumbnails, layout.card_width());
-            grid.cards.borrow_mut().insert(item, card);
-        }
-        for card in spare {
-            card.unparent();
-        }
-        self.populate_headings(&layout, &contents, top, tall);
-        self.queue_allocate();
-        if grid.offered.take() && contents.len() > 0 {
-            self.focus_current(gtk::DirectionType::TabForward);
-        }
-    }
-
-    fn populate_headings(&self, layout: &Layout, contents: &Contents, top: i32, tall: i32) {
-        let wanted = layout.sections_between(top - AHEAD, top + tall + AHEAD);
-        let mut headings = self.imp().headings.borrow_mut();
-        let (mut spare, mut keep) = (Vec::new(), BTreeMap::new());
-        for (section, heading) in std::mem::take(&mut *headings) {
-            if wanted.contains(&section) {
-                keep.insert(section, heading);
-            } else {
-                spare.push(heading);
-            }
-        }
-        for section in wanted {
-            let heading = keep.entry(section).or_insert_with(|| spare.pop().unwrap_or_else(|| self.new_heading()));
-            heading.set_label(contents.heading(section));
-        }
-        for heading in spare {
-            heading.unparent();
-        }
-        *headings = keep;
-    }
-
-    fn go(&self, step: Step) -> bool {
-        let grid = self.imp();
-        let Some(layout) = grid.layout.borrow().clone() else { return false };
-        let step = match step {
-            Step::Page(sign) => {
-                let line = layout.card(0).map_or(1, |(_, _, _, height)| height.max(1));
-                Step::Page(sign * (self.view().1 / line).max(1))
-            }
-            step => step,
-        };
-        layout.step(grid.current.get(), step).is_some_and(|to| self.set_current(to))
-    }
-
-    fn set_current(&self, item: usize) -> bool {
-        self.imp().current.set(item);
-        self.focus_current(gtk::DirectionType::TabForward)
-    }
-
-    /// Gives the keyboard to the current card, after making it if it was out of sight.
-    fn focus_current(&self, direction: gtk::DirectionType) -> bool {
-        let grid = self.imp();
-        let item = grid.current.get();
-        let rect = grid.layout.borrow().as_ref().and_then(|layout| layout.card(item));
-        let Some(rect) = rect else {
-            grid.offered.set(true);
-            return false;
-        };
-        if let Some(adjustment) = grid.adjustment.borrow().as_ref() {
-            // With the heading, if it is the first line below one.
-            let above = f64::from(rect.1 - self.heights().1);
-            adjustment.clamp_page(above.max(0.0), f64::from(rect.1 + rect.3 + super::layout::MARGIN));
-        }
-        self.populate();
-        let card = grid.cards.borrow().get(&item).cloned();
-        card.is_some_and(|card| {
-            if direction == gtk::DirectionType::TabBackward { card.child_focus(direction) } else { card.grab_focus() }
-        })
     }
 }

@@ -1,4 +1,9 @@
 //! The page with the whole timeline: search, scrubber, cards, and a word where there are none.
+//!
+//! [`filling`] shows what is known and looked for, [`navigation`] goes to cards and pictures and back.
+
+mod filling;
+mod navigation;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -6,18 +11,13 @@ use std::time::Duration;
 
 use adw::prelude::*;
 use adw::subclass::prelude::*;
-use freezeframe_api::Error;
 use gtk::glib;
 use jiff::civil::Date;
 
-use super::contents::{Contents, Key, Known};
+use super::contents::{Contents, Known};
 use super::grid::Grid;
 use super::preview::Preview;
 use super::scrubber::Scrubber;
-use super::search::Query;
-use super::words::sentence;
-use crate::agent::News;
-use crate::i18n::{gettext, gettext_f};
 use crate::spinner::turn_while_seen;
 
 /// How often pictures of running desktops are brought anew.
@@ -166,85 +166,6 @@ impl TimelinePage {
         );
     }
 
-    /// Takes what the agent said.
-    pub(crate) fn take(&self, news: News) {
-        let page = self.imp();
-        let (sessions, snapshots) = page.told.get();
-        match news {
-            News::Sessions(rows) => {
-                page.known.borrow_mut().sessions = rows;
-                page.told.set((true, snapshots));
-            }
-            News::Timeline(rows) => {
-                page.known.borrow_mut().set_snapshots(rows);
-                page.told.set((sessions, true));
-                self.show_strip();
-            }
-            News::Unreachable(error) => return self.show_unreachable(&error),
-        }
-        page.away.set_reveal_child(false);
-        if page.told.get() == (true, true) {
-            self.update();
-        }
-    }
-
-    /// Goes to a snapshot's card, as soon as that is known.
-    pub(crate) fn go_to(&self, id: String) {
-        let page = self.imp();
-        page.search_bar.set_search_mode(false);
-        page.wanted.replace(Some(id));
-        self.show_cards();
-        self.seek_soon();
-    }
-
-    /// Once what was shown last has its places: before that a card far below cannot be scrolled to.
-    fn seek_soon(&self) {
-        if self.imp().wanted.borrow().is_some() {
-            glib::idle_add_local_once(glib::clone!(
-                #[weak(rename_to = page)]
-                self,
-                move || page.seek()
-            ));
-        }
-    }
-
-    fn seek(&self) {
-        let page = self.imp();
-        let wanted = page.wanted.borrow().clone();
-        if wanted.is_some_and(|id| page.grid.go_to(&Key::Snapshot(id))) {
-            page.wanted.take();
-        }
-    }
-
-    /// Asks for a snapshot to compare this one with.
-    pub(crate) fn choose_for(&self, id: &str) {
-        let page = self.imp();
-        let title = page.known.borrow().title(id, self.today());
-        page.choosing_label
-            .set_label(&gettext_f("Choose the snapshot to compare “{title}” with", &[("title", &title)]));
-        page.comparing.replace(Some(id.to_owned()));
-        page.choosing.set_reveal_child(true);
-        self.show_cards();
-    }
-
-    /// Back from a picture, or from choosing, to all cards; false when there is nothing to go back from.
-    pub(crate) fn go_back(&self) -> bool {
-        let page = self.imp();
-        if page.comparing.take().is_some() {
-            page.choosing.set_reveal_child(false);
-            return true;
-        }
-        if page.stack.visible_child_name().as_deref() != Some("preview") {
-            return false;
-        }
-        let id = page.preview.id();
-        self.show_cards();
-        if let Some(id) = id {
-            page.grid.go_to(&Key::Snapshot(id));
-        }
-        true
-    }
-
     fn wire(&self) {
         let page = self.imp();
         page.today.set(jiff::Zoned::now().date());
@@ -296,156 +217,5 @@ impl TimelinePage {
                 }
             ),
         );
-    }
-
-    /// Time goes on: pictures get old, and today becomes yesterday.
-    fn tick(&self) {
-        let page = self.imp();
-        let today = jiff::Zoned::now().date();
-        if page.today.replace(today) != today {
-            self.show_strip();
-            self.update();
-        }
-        if page.grid.is_mapped() {
-            page.grid.refresh();
-        }
-    }
-
-    fn open(&self, key: &Key) {
-        let page = self.imp();
-        page.wanted.take();
-        match key {
-            Key::Session(name) => self.emit_by_name::<()>("session-opened", &[name]),
-            Key::Snapshot(id) => {
-                let first = page.comparing.borrow().clone();
-                match first {
-                    Some(first) if first == *id => {}
-                    Some(first) => {
-                        self.go_back();
-                        self.emit_by_name::<()>("pair-chosen", &[&first, id]);
-                    }
-                    None => self.show_preview(id),
-                }
-            }
-        }
-    }
-
-    fn search(&self) {
-        if !self.imp().search_entry.text().is_empty() {
-            self.imp().wanted.take();
-        }
-        // What is looked for is among the cards.
-        self.show_cards();
-        self.update();
-        self.imp().scrolled.vadjustment().set_value(0.0);
-    }
-
-    fn scrub(&self, oldest_first: usize) {
-        let snapshots = Rc::clone(&self.imp().known.borrow().snapshots);
-        let at = snapshots.len().checked_sub(oldest_first + 1);
-        if let Some(snapshot) = at.and_then(|at| snapshots.get(at)) {
-            self.show_preview_of(snapshot.id());
-        }
-    }
-
-    fn show_preview(&self, id: &str) {
-        self.show_preview_of(id);
-        let page = self.imp();
-        let at = page.known.borrow().snapshots.iter().rev().position(|snapshot| snapshot.id() == id);
-        page.scrubber.set_at(at);
-        page.preview.take_keyboard();
-    }
-
-    fn show_preview_of(&self, id: &str) {
-        let page = self.imp();
-        // A search may not have it; the picture is shown all the same.
-        let contents = Contents::new(&page.known.borrow(), &Query::default(), self.today());
-        let face = contents.find(&Key::Snapshot(id.to_owned())).and_then(|at| contents.face(at));
-        if let Some(face) = face {
-            page.preview.show(face, page.grid.thumbnails(), page.grid.card_width() * self.scale_factor());
-            page.stack.set_visible_child_name("preview");
-        }
-    }
-
-    fn show_cards(&self) {
-        let page = self.imp();
-        page.scrubber.set_at(None);
-        if page.stack.visible_child_name().as_deref() == Some("preview") {
-            page.stack.set_visible_child_name("cards");
-            self.update();
-        }
-    }
-
-    fn show_strip(&self) {
-        let page = self.imp();
-        let snapshots = Rc::clone(&page.known.borrow().snapshots);
-        page.scrubber.set_visible(snapshots.len() > 1);
-        page.scrubber.show(&snapshots, self.today());
-        let shown = page.preview.id().filter(|_| page.stack.visible_child_name().as_deref() == Some("preview"));
-        if let Some(id) = shown {
-            page.scrubber.set_at(snapshots.iter().rev().position(|snapshot| snapshot.id() == id));
-        }
-    }
-
-    /// Shows what is known and looked for.
-    fn update(&self) {
-        let page = self.imp();
-        let query = Query::new(&page.search_entry.text());
-        let contents = Rc::new(Contents::new(&page.known.borrow(), &query, self.today()));
-        let none = {
-            let known = page.known.borrow();
-            known.sessions.is_empty() && known.snapshots.is_empty()
-        };
-        let shown = page.stack.visible_child_name();
-        let name = match shown.as_deref() {
-            _ if none => "empty",
-            Some("preview") if self.preview_stays() => "preview",
-            _ if contents.len() == 0 && !query.is_empty() => "nothing",
-            _ => "cards",
-        };
-        page.grid.show(Rc::clone(&contents));
-        page.contents.replace(contents);
-        if shown.as_deref() != Some(name) {
-            let searching = page.search_bar.is_search_mode();
-            page.stack.set_visible_child_name(name);
-            if !searching {
-                self.take_keyboard();
-            }
-        }
-        self.seek_soon();
-    }
-
-    /// Shows the picture's card anew; false when it is gone.
-    fn preview_stays(&self) -> bool {
-        let page = self.imp();
-        let there = page.preview.id().filter(|id| page.known.borrow().snapshot(id).is_some());
-        if let Some(id) = &there {
-            self.show_preview_of(id);
-        }
-        there.is_some()
-    }
-
-    fn show_unreachable(&self, error: &Error) {
-        let page = self.imp();
-        page.told.set((false, false));
-        let shown = page.stack.visible_child_name();
-        if !matches!(shown.as_deref(), Some("loading" | "unreachable")) {
-            page.away_label.set_tooltip_text(Some(&sentence(&error.message)));
-            page.away.set_reveal_child(true);
-            return;
-        }
-        let hint = if error.hint.is_empty() {
-            gettext(
-                "Start it with <tt>session-agent</tt> in a terminal; <tt>sessionctl doctor</tt> says what this machine lacks.",
-            )
-        } else {
-            glib::markup_escape_text(&error.hint).to_string()
-        };
-        let message = glib::markup_escape_text(&sentence(&error.message)).to_string();
-        page.unreachable.set_description(Some(&format!("{hint}\n\n<small>{message}</small>")));
-        if shown.as_deref() != Some("unreachable") {
-            page.stack.set_visible_child_name("unreachable");
-            page.retry_button.grab_focus();
-        }
     }
 }

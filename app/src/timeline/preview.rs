@@ -7,11 +7,12 @@ use adw::subclass::prelude::*;
 use gtk::glib;
 
 use super::contents::{Face, Key};
+use super::decode::Fit;
 use super::menu;
 use super::thumbnails::Thumbnails;
 
 /// As wide as a picture is shown at most.
-const WIDEST: i32 = 3840;
+const WHOLE: Fit = Fit::Within(3840);
 
 mod imp {
     use super::*;
@@ -81,7 +82,7 @@ impl Preview {
     }
 
     /// Shows this one: the card's picture at once, the whole one as soon as it is here.
-    pub(crate) fn show(&self, face: Face, thumbnails: &Thumbnails, card_width: i32) {
+    pub(crate) fn show(&self, face: Face, thumbnails: &Thumbnails, on_card: Fit) {
         let preview = self.imp();
         if preview.face.borrow().as_ref() == Some(&face) {
             return;
@@ -97,29 +98,30 @@ impl Preview {
         preview.menu_button.set_menu_model(Some(&menu::of(&face)));
         preview.picture.set_alternative_text(Some(&face.spoken()));
         if other {
-            self.bring(&face.key, thumbnails, card_width);
+            self.bring(&face.key, thumbnails, on_card);
         }
         preview.face.replace(Some(face));
     }
 
-    fn bring(&self, key: &Key, thumbnails: &Thumbnails, card_width: i32) {
+    fn bring(&self, key: &Key, thumbnails: &Thumbnails, on_card: Fit) {
         let preview = self.imp();
         if let Some(bringing) = preview.bringing.take() {
             bringing.abort();
         }
-        if let Some(whole) = thumbnails.cached(key, WIDEST) {
-            preview.picture.set_paintable(Some(&whole));
+        if let Some(whole) = thumbnails.cached(key, WHOLE) {
+            preview.picture.set_paintable(Some(&whole.texture));
             return;
         }
-        // What was shown before is of another time: rather nothing than that.
-        preview.picture.set_paintable(thumbnails.cached(key, card_width).as_ref());
+        // What was shown before is of another time: rather nothing than that, or than a part.
+        let small = thumbnails.cached(key, on_card).filter(|small| !small.cut);
+        preview.picture.set_paintable(small.map(|small| small.texture).as_ref());
         let (key, thumbnails) = (key.clone(), thumbnails.clone());
         let bringing = glib::spawn_future_local(glib::clone!(
             #[weak(rename_to = preview)]
             self,
             async move {
-                match thumbnails.bring(&key, WIDEST).await {
-                    Ok(texture) => preview.imp().picture.set_paintable(Some(&texture)),
+                match thumbnails.bring(&key, WHOLE).await {
+                    Ok(whole) => preview.imp().picture.set_paintable(Some(&whole.texture)),
                     Err(error) => tracing::debug!(?key, %error, "no picture"),
                 }
             }

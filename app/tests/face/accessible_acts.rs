@@ -9,7 +9,7 @@ use crate::timeline::row;
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 
 /// Presses a key until what has the keyboard is this.
-fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
+pub(crate) fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
     let there = |one: &Accessible| one.focused() && one.name.contains(what);
     wait_for(&format!("the keyboard at {what:?}"), || {
         let found = access.now().iter().any(there);
@@ -21,7 +21,7 @@ fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
 }
 
 /// Takes the keyboard to a card: by Tab to the cards, then through them from the first.
-fn go_to_card(stage: &Stage, access: &Access, what: &str) {
+pub(crate) fn go_to_card(stage: &Stage, access: &Access, what: &str) {
     wait_for("the keyboard at the cards", || {
         let found = access.now().iter().any(|one| one.focused() && one.role == "list item");
         if !found {

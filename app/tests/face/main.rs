@@ -9,6 +9,7 @@ mod language;
 mod live_shared;
 mod live_view;
 mod many;
+mod menus;
 mod narrow;
 mod pictures;
 mod preferences;

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use freezeframe_api::records::{
-    BaseRow, Collected, Comparison, DamageRow, FileChange, RetentionOptions, RetentionReport, RetentionRow,
-    SaveOptions, Saved, SessionRow, Settings, SnapshotRow, StorageUse, TimelineFilter, Verified, WindowRow,
+    BaseRow, CheckReport, Collected, Comparison, DamageRow, FileChange, FindingRow, RetentionOptions, RetentionReport,
+    RetentionRow, SaveOptions, Saved, SessionRow, Settings, SnapshotRow, StorageUse, TimelineFilter, Verified,
+    WindowRow,
 };
-use freezeframe_api::{Dict, Dictionary as _, names};
+use freezeframe_api::{Dict, Dictionary as _, ErrorKind, names};
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 use zbus::{Connection, ObjectServer, fdo};
@@ -199,6 +200,13 @@ impl Manager {
         rows[rows.len().saturating_sub(most)..].iter().map(|row| row.to_dict()).collect()
     }
 
+    /// Whoever signed it is not known.
+    fn import_snapshot(&self, _file: OwnedFd, _options: Dict) -> Result<OwnedObjectPath, freezeframe_api::Error> {
+        let key =
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8xOUetsCa8EfOlDEBAfREhJqspDoyEh6Szz2in47Tv5n52m9dLYyPCbqZkOB5nTS";
+        Err(freezeframe_api::Error::new(ErrorKind::Untrusted, "the key is not known here").key(key))
+    }
+
     fn list_bases(&self) -> Vec<Dict> {
         let base = |name: &str| BaseRow { base: name.into(), state: "whole".into(), ..BaseRow::default() }.to_dict();
         ["minimal", "xfce"].map(base).into()
@@ -375,6 +383,27 @@ impl Session {
         let socket = socket.ok_or_else(|| fdo::Error::UnknownObject("it has ended".into()))?;
         let stream = std::os::unix::net::UnixStream::connect(socket).map_err(|e| fdo::Error::Failed(e.to_string()))?;
         Ok(OwnedFd::from(std::os::fd::OwnedFd::from(stream)))
+    }
+
+    /// One application is in the way, one would be closed.
+    fn check(&self) -> Dict {
+        let finding = |application: &str, object: &str, blocking| FindingRow {
+            application: application.into(),
+            window: "A document with a name that nobody cut short — Writer".into(),
+            object: object.into(),
+            blocking,
+            remedy: "Save your work there and close its window, then try again".into(),
+            ..FindingRow::default()
+        };
+        let findings = vec![
+            finding(
+                "libreoffice-writer",
+                "a lock on /home/user/.config/libreoffice/4/user/registrymodifications.xcu",
+                true,
+            ),
+            finding("firefox-esr", "a connection to the outside", false),
+        ];
+        CheckReport { savable: false, findings }.to_dict()
     }
 
     fn screenshot(&self) -> Result<Vec<u8>, Refusal> {
