@@ -9,7 +9,7 @@ use crate::timeline::row;
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 
 /// Presses a key until what has the keyboard is this.
-fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
+pub(crate) fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
     let there = |one: &Accessible| one.focused() && one.name.contains(what);
     wait_for(&format!("the keyboard at {what:?}"), || {
         let found = access.now().iter().any(there);

@@ -14,3 +14,4 @@ mod pictures;
 mod preferences;
 mod stage;
 mod timeline;
+mod transfer;
