@@ -6,6 +6,7 @@
 pub(crate) mod activity;
 mod compare;
 mod failure;
+mod files;
 mod marks;
 mod resume;
 mod snapshot;

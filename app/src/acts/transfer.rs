@@ -1,23 +1,19 @@
 //! Snapshots into files and out of them.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use adw::prelude::*;
+use freezeframe_api::ErrorKind;
 use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported};
-use freezeframe_api::{Error, ErrorKind};
 use gtk::gio;
 
 use super::ask;
+use super::files::{self, NewFile};
 use crate::agent::jobs::Request;
 use crate::i18n::{gettext, gettext_f};
+use crate::named::named;
 use crate::timeline::words;
 use crate::window::Window;
-
-fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Failed, format!("{} cannot be {verb}: {error}", path.display()))
-}
 
 /// The file that was chosen; none when it was cancelled.
 async fn choose(dialog: &gtk::FileChooserNative) -> Option<PathBuf> {
@@ -25,6 +21,12 @@ async fn choose(dialog: &gtk::FileChooserNative) -> Option<PathBuf> {
         return None;
     }
     dialog.file()?.path()
+}
+
+/// A key that is trusted.
+struct Trusted {
+    /// From now on, under this name.
+    remember: Option<String>,
 }
 
 impl Window {
@@ -44,21 +46,28 @@ impl Window {
         let Some(path) = choose(&dialog).await else { return };
         let options = ExportOptions { with_base: dialog.choice("base").as_deref() == Some("true") };
         let failed = gettext_f("“{title}” could not be exported", &[("title", &title)]);
-        let file = match File::create(&path) {
-            Ok(file) => OwnedFd::from(file),
-            Err(error) => return self.tell_failure(&failed, &cannot("written", &path, &error)),
+        let new = match NewFile::create(path).await {
+            Ok(new) => new,
+            Err(error) => return self.tell_failure(&failed, &error),
         };
         let doing = gettext_f("Exporting “{title}”", &[("title", &title)]);
-        match self.run::<Exported>(&doing, Request::Export { snapshot: id, file, options }).await {
+        let exported = match new.descriptor() {
+            Ok(file) => self.run::<Exported>(&doing, Request::Export { snapshot: id, file, options }).await,
+            Err(error) => Err(error),
+        };
+        let named = match exported {
+            Ok(done) => new.finish().await.map(|()| done),
+            Err(error) => {
+                new.discard().await;
+                Err(error)
+            }
+        };
+        match named {
             Ok(done) => {
                 let size = words::bytes(done.bytes);
                 self.toast(&gettext_f("Exported “{title}” ({size})", &[("title", &title), ("size", &size)]));
             }
-            Err(error) => {
-                // A part of an export is of no use to anybody.
-                let _ = std::fs::remove_file(&path);
-                self.tell_failure(&failed, &error);
-            }
+            Err(error) => self.tell_failure(&failed, &error),
         }
     }
 
@@ -93,21 +102,20 @@ impl Window {
     pub(crate) async fn import_file(&self, path: PathBuf) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let failed = gettext_f("“{file}” could not be imported", &[("file", &name)]);
-        let mut trust = None;
+        let (mut trust, mut remember) = (None, None);
         loop {
-            let file = match File::open(&path) {
-                Ok(file) => OwnedFd::from(file),
-                Err(error) => return self.tell_failure(&failed, &cannot("read", &path, &error)),
+            let file = match files::open(path.clone()).await {
+                Ok(file) => file,
+                Err(error) => return self.tell_failure(&failed, &error),
             };
-            let options = ImportSnapshotOptions { trust: trust.clone() };
+            let options = ImportSnapshotOptions { trust: trust.clone(), remember: remember.clone() };
             let doing = gettext_f("Importing “{file}”", &[("file", &name)]);
             match self.run::<Imported>(&doing, Request::Import { file, options }).await {
                 Ok(done) if done.was_there => return self.toast(&gettext("This snapshot was there already")),
                 Ok(_) => return self.toast(&gettext_f("Imported “{file}”", &[("file", &name)])),
                 Err(error) if error.kind == ErrorKind::Untrusted && !error.key.is_empty() && trust.is_none() => {
-                    if !self.ask_to_trust(&name, &error.key).await {
-                        return;
-                    }
+                    let Some(trusted) = self.ask_to_trust(&name, &error.key).await else { return };
+                    remember = trusted.remember;
                     trust = Some(error.key);
                 }
                 Err(error) => return self.tell_failure(&failed, &error),
@@ -115,7 +123,8 @@ impl Window {
         }
     }
 
-    async fn ask_to_trust(&self, file: &str, key: &str) -> bool {
+    /// Whether a key is trusted; none when it is not.
+    async fn ask_to_trust(&self, file: &str, key: &str) -> Option<Trusted> {
         let heading = gettext("Trust the Maker of This Snapshot?");
         let body = gettext_f(
             "“{file}” was signed with a key that is not known here. A snapshot is a whole running desktop: resume only what comes from somebody you trust. Ask for the key (“sessionctl key” prints it) and compare it with this one, letter by letter:",
@@ -130,12 +139,26 @@ impl Window {
             .justify(gtk::Justification::Center)
             .build();
         shown.add_css_class("monospace");
-        dialog.set_extra_child(Some(&shown));
+        let remember = gtk::CheckButton::with_mnemonic(&gettext("_Trust this key from now on"));
+        remember.set_tooltip_text(Some(&gettext(
+            "“sessionctl trusted” lists such keys, “sessionctl distrust” takes it back",
+        )));
+        let owner: gtk::Entry = named(&gettext("Whose key it is"));
+        owner.set_placeholder_text(Some(&gettext("Whose key it is")));
+        // As long as the agent takes, in the longest letters of UTF-8.
+        owner.set_max_length(50);
+        remember.bind_property("active", &owner, "sensitive").sync_create().build();
+        let parts = gtk::Box::new(gtk::Orientation::Vertical, 12);
+        parts.append(&shown);
+        parts.append(&remember);
+        parts.append(&owner);
+        dialog.set_extra_child(Some(&parts));
         dialog.add_response("cancel", &gettext("_Cancel"));
         dialog.add_response("trust", &gettext("_Import"));
         dialog.set_response_appearance("trust", adw::ResponseAppearance::Destructive);
         dialog.set_default_response(Some("cancel"));
         dialog.set_close_response("cancel");
-        ask(&dialog).await == "trust"
+        let trusted = ask(&dialog).await == "trust";
+        trusted.then(|| Trusted { remember: remember.is_active().then(|| owner.text().trim().to_owned()) })
     }
 }

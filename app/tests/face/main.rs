@@ -15,3 +15,4 @@ mod pictures;
 mod preferences;
 mod stage;
 mod timeline;
+mod transfer;

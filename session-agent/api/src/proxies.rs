@@ -58,6 +58,10 @@ pub trait Manager1 {
     fn storage_use(&self) -> zbus::Result<Vec<Dict>>;
     /// The user's public key, which exports are signed with; made on first use.
     fn public_key(&self) -> zbus::Result<String>;
+    /// Keys of others that the user trusts: [`crate::records::TrustedKey`].
+    fn trusted_keys(&self) -> zbus::Result<Vec<Dict>>;
+    /// Trusts a key no more.
+    fn distrust_key(&self, key: &str) -> zbus::Result<()>;
     /// Something that `Settings` tells has changed.
     #[zbus(signal)]
     fn settings_changed(&self) -> zbus::Result<()>;

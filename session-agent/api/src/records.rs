@@ -136,6 +136,19 @@ dictionary! {
     pub struct ImportSnapshotOptions {
         /// A key that is trusted this time.
         pub trust: Option<String>,
+        /// Trusts that key from now on, under this name (whose it is, in the user's words; may be empty), once the import is done.
+        pub remember: Option<String>,
+    }
+}
+
+dictionary! {
+    /// A key of somebody else that the user trusts: a line of the answer of `Manager1.TrustedKeys`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct TrustedKey {
+        /// The key, as its owner's `PublicKey` tells it.
+        pub key: String,
+        /// Whose it is, in the user's words; may be empty.
+        pub name: String,
     }
 }
 

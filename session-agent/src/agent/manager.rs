@@ -72,8 +72,8 @@ impl Manager {
         Ok(self.0.doctor().await?.iter().map(Dictionary::to_dict).collect())
     }
 
-    /// Imports a snapshot that was exported. Options: trust (a key that is trusted this time). Result: snapshot, key,
-    /// was_there, base, new_bytes.
+    /// Imports a snapshot that was exported. Options: trust (a key that is trusted this time), remember (trusts it from then on,
+    /// under this name). Result: snapshot, key, was_there, base, new_bytes.
     async fn import_snapshot(&self, file: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
         self.0.import_snapshot(file, ImportSnapshotOptions::from_options(&options)?).await
     }
@@ -122,6 +122,16 @@ impl Manager {
     /// The user's public key, which exports are signed with; made on first use.
     async fn public_key(&self) -> Result<String> {
         self.0.public_key()
+    }
+
+    /// Keys of others that the user trusts, besides the own one: key, name.
+    async fn trusted_keys(&self) -> Result<Vec<Dict>> {
+        Ok(self.0.trusted_keys()?.iter().map(Dictionary::to_dict).collect())
+    }
+
+    /// Trusts a key no more; what was imported with it stays.
+    async fn distrust_key(&self, key: String) -> Result<()> {
+        self.0.distrust_key(&key)
     }
 
     /// Whether no session is saved by itself, until the agent ends or this is set back.

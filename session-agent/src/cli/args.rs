@@ -61,6 +61,13 @@ pub enum Verb {
     Import(Import),
     /// Print your public key, which receivers of your exports trust
     Key,
+    /// List the keys of others that you trust
+    Trusted,
+    /// Trust a key no more
+    Distrust {
+        /// The key, as `sessionctl trusted` lists it
+        key: String,
+    },
     /// Read snapshots back, and tell what is damaged; exit code 1 when something is
     Verify(Verify),
     /// Take away what no snapshot needs, and what was deleted long enough ago
@@ -285,6 +292,9 @@ pub struct Import {
     /// A key to trust this time, as its owner's `sessionctl key` prints it
     #[arg(long)]
     pub trust: Option<String>,
+    /// Trust that key from now on, under this name: whose it is, in your words
+    #[arg(long, value_name = "NAME", requires = "trust")]
+    pub remember: Option<String>,
 }
 
 /// `compare`.
@@ -360,7 +370,10 @@ mod tests {
             "export SNAPSHOT FILE --with-base",
             "import FILE",
             "import FILE --trust KEY",
+            "import FILE --trust KEY --remember NAME",
             "key",
+            "trusted",
+            "distrust KEY",
             "verify",
             "verify SNAPSHOT",
             "gc",

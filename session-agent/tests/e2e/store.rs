@@ -265,6 +265,32 @@ fn retention_says_what_would_go_and_deletes_it_when_told_to() {
 }
 
 #[test]
+fn a_key_is_trusted_from_an_import_on_until_that_is_taken_back() {
+    let (ann, bob) = (World::with_session(), World::new());
+    let id = save(&ann, &[]);
+    let file = ann.dir.path().join("x.freezeframe");
+    let path = file.to_str().unwrap();
+    let key = ann.run(&["key"]).stdout.trim().to_owned();
+    ann.json(&["export", &id, path, "--with-base"]).done();
+    let remember = ["import", path, "--trust", &key, "--remember"];
+    bob.json(&[&remember[..], &["two\nlines"]].concat()).refused(2, "InvalidArgument");
+    bob.json(&["import", path]).refused(1, "Untrusted");
+    bob.json(&[&remember[..], &["Ann’s machine"]].concat()).done();
+    assert_eq!(bob.json(&["trusted"]).done(), json!([{"key": key, "name": "Ann’s machine"}]));
+    assert_eq!(bob.json(&["import", path]).done()["was_there"], true);
+    // Another name for the same key.
+    bob.json(&[&remember[..], &["Ann"]].concat()).done();
+    assert!(bob.run(&["trusted"]).stdout.contains(&format!("{key}  Ann")));
+    bob.json(&["distrust", "me"]).refused(2, "InvalidArgument");
+    assert_eq!(bob.run(&["distrust", &key]).code, 0);
+    bob.json(&["distrust", &key]).refused(3, "NotFound");
+    assert_eq!(bob.json(&["trusted"]).done(), json!([]));
+    bob.json(&["import", path]).refused(1, "Untrusted");
+    // What came with it stays.
+    assert_eq!(bob.show(&id)["imported"], true);
+}
+
+#[test]
 fn a_snapshot_travels_as_a_file_to_whoever_trusts_its_maker() {
     let (ann, bob) = (World::with_session(), World::new());
     let id = save(&ann, &["--label", "for Bob"]);
@@ -301,7 +327,9 @@ fn a_snapshot_travels_as_a_file_to_whoever_trusts_its_maker() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&other, bytes).unwrap();
-    bob.json(&["import", other.to_str().unwrap(), "--trust", &key]).refused(1, "Damaged");
+    bob.json(&["import", other.to_str().unwrap(), "--trust", &key, "--remember", "Ann"]).refused(1, "Damaged");
+    // Nothing was remembered that was not asked for, and nothing of an import that failed.
+    assert_eq!(bob.json(&["trusted"]).done(), json!([]));
     // A failed export leaves nothing.
     let nowhere = ann.dir.path().join("no/where");
     ann.json(&["export", &id, nowhere.to_str().unwrap()]).refused(1, "Failed");

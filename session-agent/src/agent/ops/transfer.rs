@@ -4,11 +4,11 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported};
+use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported, TrustedKey};
 use freezeframe_api::{Error, ErrorKind, Result};
-use freezeframe_store::SnapshotId;
 use freezeframe_store::export::{self, Watch};
 use freezeframe_store::sign::{BadKey, PublicKey};
+use freezeframe_store::{SnapshotId, Store};
 use tracing::info;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
@@ -52,12 +52,15 @@ impl Agent {
         file: OwnedFd,
         options: ImportSnapshotOptions,
     ) -> Result<OwnedObjectPath> {
-        let bad = |e: BadKey| {
-            Error::new(ErrorKind::InvalidArgument, format!("that cannot be trusted as a key: {e}"))
-                .hint("`sessionctl key` prints the key of whoever exported it.")
-        };
-        let trust: Option<PublicKey> =
-            options.trust.as_deref().map(|key| key.trim().parse().map_err(bad)).transpose()?;
+        let trust: Option<PublicKey> = options.trust.as_deref().map(key).transpose()?;
+        let remember = options.remember;
+        if let Some(name) = &remember {
+            if trust.is_none() {
+                let text = "only a key that is given can be remembered";
+                return Err(Error::new(ErrorKind::InvalidArgument, text).hint("Give the key as well: --trust KEY"));
+            }
+            Store::check_key_name(name).map_err(|e| failure::of_store(&e))?;
+        }
         // All bases of a user have the range of ids that the user's sessions have.
         let bases = self.store.list_bases().map_err(|e| failure::of_store(&e))?;
         let first_id = bases.iter().find_map(|base| Some(base.record.as_ref().ok()?.first_id));
@@ -72,6 +75,11 @@ impl Agent {
                 store.import(file, options, &Watch { cancel: &flag, progress })
             });
             let imported = imported.await?.map_err(|e| failure::of_export(&e))?;
+            // Not one that was given for a file of somebody else, who is trusted already.
+            if let Some(name) = remember.filter(|_| trust == Some(imported.key)) {
+                agent.store.trust_key(&imported.key, &name).map_err(|e| failure::of_store(&e))?;
+                info!(key = %imported.key, name, "trusted from now on");
+            }
             info!(snapshot = imported.id.as_str(), key = %imported.key, "imported");
             agent.rescan().await?;
             Ok(Imported {
@@ -85,9 +93,33 @@ impl Agent {
         .await
     }
 
+    /// Keys of others that the user trusts.
+    pub(crate) fn trusted_keys(&self) -> Result<Vec<TrustedKey>> {
+        let all = self.store.trusted_keys().map_err(|e| failure::of_store(&e))?;
+        Ok(all.into_iter().map(|one| TrustedKey { key: one.key.to_string(), name: one.name }).collect())
+    }
+
+    /// Trusts a key no more.
+    pub(crate) fn distrust_key(&self, text: &str) -> Result<()> {
+        if self.store.distrust_key(&key(text)?).map_err(|e| failure::of_store(&e))? {
+            info!(key = text, "trusted no more");
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::NotFound, format!("the key {} is not trusted", text.trim()));
+        Err(error.hint("`sessionctl trusted` lists those that are."))
+    }
+
     /// The user's public key.
     pub(crate) fn public_key(&self) -> Result<String> {
         let key = self.store.signing_key().map_err(|e| failure::of_store(&e))?;
         Ok(key.public().to_string())
     }
+}
+
+/// A key as its owner's `sessionctl key` prints it.
+fn key(text: &str) -> Result<PublicKey> {
+    text.trim().parse().map_err(|e: BadKey| {
+        Error::new(ErrorKind::InvalidArgument, format!("that cannot be trusted as a key: {e}"))
+            .hint("`sessionctl key` prints the key of whoever exported it.")
+    })
 }

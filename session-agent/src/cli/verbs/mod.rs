@@ -67,6 +67,8 @@ pub(super) async fn run(verb: Verb, output: Output) -> Result<ExitCode> {
         Verb::Settings { changes } => settings::settings(&agent, &changes, output).await?,
         Verb::Storage => settings::storage(&agent, output).await?,
         Verb::Key => transfer::key(&agent, output).await?,
+        Verb::Trusted => transfer::trusted(&agent, output).await?,
+        Verb::Distrust { key } => agent.manager.distrust_key(&key).await?,
         Verb::Verify(arguments) => return upkeep::verify(&agent, arguments.snapshot.as_deref(), output).await,
         Verb::Gc(arguments) => upkeep::gc(&agent, arguments.keep_deleted, output).await?,
         Verb::Retention(arguments) => upkeep::retention(&agent, arguments.apply, output).await?,

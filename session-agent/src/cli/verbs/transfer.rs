@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported};
+use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported, TrustedKey};
 use freezeframe_api::{Dictionary, Error, ErrorKind, Result};
 use serde_json::json;
 use zbus::zvariant::Fd;
@@ -14,7 +14,7 @@ use zbus::zvariant::Fd;
 use super::{base, find_snapshot};
 use crate::cli::args;
 use crate::cli::job::{self, Show};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, table};
 use crate::cli::reach::Agent;
 use crate::rules::words;
 
@@ -88,7 +88,7 @@ fn tell(done: &Exported) -> Result<()> {
 }
 
 pub(super) async fn import(agent: &Agent, arguments: args::Import, output: Output) -> Result<()> {
-    let options = ImportSnapshotOptions { trust: arguments.trust }.to_dict();
+    let options = ImportSnapshotOptions { trust: arguments.trust, remember: arguments.remember }.to_dict();
     let path = if arguments.file == Path::new("-") {
         agent.manager.import_snapshot(Fd::from(std::io::stdin().as_fd()), &options).await?
     } else {
@@ -111,4 +111,17 @@ pub(super) async fn import(agent: &Agent, arguments: args::Import, output: Outpu
 pub(super) async fn key(agent: &Agent, output: Output) -> Result<()> {
     let key = agent.manager.public_key().await?;
     output.print(&json!({"key": key}), |_| key.clone())
+}
+
+pub(super) async fn trusted(agent: &Agent, output: Output) -> Result<()> {
+    let rows = agent.manager.trusted_keys().await?;
+    let rows: Vec<TrustedKey> = rows.iter().map(TrustedKey::from_dict).collect::<Result<_>>()?;
+    output.print(&rows, |rows| {
+        let rows: Vec<_> = rows.iter().map(|r| vec![r.key.clone(), r.name.clone()]).collect();
+        table(
+            &["KEY", "WHOSE"],
+            &rows,
+            "No key but your own is trusted. With one: sessionctl import FILE --trust KEY --remember NAME",
+        )
+    })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use freezeframe_tests::{App, Stage};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{card, cover, desktop, small_desktop, snapshots, timeline};
 use crate::alone;
@@ -96,11 +96,18 @@ fn is_imported_and_resumed(file: &str, key: &str) -> Result<()> {
     app.keep("cards 4 whose key");
     ensure!(timeline(&other)?.is_empty(), "imported before it is trusted");
     app.click("Import")?;
-    // Dropped on the window it is asked about again, and told to be there.
+    // Dropped on the window it is asked about again, and told to be there; the key is remembered this time.
     app.drop_file(Path::new(file), &card(&app, "red")?)?;
     app.wait_for_words("Trust the Maker of This Snapshot?")?;
+    ensure!(other.json(&["trusted"])? == json!([]), "a key was remembered that should not be");
+    app.click_on(&app.find("checkbox", "the key's future", |name| name.contains("Trust this key from now on"))?)?;
+    app.press(&["Tab"])?;
+    app.type_text("the red one")?;
+    app.keep("cards 4 trusted from now on");
     app.click("Import")?;
     app.wait_for_words("This snapshot was there already")?;
+    let trusted = other.json(&["trusted"])?;
+    ensure!(trusted == json!([{"key": key, "name": "the red one"}]), "{trusted}");
     app.click_on(&card(&app, "red")?)?;
     app.click("Resume…")?;
     app.wait_for_words("Nothing that runs now is stopped")?;

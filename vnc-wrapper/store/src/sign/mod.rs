@@ -46,6 +46,14 @@ impl Store {
         files::open_or_make(&self.keys())
     }
 
+    /// Whether a trusted key may have that name.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadName`] when it does not fit on a line.
+    pub fn check_key_name(name: &str) -> Result<()> {
+        trusted::check_name(name).map(drop)
+    }
+
     /// The keys that the user trusts besides the own one.
     ///
     /// # Errors

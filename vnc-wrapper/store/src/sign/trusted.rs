@@ -43,13 +43,19 @@ pub(super) fn list(keys: &Path) -> Result<Vec<Trusted>> {
     Ok(all)
 }
 
-/// Adds a key, or changes its name.
-pub(super) fn add(keys: &Path, key: &PublicKey, name: &str) -> Result<()> {
+/// The name as it stands in the list.
+pub(super) fn check_name(name: &str) -> Result<&str> {
     let name = name.trim();
     if name.len() > MAX_NAME || name.chars().any(char::is_control) {
         let rule = "use one line of at most 200 bytes";
         return Err(Error::BadName { what: "key", name: name.chars().take(MAX_NAME).collect(), rule });
     }
+    Ok(name)
+}
+
+/// Adds a key, or changes its name.
+pub(super) fn add(keys: &Path, key: &PublicKey, name: &str) -> Result<()> {
+    let name = check_name(name)?;
     let _lock = files::lock(keys)?;
     let mut all = list(keys)?;
     all.retain(|t| t.key != *key);
