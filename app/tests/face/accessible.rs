@@ -131,7 +131,7 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
         ("Snapshots", "Save Desktops Automatically"),
         ("Desktops", "The system that a new desktop starts from"),
         ("Storage", "All together"),
-        ("Shortcuts", "Full screen, and back"),
+        ("Shortcuts", "Snapshot session, with a label"),
     ];
     for (steps, (page, content)) in pages.into_iter().enumerate() {
         open(&stage, "ctrl+comma", "Preferences");

@@ -9,7 +9,7 @@ use crate::timeline::row;
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 
 /// Presses a key until what has the keyboard is this.
-fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
+pub(crate) fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
     let there = |one: &Accessible| one.focused() && one.name.contains(what);
     wait_for(&format!("the keyboard at {what:?}"), || {
         let found = access.now().iter().any(there);
@@ -156,9 +156,7 @@ async fn snapshots_and_their_acts_for_screen_readers_and_by_keyboard() {
     close(&stage);
 
     open(&stage, "ctrl+question", "Keyboard Shortcuts");
-    // Of its parts only the search button, which GTK 4.8 makes, has no name; we cannot give it one.
-    assert_eq!(nameless(&access, "the shortcuts"), ["the shortcuts: a button without a name (\"GtkImage\")"]);
-    wrong.extend(out_of_reach(&stage, &access, "the shortcuts"));
+    check(&mut wrong, "the shortcuts");
     close(&stage);
 
     // The header bar of a desktop: from left to right, and round.

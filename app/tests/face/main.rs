@@ -12,5 +12,6 @@ mod many;
 mod narrow;
 mod pictures;
 mod preferences;
+mod shortcuts;
 mod stage;
 mod timeline;
