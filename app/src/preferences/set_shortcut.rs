@@ -6,6 +6,7 @@ use std::rc::Rc;
 use adw::prelude::*;
 use gtk::{gdk, glib};
 
+use super::form::button;
 use crate::i18n::{gettext, gettext_f};
 use crate::shortcuts::{Accelerator, Changes, Keys, Press, Shortcut, Unfit, drawn};
 
@@ -25,9 +26,8 @@ pub(super) fn ask(parent: &impl IsA<gtk::Window>, shortcut: Shortcut, keep: impl
         .title(gettext("Set Shortcut"))
         .transient_for(parent)
         .modal(true)
-        .default_width(460)
+        .default_width(440)
         .width_request(300)
-        .resizable(false)
         .build();
     let asking = Rc::new(Asking::new(&window, shortcut, Box::new(keep)));
     let pressing = gtk::EventControllerKey::new();
@@ -38,6 +38,7 @@ pub(super) fn ask(parent: &impl IsA<gtk::Window>, shortcut: Shortcut, keep: impl
         asking,
         move |_| asking.set(asking.taken.get())
     ));
+    let asked = asking.asked.clone();
     // It lives as long as this, and that as long as the window.
     pressing.connect_key_pressed(move |pressing, _, _, _| match pressed(pressing) {
         Some(keys) => asking.hear(keys),
@@ -45,6 +46,7 @@ pub(super) fn ask(parent: &impl IsA<gtk::Window>, shortcut: Shortcut, keep: impl
     });
     window.add_controller(pressing);
     window.present();
+    asked.grab_focus();
 }
 
 /// The keys that are down with this press; none as long as it is only Shift and the like.
@@ -67,6 +69,8 @@ struct Asking {
     shortcut: Shortcut,
     keep: Box<dyn Fn(Changes)>,
     window: glib::WeakRef<adw::Window>,
+    /// What is asked, which has the keyboard at first.
+    asked: adw::Bin,
     /// The last keys, drawn.
     keys: adw::Bin,
     /// Why these are not taken, and what takes the keyboard then.
@@ -79,9 +83,10 @@ struct Asking {
 
 impl Asking {
     fn new(window: &adw::Window, shortcut: Shortcut, keep: Box<dyn Fn(Changes)>) -> Self {
-        let cancel =
-            gtk::Button::builder().label(gettext("_Cancel")).use_underline(true).action_name("window.close").build();
-        let replace = gtk::Button::builder().label(gettext("_Replace")).use_underline(true).visible(false).build();
+        let cancel = button(&gettext("_Cancel"));
+        cancel.set_action_name(Some("window.close"));
+        let replace = button(&gettext("_Replace"));
+        replace.set_visible(false);
         replace.add_css_class("destructive-action");
         let header = adw::HeaderBar::builder().show_start_title_buttons(false).show_end_title_buttons(false).build();
         header.pack_start(&cancel);
@@ -93,7 +98,7 @@ impl Asking {
         let keys = adw::Bin::builder().halign(gtk::Align::Center).visible(false).build();
         let (spoken, reason) = spoken();
         spoken.set_visible(false);
-        let hint = gtk::Label::new(Some(&gettext("Escape cancels, Backspace leaves it without keys")));
+        let hint = gtk::Label::new(Some(&gettext("Escape cancels, Backspace disables the shortcut")));
         hint.set_wrap(true);
         hint.set_justify(gtk::Justification::Center);
         hint.add_css_class("dim-label");
@@ -110,8 +115,17 @@ impl Asking {
         content.append(&header);
         content.append(&inside);
         window.set_content(Some(&content));
-        GtkWindowExt::set_focus(window, Some(&asked));
-        Self { shortcut, keep, window: window.downgrade(), keys, reason, spoken, replace, taken: Cell::default() }
+        Self {
+            shortcut,
+            keep,
+            window: window.downgrade(),
+            asked,
+            keys,
+            reason,
+            spoken,
+            replace,
+            taken: Cell::default(),
+        }
     }
 
     /// These were pressed.

@@ -3,7 +3,7 @@
 use adw::prelude::*;
 use gtk::glib;
 
-use super::form::group;
+use super::form::{button, group};
 use super::set_shortcut;
 use super::window::tell;
 use crate::agent::settings::keep_shortcuts;
@@ -66,7 +66,7 @@ fn reset_button(window: &adw::PreferencesWindow, row: &adw::ActionRow, shortcut:
 }
 
 fn reset_all_button(window: &adw::PreferencesWindow) -> gtk::Button {
-    let reset = gtk::Button::builder().label(gettext("_Reset All…")).use_underline(true).build();
+    let reset = button(&gettext("_Reset All…"));
     reset.set_halign(gtk::Align::Center);
     reset.add_css_class("pill");
     Keys::get().follow(&reset, |reset, keymap| reset.set_sensitive(keymap.is_any_changed()));
