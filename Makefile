@@ -124,7 +124,7 @@ install: build install-data ## Installs below PREFIX (default /usr), in DESTDIR 
 	$$sessionctl completions fish > "$$share/fish/vendor_completions.d/sessionctl.fish"; \
 	$$sessionctl man > "$$share/man/man1/sessionctl.1"
 
-# What needs no program of ours. Desktop entries and metainfo get the languages of po/ here.
+# What needs no program of ours. Desktop entries and metainfo get the languages of data/po/ here.
 install-data:
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/freezeframe/bases" data/bases/*.toml
 	install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/dbus-1/interfaces" data/dbus/*.xml
@@ -133,9 +133,9 @@ install-data:
 	done
 	while read -r language; do \
 		directory="$(DESTDIR)$(PREFIX)/share/locale/$$language/LC_MESSAGES"; mkdir -p "$$directory"; \
-		msgfmt --output-file "$$directory/freezeframe.mo" "po/$$language.po"; \
-	done < po/LINGUAS
-	translate() { mkdir -p "$$3"; msgfmt "$$1" --template "$$2" -d po --output-file "$$3/$${2##*/}"; }; \
+		msgfmt --output-file "$$directory/freezeframe.mo" "data/po/$$language.po"; \
+	done < data/po/LINGUAS
+	translate() { mkdir -p "$$3"; msgfmt "$$1" --template "$$2" -d data/po --output-file "$$3/$${2##*/}"; }; \
 	for entry in data/*.desktop; do \
 		translate --desktop "$$entry" "$(DESTDIR)$(PREFIX)/share/applications"; \
 	done; \

@@ -10,7 +10,7 @@ use gtk::{gdk, gio, glib};
 use crate::Options;
 use crate::live::Source;
 use crate::window::Window;
-use crate::{frames, preferences};
+use crate::{frames, preferences, shortcuts, single};
 
 /// The name under which the desktop knows the program.
 const ID: &str = "io.github.freezeframe.Freezeframe";
@@ -36,18 +36,19 @@ mod imp {
             gtk::Window::set_default_icon_name(ID);
             load_style();
             let application = self.obj();
-            // The desktop in the window is given every key but these two.
-            application.set_accels_for_action("win.full-screen", &["F11"]);
-            application.set_accels_for_action("win.leave-desktop", &["<Shift>F11"]);
+            shortcuts::start(application.upcast_ref());
             let about =
                 gio::ActionEntry::builder("about").activate(|app: &super::Application, _, _| app.about()).build();
             let preferences = gio::ActionEntry::builder("preferences")
                 .activate(|app: &super::Application, _, _| preferences::present(app.active_window().as_ref()))
                 .build();
+            let shortcuts = gio::ActionEntry::builder("shortcuts")
+                .activate(|app: &super::Application, _, _| shortcuts::present(app.active_window().as_ref()))
+                .build();
             let quit = gio::ActionEntry::builder("quit")
                 .activate(|app: &super::Application, _, _| app.windows().iter().for_each(GtkWindowExt::close))
                 .build();
-            application.add_action_entries([about, preferences, quit]);
+            application.add_action_entries([about, preferences, shortcuts, quit]);
         }
 
         fn activate(&self) {
@@ -104,7 +105,7 @@ impl Application {
             open.filter(|_| !matches!(source, Some(Source::Socket(_)))).find(|window| window.session() == wanted);
         let window = known.unwrap_or_else(|| {
             let window = Window::new(self);
-            preferences::add_to(window.upcast_ref());
+            shortcuts::add_to(window.upcast_ref());
             frames::tell(&window);
             match source {
                 Some(source) => window.show_desktop(source),
@@ -117,17 +118,19 @@ impl Application {
     }
 
     fn about(&self) {
-        let about = adw::AboutWindow::builder()
-            .application_name("Freezeframe")
-            .application_icon(ID)
-            .developer_name("The Freezeframe developers")
-            .version(env!("CARGO_PKG_VERSION"))
-            .license_type(gtk::License::Gpl30)
-            .comments("Desktops that can be saved whole, and resumed")
-            .modal(true)
-            .build();
-        about.set_transient_for(self.active_window().as_ref());
-        about.present();
+        single::present("about", || {
+            let about = adw::AboutWindow::builder()
+                .application_name("Freezeframe")
+                .application_icon(ID)
+                .developer_name("The Freezeframe developers")
+                .version(env!("CARGO_PKG_VERSION"))
+                .license_type(gtk::License::Gpl30)
+                .comments("Desktops that can be saved whole, and resumed")
+                .modal(true)
+                .build();
+            about.set_transient_for(self.active_window().as_ref());
+            about.upcast()
+        });
     }
 }
 

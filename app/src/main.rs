@@ -3,7 +3,8 @@
 //! - [`application`] takes the command line and opens windows;
 //! - [`window`] is one window: the timeline ([`timeline`]) or one session's desktop ([`live`]);
 //! - [`acts`] is what can be done there with sessions and snapshots;
-//! - [`mod@preferences`] is what the agent keeps for the user; `i18n` is the user's language;
+//! - [`mod@preferences`] is what the agent keeps for the user; [`shortcuts`] are the keys; `i18n` is the user's language;
+//! - [`single`] opens no second window where one is enough;
 //! - [`frames`] tells whoever measures how smoothly it draws; [`spinner`] keeps it from drawing what nobody sees;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
@@ -18,6 +19,8 @@ mod live;
 mod named;
 mod preferences;
 mod runtime;
+mod shortcuts;
+mod single;
 mod spinner;
 mod timeline;
 mod window;

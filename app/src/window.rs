@@ -12,6 +12,7 @@ use crate::acts::activity::Activity;
 use crate::agent;
 use crate::live::{LivePage, Source};
 use crate::runtime::runtime;
+use crate::shortcuts::{Shortcut, say_keys};
 use crate::timeline::TimelinePage;
 
 mod imp {
@@ -36,6 +37,12 @@ mod imp {
         pub(super) activity: TemplateChild<Activity>,
         #[template_child]
         pub(super) menu_button: TemplateChild<gtk::MenuButton>,
+        #[template_child]
+        pub(super) start_button: TemplateChild<gtk::Button>,
+        #[template_child]
+        pub(super) snapshot_button: TemplateChild<gtk::Button>,
+        #[template_child]
+        pub(super) full_screen_button: TemplateChild<gtk::Button>,
         #[template_child]
         pub(super) search_button: TemplateChild<gtk::ToggleButton>,
         #[template_child]
@@ -77,19 +84,6 @@ mod imp {
             class.install_action_async("win.start-desktop", None, async |window, _, _| window.start_desktop().await);
             class.install_action_async("win.import", None, async |window, _, _| window.import().await);
             class.add_binding_action(gdk::Key::Escape, gdk::ModifierType::empty(), "win.go-back");
-            // Keys of the program as a whole would be taken from the desktop that is shown; these reach it first.
-            let shift = gdk::ModifierType::SHIFT_MASK;
-            for (key, more, action) in [
-                (gdk::Key::s, gdk::ModifierType::empty(), "win.snapshot"),
-                (gdk::Key::S, shift, "win.snapshot-with-label-of-shown"),
-                (gdk::Key::n, gdk::ModifierType::empty(), "win.start-desktop"),
-                (gdk::Key::f, gdk::ModifierType::empty(), "win.search"),
-                (gdk::Key::o, gdk::ModifierType::empty(), "win.import"),
-                (gdk::Key::w, gdk::ModifierType::empty(), "window.close"),
-                (gdk::Key::q, gdk::ModifierType::empty(), "app.quit"),
-            ] {
-                class.add_binding_action(key, gdk::ModifierType::CONTROL_MASK | more, action);
-            }
             for (name, act) in acts::ACTS {
                 class.install_action(name, Some(glib::VariantTy::STRING), move |window, _, target| {
                     if let Some(target) = target.and_then(glib::Variant::str) {
@@ -250,6 +244,10 @@ impl Window {
             // The bar of the live view says how to leave.
             window.imp().header.set_visible(!full);
         });
+        say_keys(&*window.start_button, Shortcut::StartDesktop);
+        say_keys(&*window.snapshot_button, Shortcut::Snapshot);
+        say_keys(&*window.search_button, Shortcut::Search);
+        say_keys(&*window.full_screen_button, Shortcut::FullScreen);
         self.set_live(false);
     }
 
@@ -294,7 +292,7 @@ impl Window {
         self.set_fullscreened(!self.is_fullscreen());
     }
 
-    /// The desktop takes every key but two; with this one the keyboard comes back to the window.
+    /// The desktop takes nearly every key; with this act's the keyboard comes back to the window.
     fn leave_desktop(&self) {
         self.unfullscreen();
         self.imp().back_button.grab_focus();

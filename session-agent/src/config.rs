@@ -1,5 +1,6 @@
 //! `config.toml`: what a user may set. All of it is optional; a key that is not known is an error.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -9,12 +10,14 @@ use freezeframe_store::retention::Rules;
 use serde::{Deserialize, Deserializer};
 
 use crate::rules::duration::KeepDeleted;
+use crate::rules::shortcuts;
 use crate::rules::size::Size;
 
 /// What is told with every error.
 const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"), verify_saves \
                      (true or false); in [retention] keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\"); \
-                     in [automatic] enabled, minutes, only_if_changed; in [notifications] snapshots.";
+                     in [automatic] enabled, minutes, only_if_changed; in [notifications] snapshots; in [shortcuts] the app's shortcuts, \
+                     such as snapshot (as \"<Control>d\").";
 
 /// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -39,6 +42,9 @@ pub struct Config {
     /// What is told by notifications.
     #[serde(default)]
     pub notifications: Notifications,
+    /// The app's keyboard shortcuts that are not as it comes, by id.
+    #[serde(default, deserialize_with = "shortcuts::deserialize")]
+    pub shortcuts: BTreeMap<String, String>,
 }
 
 /// The table `[automatic]`.
@@ -147,6 +153,10 @@ mod tests {
         assert!(!config.notifications.snapshots);
         assert!(read("[automatic]\nminutes = 0\n").unwrap_err().message.contains("10080"));
         assert!(read("keep_deleted = \"-1 day\"\n").unwrap_err().message.contains("1 day"));
+        let config = read("[shortcuts]\nsnapshot = \"<Control>d\"\nfuture = \"\"\n").unwrap();
+        assert_eq!((config.shortcuts["snapshot"].as_str(), config.shortcuts["future"].as_str()), ("<Control>d", ""));
+        let error = read("[shortcuts]\nsnapshot = \"Ctrl+D\"\n").unwrap_err();
+        assert!(error.message.contains("Ctrl+D") && error.hint.contains("<Control>d"), "{error:?}");
     }
 
     proptest::proptest! {

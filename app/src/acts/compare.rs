@@ -6,6 +6,7 @@ use gtk::{gio, glib};
 
 use crate::agent::calls;
 use crate::i18n::{gettext, gettext_f, ngettext_f};
+use crate::single::close_by_escape;
 use crate::timeline::words;
 use crate::window::Window;
 
@@ -68,12 +69,7 @@ impl Window {
             .build();
         whole.append(&scrolled);
         window.set_content(Some(&whole));
-        let keys = gtk::ShortcutController::new();
-        keys.add_shortcut(gtk::Shortcut::new(
-            gtk::ShortcutTrigger::parse_string("Escape"),
-            Some(gtk::NamedAction::new("window.close")),
-        ));
-        window.add_controller(keys);
+        close_by_escape(&window);
         window.present();
     }
 }

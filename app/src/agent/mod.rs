@@ -1,11 +1,13 @@
 //! The session agent, over D-Bus. All of it runs on [`crate::runtime`] and speaks with the main thread through channels.
 //!
-//! [`watch()`] tells what there is, again and again; [`jobs`] does what takes long; [`calls`] is everything else.
+//! [`watch()`] tells what there is, again and again; [`mod@settings`] what the user has set; [`jobs`] does what
+//! takes long; [`calls`] is everything else.
 
 pub(crate) mod calls;
 mod display;
 pub(crate) mod jobs;
 mod rows;
+pub(crate) mod settings;
 mod watch;
 
 use std::future::Future;

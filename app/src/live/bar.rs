@@ -8,6 +8,9 @@ use adw::prelude::*;
 use adw::subclass::prelude::*;
 use gtk::glib;
 
+use crate::i18n::gettext_f;
+use crate::shortcuts::{Keys, Shortcut, say_keys};
+
 /// How long it is seen when full screen begins.
 const GREETING: Duration = Duration::from_secs(4);
 /// The pointer this near to the upper edge calls it, in pixels.
@@ -23,6 +26,10 @@ mod imp {
     pub struct LiveBar {
         #[template_child]
         pub(super) revealer: TemplateChild<gtk::Revealer>,
+        #[template_child]
+        pub(super) leaving: TemplateChild<gtk::Label>,
+        #[template_child]
+        pub(super) leave_button: TemplateChild<gtk::Button>,
         pub(super) full_screen: Cell<bool>,
         /// Whether full screen has just begun: then the pointer does not send the bar away.
         pub(super) greeting: Cell<bool>,
@@ -49,6 +56,12 @@ mod imp {
         fn constructed(&self) {
             self.parent_constructed();
             self.obj().set_visible(false);
+            say_keys(&*self.leave_button, Shortcut::FullScreen);
+            Keys::get().follow(&*self.leaving, |label, _| {
+                let keys = Keys::get().say(Shortcut::FullScreen);
+                label.set_visible(keys.is_some());
+                label.set_label(&gettext_f("{keys} leaves full screen", &[("keys", &keys.unwrap_or_default())]));
+            });
         }
     }
     impl WidgetImpl for LiveBar {}

@@ -7,7 +7,8 @@ use gtk::{gdk, gio, glib};
 
 use super::follow;
 use super::page::LivePage;
-use crate::i18n::gettext;
+use crate::i18n::{gettext, gettext_f};
+use crate::shortcuts::{Keys, Shortcut};
 
 impl LivePage {
     pub(super) fn wire(&self) {
@@ -40,7 +41,13 @@ impl LivePage {
         });
         self.connect_grab_shortcuts_notify(|page| {
             if page.grab_shortcuts() {
-                page.say(&gettext("System shortcuts go to the desktop; Shift+F11 gives you the keyboard back"));
+                page.say(&match Keys::get().say(Shortcut::LeaveDesktop) {
+                    Some(keys) => gettext_f(
+                        "System shortcuts go to the desktop; {keys} gives you the keyboard back",
+                        &[("keys", &keys)],
+                    ),
+                    None => gettext("System shortcuts go to the desktop"),
+                });
                 page.imp().screen.grab_focus();
             }
             page.grab();

@@ -39,6 +39,15 @@ pub(super) fn choice_row(title: &str, subtitle: &str, choices: &[&str]) -> adw::
     row
 }
 
+/// A button with this on it, one letter of which is underlined.
+pub(super) fn button(label: &str) -> gtk::Button {
+    // Named by its label alone: GTK 4.8 would say that twice.
+    let button: gtk::Button = named("");
+    button.set_label(label);
+    button.set_use_underline(true);
+    button
+}
+
 /// A group of rows.
 pub(super) fn group(title: &str, description: &str, rows: &[&gtk::Widget]) -> adw::PreferencesGroup {
     let group = adw::PreferencesGroup::builder().title(title).build();

@@ -2,16 +2,16 @@
 //!
 //! [`window`] is the window with its pages; [`form`] makes the rows; [`strip`] draws which snapshots the rules would
 //! keep; [`storage`] shows what they take, and collects garbage; [`asking`] is all that is asked of the agent;
-//! [`shortcuts`] lists the keys, here and in the window of Ctrl+?.
+//! [`shortcuts`] lists the keys, and [`set_shortcut`] asks for others.
 //!
 //! Whatever is changed holds at once, as everywhere in GNOME; the agent keeps it.
 
 mod asking;
 mod form;
+mod set_shortcut;
 mod shortcuts;
 mod storage;
 mod strip;
 mod window;
 
-pub(crate) use shortcuts::add_to;
 pub(crate) use window::present;

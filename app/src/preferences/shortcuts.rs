@@ -1,90 +1,111 @@
-//! The keys that do something, as a list and as the window of Ctrl+?.
+//! The page of the shortcuts: each can be given other keys, and its own again.
 
 use adw::prelude::*;
+use gtk::glib;
 
-use super::form::group;
-use crate::i18n::gettext;
+use super::form::{button, group};
+use super::set_shortcut;
+use super::window::tell;
+use crate::agent::settings::keep_shortcuts;
+use crate::i18n::{gettext, gettext_f};
+use crate::named::named;
+use crate::shortcuts::{self, Changes, Group, Keys, Shortcut};
 
-/// What a group of keys is for, and each key with what it does.
-fn sections() -> Vec<(String, Vec<(&'static str, String)>)> {
-    vec![
-        (
-            gettext("Desktops and Snapshots"),
-            vec![
-                ("<Control>s", gettext("Snapshot session")),
-                ("<Control><Shift>s", gettext("Snapshot session, with a label")),
-                ("<Control>n", gettext("Start a desktop")),
-                ("<Control>o", gettext("Import a snapshot")),
-                ("<Control>f", gettext("Search the timeline")),
-                ("<Control>comma", gettext("Preferences")),
-                ("<Control>question", gettext("Keyboard shortcuts")),
-                ("<Control>w", gettext("Close the window")),
-                ("<Control>q", gettext("Quit")),
-            ],
-        ),
-        (
-            gettext("While a Desktop Has the Keyboard"),
-            vec![
-                ("F11", gettext("Full screen, and back")),
-                ("<Shift>F11", gettext("Give the keyboard back to the window")),
-            ],
-        ),
-    ]
-}
-
-/// The list in the preferences.
-pub(super) fn shortcuts_group() -> adw::PreferencesGroup {
-    let rows: Vec<adw::ActionRow> = sections()
-        .into_iter()
-        .flat_map(|(_, keys)| keys)
-        .map(|(keys, title)| {
-            let row = adw::ActionRow::builder().title(title).build();
-            row.add_suffix(&gtk::ShortcutLabel::builder().accelerator(keys).valign(gtk::Align::Center).build());
-            row
-        })
-        .collect();
-    let description = gettext("A desktop in the window is given every other key");
-    group(&gettext("Keyboard Shortcuts"), &description, &rows.iter().map(Cast::upcast_ref).collect::<Vec<_>>())
-}
-
-/// Gives a window its preferences and its list of shortcuts, with their keys. Keys of the program as a whole would be
-/// taken from the desktop that the window shows; these reach it first.
-pub(crate) fn add_to(window: &gtk::ApplicationWindow) {
-    window.set_help_overlay(Some(&help_overlay()));
-    let keys = gtk::ShortcutController::new();
-    for (key, action) in [("<Control>comma", "app.preferences"), ("<Control>question", "win.show-help-overlay")] {
-        let trigger = gtk::ShortcutTrigger::parse_string(key);
-        keys.add_shortcut(gtk::Shortcut::new(trigger, Some(gtk::NamedAction::new(action))));
+/// The groups of the page.
+pub(super) fn shortcuts_groups(window: &adw::PreferencesWindow) -> Vec<adw::PreferencesGroup> {
+    let mut groups: Vec<adw::PreferencesGroup> = Vec::new();
+    for one in Group::ALL {
+        let rows: Vec<adw::ActionRow> = one.shortcuts().map(|shortcut| row(window, shortcut)).collect();
+        let description = match one {
+            Group::Window => String::new(),
+            Group::Desktop => gettext("A desktop in the window is given every other key"),
+        };
+        groups.push(group(&one.title(), &description, &rows.iter().map(Cast::upcast_ref).collect::<Vec<_>>()));
     }
-    window.add_controller(keys);
+    groups.push(group("", "", &[reset_all_button(window).upcast_ref()]));
+    groups
 }
 
-/// The window that Ctrl+? opens.
-fn help_overlay() -> gtk::ShortcutsWindow {
-    // `.ui` is the only way to put sections into a window of this kind.
-    let mut ui =
-        String::from(r#"<interface><object class="GtkShortcutsWindow" id="help"><property name="modal">1</property>"#);
-    ui.push_str(r#"<child><object class="GtkShortcutsSection"><property name="section-name">all</property>"#);
-    let escape = |text: &str| gtk::glib::markup_escape_text(text).to_string();
-    for (title, keys) in sections() {
-        ui.push_str(&format!(
-            r#"<child><object class="GtkShortcutsGroup"><property name="title">{}</property>"#,
-            escape(&title)
-        ));
-        for (accelerator, title) in keys {
-            ui.push_str(&format!(
-                r#"<child><object class="GtkShortcutsShortcut"><property name="accelerator">{}</property><property name="title">{}</property></object></child>"#,
-                escape(accelerator),
-                escape(&title)
-            ));
+fn row(window: &adw::PreferencesWindow, shortcut: Shortcut) -> adw::ActionRow {
+    let row = shortcuts::row(shortcut);
+    row.set_activatable(true);
+    row.add_suffix(&reset_button(window, &row, shortcut));
+    row.connect_activated(glib::clone!(
+        #[weak]
+        window,
+        move |_| {
+            let parent = window.clone();
+            set_shortcut::ask(&parent, shortcut, move |changes| keep(&window, changes));
         }
-        ui.push_str("</object></child>");
-    }
-    ui.push_str("</object></child></object></interface>");
-    let builder = gtk::Builder::from_string(&ui);
-    let window: gtk::ShortcutsWindow =
-        builder.object("help").unwrap_or_else(|| gtk::ShortcutsWindow::builder().build());
-    // For lists of windows; its header bar has a title of its own.
-    window.set_title(Some(&gettext("Keyboard Shortcuts")));
-    window
+    ));
+    row
+}
+
+/// Gives it its own keys again; there while it has others.
+fn reset_button(window: &adw::PreferencesWindow, row: &adw::ActionRow, shortcut: Shortcut) -> gtk::Button {
+    let reset: gtk::Button = named(&gettext_f("Reset: {title}", &[("title", &shortcut.title())]));
+    reset.set_icon_name("edit-clear-symbolic");
+    reset.set_tooltip_text(Some(&gettext("Reset")));
+    reset.set_valign(gtk::Align::Center);
+    reset.add_css_class("flat");
+    let row = row.downgrade();
+    Keys::get().follow(&reset, move |reset, keymap| {
+        let changed = keymap.is_changed(shortcut);
+        // The keyboard does not go away with it.
+        if let Some(row) = row.upgrade().filter(|_| !changed && reset.has_focus()) {
+            row.grab_focus();
+        }
+        reset.set_visible(changed);
+    });
+    reset.connect_clicked(glib::clone!(
+        #[weak]
+        window,
+        move |_| keep(&window, Keys::get().keymap().reset(shortcut))
+    ));
+    reset
+}
+
+fn reset_all_button(window: &adw::PreferencesWindow) -> gtk::Button {
+    let reset = button(&gettext("_Reset All…"));
+    reset.set_halign(gtk::Align::Center);
+    reset.add_css_class("pill");
+    Keys::get().follow(&reset, |reset, keymap| reset.set_sensitive(keymap.is_any_changed()));
+    reset.connect_clicked(glib::clone!(
+        #[weak]
+        window,
+        move |_| ask_to_reset_all(&window)
+    ));
+    reset
+}
+
+fn ask_to_reset_all(window: &adw::PreferencesWindow) {
+    let (heading, body) = (gettext("Reset All Shortcuts?"), gettext("All have the keys again that they came with."));
+    let dialog = adw::MessageDialog::new(Some(window), Some(&heading), Some(&body));
+    dialog.add_responses(&[("cancel", &gettext("_Cancel")), ("reset", &gettext("_Reset All"))]);
+    dialog.set_response_appearance("reset", adw::ResponseAppearance::Destructive);
+    dialog.set_default_response(Some("cancel"));
+    dialog.set_close_response("cancel");
+    dialog.connect_response(
+        Some("reset"),
+        glib::clone!(
+            #[weak]
+            window,
+            move |_, _| keep(&window, Keys::get().keymap().reset_all())
+        ),
+    );
+    dialog.present();
+}
+
+/// Has the agent keep it; it holds once it is kept.
+fn keep(window: &adw::PreferencesWindow, changes: Changes) {
+    glib::spawn_future_local(glib::clone!(
+        #[weak]
+        window,
+        async move {
+            match keep_shortcuts(changes.clone()).await {
+                Ok(()) => Keys::get().take(changes),
+                Err(error) => tell(&window, &error),
+            }
+        }
+    ));
 }

@@ -11,10 +11,11 @@ use gtk::glib;
 
 use super::asking::{self, Known};
 use super::form::{choice_row, group, number_row, page, switch_row};
-use super::shortcuts::shortcuts_group;
+use super::shortcuts::shortcuts_groups;
 use super::storage::storage_group;
 use super::strip::Strip;
 use crate::i18n::gettext;
+use crate::single;
 use crate::timeline::words::sentence;
 
 /// A change is sent once no other follows within this time.
@@ -24,8 +25,12 @@ const SIZES: [(u16, u16); 6] = [(1024, 768), (1280, 800), (1440, 900), (1600, 90
 /// The unit of the budget.
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// Opens the preferences over this window.
+/// Opens the preferences over this window, where they are not open.
 pub(crate) fn present(parent: Option<&gtk::Window>) {
+    single::present("preferences", || open(parent).upcast());
+}
+
+fn open(parent: Option<&gtk::Window>) -> adw::PreferencesWindow {
     let window = adw::PreferencesWindow::builder()
         .title(gettext("Preferences"))
         .modal(true)
@@ -46,7 +51,7 @@ pub(crate) fn present(parent: Option<&gtk::Window>) {
         preferences.flush();
         glib::Propagation::Proceed
     });
-    window.present();
+    window
 }
 
 /// Tells what went wrong, with the remedy.
@@ -110,7 +115,11 @@ impl Preferences {
             page(&gettext("Snapshots"), "camera-photo-symbolic", &[&automatic, &drawn, &rules]),
             page(&gettext("Desktops"), "video-display-symbolic", &[&desktops]),
             page(&gettext("Storage"), "drive-harddisk-symbolic", &[&storage_group(window)]),
-            page(&gettext("Shortcuts"), "input-keyboard-symbolic", &[&shortcuts_group()]),
+            page(
+                &gettext("Shortcuts"),
+                "input-keyboard-symbolic",
+                &shortcuts_groups(window).iter().collect::<Vec<_>>(),
+            ),
         ] {
             window.add(&page);
             preferences.pages.borrow_mut().push(page);

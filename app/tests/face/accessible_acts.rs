@@ -161,9 +161,7 @@ async fn snapshots_and_their_acts_for_screen_readers_and_by_keyboard() {
     close(&stage);
 
     open(&stage, "ctrl+question", "Keyboard Shortcuts");
-    // Of its parts only the search button, which GTK 4.8 makes, has no name; we cannot give it one.
-    assert_eq!(nameless(&access, "the shortcuts"), ["the shortcuts: a button without a name (\"GtkImage\")"]);
-    wrong.extend(out_of_reach(&stage, &access, "the shortcuts"));
+    check(&mut wrong, "the shortcuts");
     close(&stage);
 
     // The header bar of a desktop: from left to right, and round.

@@ -13,6 +13,7 @@ mod menus;
 mod narrow;
 mod pictures;
 mod preferences;
+mod shortcuts;
 mod stage;
 mod timeline;
 mod transfer;

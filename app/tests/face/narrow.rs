@@ -9,13 +9,13 @@ use crate::timeline::row;
 
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 /// What a phone has.
-const NARROW: u32 = 360;
+pub(crate) const NARROW: u32 = 360;
 /// What GTK draws around a window where there is no compositor, on both sides together.
-const AROUND: u32 = 10;
+pub(crate) const AROUND: u32 = 10;
 
 /// How narrow the window that has the keyboard lets itself be made, without what is drawn around it: the least width that it
 /// tells window managers (ICCCM 4.1.2.3), or its own where it cannot be made another.
-fn least_width(stage: &Stage) -> u32 {
+pub(crate) fn least_width(stage: &Stage) -> u32 {
     let window = stage.xdotool(&["getactivewindow"]);
     let told = std::process::Command::new("xprop")
         .args(["-id", &window, "WM_NORMAL_HINTS"])
@@ -56,8 +56,9 @@ async fn every_page_and_dialog_fits_a_narrow_screen() {
     // Dialogs take their size from their parent's.
     let window = stage.xdotool(&["getactivewindow"]);
     stage.xdotool(&["windowsize", &window, &(NARROW + AROUND).to_string(), "700"]);
-    // Not the list of shortcuts: GTK 4.8 gives that window a size of its own.
-    for (key, title) in [("ctrl+comma", "Preferences"), ("ctrl+n", "Start a Desktop")] {
+    for (key, title) in
+        [("ctrl+comma", "Preferences"), ("ctrl+question", "Keyboard Shortcuts"), ("ctrl+n", "Start a Desktop")]
+    {
         open(&stage, key, title);
         measure(title);
         close(&stage);

@@ -1,6 +1,6 @@
 //! Records that travel as `a{sv}`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use zbus::zvariant::{Fd, OwnedFd, OwnedValue, Value};
 
@@ -61,6 +61,15 @@ macro_rules! plain_fields {
 }
 
 plain_fields!(bool, u16, i32, u32, u64, f64, String, Vec<String>, HashMap<String, String>);
+
+impl Field for BTreeMap<String, String> {
+    fn put(&self) -> Option<OwnedValue> {
+        HashMap::from_iter(self.clone()).put()
+    }
+    fn take(value: &OwnedValue) -> Option<Self> {
+        HashMap::<String, String>::take(value).map(Self::from_iter)
+    }
+}
 
 macro_rules! optional_fields {
     ($($type:ty),*) => {$(

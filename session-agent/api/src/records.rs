@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds. An absent `parent` is null in JSON and left out on the bus.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use zbus::zvariant::OwnedFd;
@@ -213,6 +213,10 @@ dictionary! {
         pub default_height: u16,
         /// Whether a snapshot that was asked for is told by a notification.
         pub notify: bool,
+        /// The app's keyboard shortcuts that are not as it comes: the shortcut's id, such as `snapshot`, with its keys as
+        /// `gtk_accelerator_parse` reads them, such as `<Control>d`, or empty where it has none. Set as a whole. An id that
+        /// the app does not know is kept for the version that does.
+        pub shortcuts: BTreeMap<String, String>,
     }
 }
 

@@ -6,5 +6,6 @@ pub mod find;
 pub mod names;
 pub mod rows;
 pub mod settings;
+pub mod shortcuts;
 pub mod size;
 pub mod words;

@@ -6,6 +6,7 @@ use freezeframe_store::retention::Rules;
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use crate::config::{Automatic, Config};
+use crate::rules::shortcuts;
 use crate::rules::size::Size;
 
 /// What is set; a rule that is off is 0.
@@ -26,6 +27,7 @@ pub fn of_config(config: &Config) -> Settings {
         default_width: size.width,
         default_height: size.height,
         notify: config.notifications.snapshots,
+        shortcuts: config.shortcuts.clone(),
     }
 }
 
@@ -57,6 +59,7 @@ fn check(settings: &Settings) -> Result<()> {
     if !settings.default_base.is_empty() {
         freezeframe_store::id::check_name("base", &settings.default_base).map_err(|e| invalid(e.to_string()))?;
     }
+    shortcuts::check(&settings.shortcuts).map_err(|text| invalid(text).hint(shortcuts::HINT))?;
     Ok(())
 }
 
@@ -123,6 +126,12 @@ pub fn write(text: &str, old: &Settings, new: &Settings) -> Result<String> {
     if new.notify != old.notify {
         set("notifications", "snapshots", Some(value(new.notify)))?;
     }
+    for id in old.shortcuts.keys().filter(|id| !new.shortcuts.contains_key(*id)) {
+        set("shortcuts", id, None)?;
+    }
+    for (id, keys) in new.shortcuts.iter().filter(|(id, keys)| old.shortcuts.get(*id) != Some(keys)) {
+        set("shortcuts", id, Some(value(keys)))?;
+    }
     Ok(document.to_string())
 }
 
@@ -165,6 +174,8 @@ fn put(document: &mut DocumentMut, table: &str, key: &str, item: Option<Item>) -
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use zbus::zvariant::OwnedValue;
 
     use super::*;
@@ -195,6 +206,7 @@ mod tests {
             default_width: 1920,
             default_height: 1080,
             notify: false,
+            shortcuts: [("snapshot", "<Control>d"), ("quit", "")].map(|(id, keys)| (id.into(), keys.into())).into(),
             ..old.clone()
         };
         let written = write(text, &old, &new).unwrap();
@@ -202,6 +214,7 @@ mod tests {
         {
             assert!(written.contains(kept), "{kept}: {written}");
         }
+        assert!(written.contains("[shortcuts]\n") && written.contains("snapshot = \"<Control>d\"\n"), "{written}");
         assert!(!written.contains("monthly") && !written.contains("minutes"), "{written}");
         assert_eq!(settings(&written), new);
         assert_eq!(write(&written, &new, &new).unwrap(), written);
@@ -230,6 +243,13 @@ mod tests {
         assert!(change("automatic_minutes", 0u32.into()).unwrap_err().hint.contains("10080"));
         assert!(change("default_width", 12u16.into()).is_err());
         assert!(change("budget_bytes", u64::MAX.into()).is_err());
+        let keys = |id: &str, keys: &str| {
+            let map = HashMap::from([(id.to_owned(), keys.to_owned())]);
+            change("shortcuts", zbus::zvariant::Value::from(map).try_into().unwrap())
+        };
+        assert_eq!(keys("quit", "").unwrap().shortcuts["quit"], "");
+        let error = keys("quit", "Ctrl+Q").unwrap_err();
+        assert!(error.message.contains("quit") && error.hint.contains("<Control>"), "{error:?}");
     }
 
     #[test]

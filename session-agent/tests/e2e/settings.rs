@@ -35,15 +35,24 @@ fn settings_are_kept_in_the_users_own_file() {
         assert!(text.contains(kept), "{kept}: {text}");
     }
     assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
+    let set = world.json(&["settings", "shortcuts.snapshot=<Control>d", "shortcuts.quit="]).done();
+    assert_eq!(set["shortcuts"], json!({"quit": "", "snapshot": "<Control>d"}));
+    let text = fs::read_to_string(&elsewhere).unwrap();
+    assert!(text.contains("[shortcuts]") && text.contains("snapshot = \"<Control>d\"\n"), "{text}");
     // The next agent reads the same.
     world.end_agent();
     world.start_agent(true);
     assert_eq!(world.json(&["settings"]).done(), set);
-    assert!(world.run(&["settings"]).stdout.contains("keep_monthly               off"));
+    let shown = world.run(&["settings"]).stdout;
+    assert!(shown.contains("keep_monthly               off"), "{shown}");
+    assert!(shown.contains("shortcuts.snapshot         <Control>d"), "{shown}");
     world.json(&["base", "build", "xfce"]).done();
     world.json(&["start"]).done();
     assert_eq!(world.json(&["list"]).done()[0]["size"], "1024x800");
-    for wrong in ["keep_lats=3", "automatic_minutes=0", "default_width=12", "automatic=perhaps", "default_base=../x"] {
+    let shortcut = "shortcuts.snapshot=Ctrl+D";
+    for wrong in
+        ["keep_lats=3", "automatic_minutes=0", "default_width=12", "automatic=perhaps", "default_base=../x", shortcut]
+    {
         world.json(&["settings", wrong]).refused(2, "InvalidArgument");
     }
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), text);

@@ -140,6 +140,14 @@ impl FakeAgent {
         self.world.lock().unwrap().settings.clone()
     }
 
+    /// Other shortcuts than the app comes with, as by another program.
+    pub(crate) async fn set_shortcuts(&self, shortcuts: &[(&str, &str)]) {
+        let shortcuts = shortcuts.iter().map(|(id, keys)| ((*id).to_owned(), (*keys).to_owned())).collect();
+        self.world.lock().unwrap().settings.shortcuts = shortcuts;
+        let manager = self.connection.object_server().interface::<_, Manager>(names::ROOT).await.unwrap();
+        Manager::settings_changed(manager.signal_emitter()).await.unwrap();
+    }
+
     pub(crate) async fn remove(&self, id: &str) {
         self.world.lock().unwrap().displays.remove(id);
         self.world.lock().unwrap().sessions.remove(id);
@@ -216,12 +224,18 @@ impl Manager {
         self.world.lock().unwrap().settings.to_dict()
     }
 
-    fn set_settings(&self, changed: Dict) {
-        let mut world = self.world.lock().unwrap();
-        let mut all = world.settings.to_dict();
-        all.extend(changed);
-        world.settings = Settings::from_dict(&all).unwrap();
+    async fn set_settings(&self, changed: Dict, #[zbus(signal_emitter)] emitter: SignalEmitter<'_>) {
+        {
+            let mut world = self.world.lock().unwrap();
+            let mut all = world.settings.to_dict();
+            all.extend(changed);
+            world.settings = Settings::from_dict(&all).unwrap();
+        }
+        Self::settings_changed(&emitter).await.unwrap();
     }
+
+    #[zbus(signal)]
+    async fn settings_changed(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
 
     /// Of forty snapshots the newest stay, as many as the first rule says.
     #[allow(clippy::needless_pass_by_value, reason = "zbus gives it so")]

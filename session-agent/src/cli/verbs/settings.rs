@@ -1,5 +1,8 @@
 //! What the user has set, and what the snapshots take.
 
+use std::collections::BTreeMap;
+
+use freezeframe_api::dict::Field;
 use freezeframe_api::records::{Settings, StorageUse};
 use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
 use freezeframe_store::retention::parse_size;
@@ -13,11 +16,32 @@ use crate::rules::words;
 pub(super) async fn settings(agent: &Agent, changes: &[(String, String)], output: Output) -> Result<()> {
     if !changes.is_empty() {
         let now = agent.manager.settings().await?;
-        let changes = changes.iter().map(|(key, text)| Ok((key.clone(), value(&now, key, text)?)));
-        agent.manager.set_settings(&changes.collect::<Result<Dict>>()?).await?;
+        agent.manager.set_settings(&read(&now, changes)?).await?;
     }
     let settings = Settings::from_dict(&agent.manager.settings().await?)?;
     output.print(&settings, describe)
+}
+
+/// How a shortcut is set.
+const SHORTCUTS_HINT: &str = "Write shortcuts.snapshot=\"<Control>d\", or default in place of the keys.";
+/// A shortcut is set by its id after this.
+const SHORTCUT: &str = "shortcuts.";
+
+/// What is to be set, each value of the kind that its key has.
+fn read(now: &Dict, changes: &[(String, String)]) -> Result<Dict> {
+    let (shortcuts, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| key.starts_with(SHORTCUT));
+    let mut dict =
+        others.into_iter().map(|(key, text)| Ok((key.clone(), value(now, key, text)?))).collect::<Result<Dict>>()?;
+    if !shortcuts.is_empty() {
+        // They are set as a whole.
+        let mut all = Settings::from_dict(now)?.shortcuts;
+        for (key, keys) in shortcuts {
+            let id = key[SHORTCUT.len()..].to_owned();
+            if keys == "default" { drop(all.remove(&id)) } else { drop(all.insert(id, keys.clone())) }
+        }
+        dict.extend(Field::put(&all).map(|all| ("shortcuts".to_owned(), all)));
+    }
+    Ok(dict)
 }
 
 /// `text` as a value of the kind that `key` has.
@@ -40,6 +64,7 @@ fn value(now: &Dict, key: &str, text: &str) -> Result<OwnedValue> {
         Value::U32(_) => OwnedValue::from(text.parse::<u32>().map_err(|_| wrong(number))?),
         Value::U64(_) if text == "0" => OwnedValue::from(0u64),
         Value::U64(_) => OwnedValue::from(parse_size(text).map_err(|e| invalid(e.to_string()))?),
+        Value::Dict(_) => return Err(invalid(format!("{key} are set one by one")).hint(SHORTCUTS_HINT)),
         _ => OwnedValue::try_from(Value::from(text)).map_err(zbus::Error::from)?,
     })
 }
@@ -63,7 +88,17 @@ fn describe(s: &Settings) -> String {
         ("default_height", s.default_height.to_string()),
         ("notify", s.notify.to_string()),
     ];
-    rows.map(|(key, value)| format!("{key:<26} {value}")).join("\n")
+    let mut lines = rows.map(|(key, value)| format!("{key:<26} {value}")).join("\n");
+    for (id, keys) in shortcuts(&s.shortcuts) {
+        lines.push_str(&format!("\n{:<26} {keys}", format!("{SHORTCUT}{id}")));
+    }
+    lines
+}
+
+/// Each that is changed.
+fn shortcuts(changed: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let keys = |keys: &str| if keys.is_empty() { "none".to_owned() } else { clean(keys) };
+    changed.iter().map(|(id, all)| (clean(id), keys(all))).collect()
 }
 
 /// Shows what the snapshots of each session take.
@@ -83,6 +118,21 @@ pub(super) async fn storage(agent: &Agent, output: Output) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shortcuts_are_set_one_by_one() {
+        let shortcuts = BTreeMap::from([("quit", ""), ("search", "F3")].map(|(id, keys)| (id.into(), keys.into())));
+        let now = Settings { shortcuts, ..Settings::default() };
+        assert!(describe(&now).ends_with("shortcuts.quit             none\nshortcuts.search           F3"));
+        let change = |key: &str, text: &str| read(&now.to_dict(), &[(key.to_owned(), text.to_owned())]);
+        let all =
+            |dict: Result<Dict>| Settings::from_dict(&dict.unwrap()).unwrap().shortcuts.into_iter().collect::<Vec<_>>();
+        let pair = |id: &str, keys: &str| (id.to_owned(), keys.to_owned());
+        let set = all(change("shortcuts.snapshot", "<Control>d"));
+        assert_eq!(set, [pair("quit", ""), pair("search", "F3"), pair("snapshot", "<Control>d")]);
+        assert_eq!(all(change("shortcuts.search", "default")), [pair("quit", "")]);
+        assert!(change("shortcuts", "F3").unwrap_err().hint.contains("shortcuts.snapshot="));
+    }
 
     #[test]
     fn values_are_read_by_the_kind_of_their_key() {

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::po;
 
 /// Where people are spoken to: files, and folders with all in them, from the repository's root.
-const PLACES: [&str; 4] = ["app/src", "data", "i18n/src/date.rs", "session-agent/src/tray"];
+const PLACES: [&str; 4] = ["app/src", "data", "session-agent/i18n/src/date.rs", "session-agent/src/tray"];
 
 /// A string that people read.
 #[derive(Debug)]

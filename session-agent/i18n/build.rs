@@ -1,18 +1,19 @@
-//! Compiles the translations of the repository's `po/` with gettext's `msgfmt`.
+//! Compiles the translations of the repository's `data/po/` with gettext's `msgfmt`.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=../po");
+    println!("cargo::rerun-if-changed=../../data/po");
     let out = std::env::var_os("OUT_DIR").unwrap_or_default();
     let locales = Path::new(&out).join("locale");
     println!("cargo::rustc-env=FREEZEFRAME_BUILT_LOCALES={}", locales.display());
-    let languages = std::fs::read_to_string("../po/LINGUAS").unwrap_or_else(|error| panic!("po/LINGUAS: {error}"));
+    let languages =
+        std::fs::read_to_string("../../data/po/LINGUAS").unwrap_or_else(|error| panic!("data/po/LINGUAS: {error}"));
     for language in languages.lines().filter(|line| !line.is_empty()) {
         let directory = locales.join(language).join("LC_MESSAGES");
         std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-        let source = format!("../po/{language}.po");
+        let source = format!("../../data/po/{language}.po");
         let status = Command::new("msgfmt")
             .args(["--check-format", "--output-file"])
             .arg(directory.join("freezeframe.mo"))

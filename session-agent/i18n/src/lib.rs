@@ -1,6 +1,6 @@
 //! The user's language.
 //!
-//! English is in the sources; `po/` has the other languages, which `build.rs` compiles. Strings of `.ui` files are
+//! English is in the sources; `data/po/` has the other languages, which `build.rs` compiles. Strings of `.ui` files are
 //! translated by GTK. In Rust:
 //!
 //! ```ignore

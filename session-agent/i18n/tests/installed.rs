@@ -1,11 +1,11 @@
-//! What `make install-data` puts into menus and software centres speaks every language of `po/`.
+//! What `make install-data` puts into menus and software centres speaks every language of `data/po/`.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
 /// The files of this directory.
@@ -25,7 +25,7 @@ fn desktop_entries_and_metainfo_are_installed_in_every_language() {
     run(Command::new("make")
         .args(["install-data", &destination, "PREFIX=/opt", "SYSCONFDIR=/etc"])
         .current_dir(root()));
-    let languages = std::fs::read_to_string(root().join("po/LINGUAS")).unwrap();
+    let languages = std::fs::read_to_string(root().join("data/po/LINGUAS")).unwrap();
     let entries =
         [files(&place.path().join("opt/share/applications")), files(&place.path().join("etc/xdg/autostart"))].concat();
     assert_eq!(entries.len(), 2);

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 fn languages() -> Vec<String> {
-    std::fs::read_to_string(root().join("po/LINGUAS")).unwrap().lines().map(str::to_owned).collect()
+    std::fs::read_to_string(root().join("data/po/LINGUAS")).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn the_template_has_every_string_and_each_language_a_translation() {
     let template = po::template(&found);
     let files: BTreeSet<&str> = found.iter().flat_map(|one| one.files.iter().map(String::as_str)).collect();
     let files = files.into_iter().fold(String::new(), |all, file| all + file + "\n");
-    let directory = root().join("po");
+    let directory = root().join("data/po");
     if std::env::var_os("FREEZEFRAME_UPDATE_TRANSLATIONS").is_some() {
         std::fs::write(directory.join("freezeframe.pot"), &template).unwrap();
         std::fs::write(directory.join("POTFILES.in"), &files).unwrap();
