@@ -193,7 +193,7 @@ impl Engine for CriuEngine {
                 }
                 plugin::LET_GO => {
                     if let Some(taken) = taken.take() {
-                        taken.go_on(&mut Traced(asking));
+                        taken.go_on(&mut Traced::new(asking));
                     }
                 }
                 _ => {}
@@ -237,7 +237,7 @@ impl Engine for CriuEngine {
                     session = Some(process::open(init)?);
                     rest = Some(kept::give_back(init, request.images)?);
                 }
-                plugin::TRACE => rest.as_mut().map_or(Ok(()), |rest| rest.trace(&mut Traced(asking)))?,
+                plugin::TRACE => rest.as_mut().map_or(Ok(()), |rest| rest.trace(&mut Traced::new(asking)))?,
                 // CRIU has taken its own links to files away.
                 "pre-resume" => {
                     rest.take().map_or(Ok(()), |rest| rest.end(!request.stopped))?;

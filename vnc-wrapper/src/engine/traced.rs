@@ -1,6 +1,7 @@
 //! Threads that have been restored and that CRIU still traces, all of which have stopped: what is done with them through
 //! our plugin, in CRIU's process, which alone may (ptrace(2)).
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -84,9 +85,18 @@ impl Stop {
 }
 
 /// The threads, through the plugin's connection.
-pub(super) struct Traced<'a>(pub(super) &'a mut UnixStream);
+pub(super) struct Traced<'a> {
+    plugin: &'a mut UnixStream,
+    /// Where processes have the instruction for system calls.
+    instructions: HashMap<u32, u64>,
+}
 
-impl Traced<'_> {
+impl<'a> Traced<'a> {
+    /// Those that the plugin at the other end of `plugin` can reach.
+    pub(super) fn new(plugin: &'a mut UnixStream) -> Self {
+        Self { plugin, instructions: HashMap::new() }
+    }
+
     /// Has a thread make a system call, whose result is returned. Of what waits for it, it gets nothing; `drop` is a signal that
     /// is taken away.
     ///
@@ -106,7 +116,7 @@ impl Traced<'_> {
         let mut changed = registers;
         // No call is to be entered again.
         (changed[RAX], changed[ORIG_RAX]) = (number.cast_unsigned(), u64::MAX);
-        changed[RIP] = instruction(thread)?;
+        changed[RIP] = self.instruction(thread)?;
         [changed[RDI], changed[RSI], changed[RDX], changed[R10], changed[R8]] = arguments;
         self.set_mask(thread, drop.map_or(!0, |signal| !bit(signal as i32)))?;
         self.set_registers(thread, &changed)?;
@@ -156,7 +166,7 @@ impl Traced<'_> {
         let (number, arguments) = call.anew(left, place);
         let mut changed = registers;
         (changed[RAX], changed[ORIG_RAX]) = (number, u64::MAX);
-        changed[RIP] = instruction(thread)?;
+        changed[RIP] = self.instruction(thread)?;
         [changed[RDI], changed[RSI], changed[RDX], changed[R10], changed[R8]] = arguments;
         self.set_mask(thread, !0)?;
         self.set_registers(thread, &changed)?;
@@ -257,6 +267,17 @@ impl Traced<'_> {
         }
     }
 
+    fn instruction(&mut self, thread: u32) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
+        let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok()).unwrap_or(thread);
+        if let Some(known) = self.instructions.get(&process) {
+            return Ok(*known);
+        }
+        let found = instruction(process)?;
+        self.instructions.insert(process, found);
+        Ok(found)
+    }
+
     fn registers(&mut self, thread: u32) -> io::Result<Registers> {
         let (_, bytes) = self.ask(GETREGS, thread, 0, &[])?;
         let mut registers = Registers::default();
@@ -284,8 +305,8 @@ impl Traced<'_> {
         let mut message: Vec<u8> = [request, thread.into(), data].iter().flat_map(|word| word.to_ne_bytes()).collect();
         message.extend(bytes);
         message.resize(WORDS + BYTES, 0);
-        self.0.write_all(&message)?;
-        self.0.read_exact(&mut message)?;
+        self.plugin.write_all(&message)?;
+        self.plugin.read_exact(&mut message)?;
         let bytes = message.split_off(WORDS);
         let result = words::<8>(&message).next().map_or(0, i64::from_ne_bytes);
         match i32::try_from(-result) {
@@ -304,10 +325,10 @@ pub(super) fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// Where a thread has the instruction for system calls: in the kernel's own part of its memory (vdso(7)).
-fn instruction(thread: u32) -> io::Result<u64> {
-    let memory = File::open(format!("/proc/{thread}/mem"))?;
-    for (from, to) in parts(&fs::read_to_string(format!("/proc/{thread}/maps"))?) {
+/// Where a process has the instruction for system calls: in the kernel's own part of its memory (vdso(7)).
+fn instruction(pid: u32) -> io::Result<u64> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    for (from, to) in parts(&fs::read_to_string(format!("/proc/{pid}/maps"))?) {
         let mut code = vec![0; usize::try_from(to - from).map_err(io::Error::other)?];
         memory.read_exact_at(&mut code, from)?;
         if let Some(at) = code.windows(INSTRUCTION.len()).position(|bytes| bytes == INSTRUCTION) {
