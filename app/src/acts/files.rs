@@ -43,7 +43,8 @@ impl NewFile {
 
     /// Leaves nothing of it.
     pub(super) async fn discard(self) {
-        let _ = aside(move || Ok(drop(self))).await;
+        // Where it cannot be removed, there is nobody to do better.
+        let _ = gio::spawn_blocking(move || drop(self)).await;
     }
 
     fn create_now(target: PathBuf) -> Result<Self, Error> {

@@ -154,6 +154,9 @@ struct Line {
     checked: bool,
 }
 
+/// As an item has it: icon's name, icon, title, text.
+type ToolTip = (String, Vec<(i32, i32, Vec<u8>)>, String, String);
+
 /// As `GetLayout` has it: id, properties, children.
 type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
 
@@ -324,7 +327,7 @@ fn the_tray_speaks_german() {
     let german =
         ["Zeitleiste öffnen", "„desktop“ sichern, dann fortsetzen", "Daneben fortsetzen", "Dieses Symbol beenden"];
     assert!(german.iter().all(|label| menu.iter().any(|line| line == label)), "{menu:?}");
-    let tip: (String, Vec<(i32, i32, Vec<u8>)>, String, String) = tray.property("ToolTip").try_into().unwrap();
+    let tip: ToolTip = tray.property("ToolTip").try_into().unwrap();
     assert_eq!(tip.3, "desktop läuft");
     world.end_agent();
     until("it says so", || tray.line("Der Sitzungsdienst läuft nicht").is_some());
