@@ -23,8 +23,7 @@ mod imp {
 
         fn class_init(class: &mut Self::Class) {
             class.set_css_name("picture");
-            // The card says what it is of.
-            class.set_accessible_role(gtk::AccessibleRole::Presentation);
+            class.set_accessible_role(gtk::AccessibleRole::Img);
         }
     }
 
