@@ -41,11 +41,14 @@ pub(super) fn choice_row(title: &str, subtitle: &str, choices: &[&str]) -> adw::
 
 /// A button with this on it, one letter of which is underlined.
 pub(super) fn button(label: &str) -> gtk::Button {
-    // Named by its label alone: GTK 4.8 would say that twice.
-    let button: gtk::Button = named("");
-    button.set_label(label);
-    button.set_use_underline(true);
-    button
+    // An empty name, given after the label: GTK 4.8 would say what is written on the button twice, with the underscore.
+    let ui = format!(
+        r#"<interface><object class="GtkButton" id="button"><property name="label">{}</property>
+        <property name="use-underline">1</property>
+        <accessibility><property name="label"></property></accessibility></object></interface>"#,
+        glib::markup_escape_text(label)
+    );
+    gtk::Builder::from_string(&ui).object("button").unwrap_or_default()
 }
 
 /// A group of rows.
