@@ -31,6 +31,12 @@ impl NewFile {
         let name = target.file_name().filter(|_| !target.is_dir()).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, format!("{} cannot be the name of a file", target.display()))
         })?;
+        // What is there and no file is not replaced by one.
+        if target.metadata().is_ok_and(|there| !there.is_file()) {
+            let text = format!("{} is not a file", target.display());
+            let hint = "Name a file, or write to a device or a pipe by: sessionctl export SNAPSHOT - > NAME";
+            return Err(Error::new(ErrorKind::InvalidArgument, text).hint(hint));
+        }
         let hidden = format!(".{}.{:08x}.partial", name.to_string_lossy(), rand::random::<u32>());
         let partial = target.with_file_name(hidden);
         let file = File::options().write(true).create_new(true).mode(0o600).open(&partial);
@@ -124,4 +130,25 @@ pub(super) async fn trusted(agent: &Agent, output: Output) -> Result<()> {
             "No key but your own is trusted. With one: sessionctl import FILE --trust KEY --remember NAME",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_are_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "before").unwrap();
+        drop(NewFile::create(&file).unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "before");
+        NewFile::create(&file).unwrap().finish().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "");
+        for other in [Path::new("/dev/null"), directory.path(), Path::new("..")] {
+            let error = NewFile::create(other).err().unwrap();
+            assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "something is left behind");
+    }
 }
