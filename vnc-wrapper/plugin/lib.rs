@@ -19,6 +19,7 @@
 mod decide;
 mod kernel;
 mod peers;
+mod person;
 
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicBool, Ordering};

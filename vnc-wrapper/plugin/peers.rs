@@ -6,7 +6,8 @@ use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::kernel::{self, Person};
+use crate::kernel::AF_UNIX;
+use crate::person::{self, Person};
 
 /// Words of `Person`s, one after the other: pid, user, group, number of further groups, these (`src/engine/peers.rs`).
 const MOST: usize = 1 << 16;
@@ -30,23 +31,23 @@ pub fn begin(path: &CStr) {
     let page = IN_CRIU.0.get();
     // SAFETY: there is one thread, and nobody holds a reference to either.
     unsafe {
-        if kernel::wipe_on_fork(page.cast(), size_of_val(&*page)) {
+        if person::wipe_on_fork(page.cast(), size_of_val(&*page)) {
             page.cast::<u8>().write(1);
-            COUNT.store(kernel::read_file(path, &mut *PEOPLE.0.get()), Ordering::Relaxed);
+            COUNT.store(person::read_file(path, &mut *PEOPLE.0.get()), Ordering::Relaxed);
             BEGUN.store(true, Ordering::Relaxed);
         }
     }
 }
 
 /// Who this process will be, if it is one of a session and does not stay root.
-fn person() -> Option<Person<'static>> {
+fn own() -> Option<Person<'static>> {
     // SAFETY: nobody writes to it; it is read anew each time.
     if !BEGUN.load(Ordering::Relaxed) || unsafe { IN_CRIU.0.get().cast::<u8>().read_volatile() } != 0 {
         return None;
     }
     // SAFETY: nobody writes to it any more.
     let all: &'static [u32; MOST] = unsafe { &*PEOPLE.0.get() };
-    find(all.get(..COUNT.load(Ordering::Relaxed))?, kernel::own_pid())
+    find(all.get(..COUNT.load(Ordering::Relaxed))?, person::own_pid())
 }
 
 fn find(mut words: &[u32], pid: u32) -> Option<Person<'_>> {
@@ -66,14 +67,14 @@ fn find(mut words: &[u32], pid: u32) -> Option<Person<'_>> {
 /// As that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn socketpair(domain: c_int, kind: c_int, protocol: c_int, sockets: *mut c_int) -> c_int {
-    let person = if domain == kernel::AF_UNIX { person() } else { None };
+    let who = if domain == AF_UNIX { own() } else { None };
     // SAFETY: by the caller's word.
-    kernel::result(kernel::as_person(person, || unsafe { kernel::socketpair(domain, kind, protocol, sockets) }))
+    person::result(person::as_person(who, || unsafe { person::socketpair(domain, kind, protocol, sockets) }))
 }
 
 /// listen(2).
 #[unsafe(no_mangle)]
 pub extern "C" fn listen(socket: c_int, backlog: c_int) -> c_int {
-    let person = if kernel::domain(socket) == kernel::AF_UNIX { person() } else { None };
-    kernel::result(kernel::as_person(person, || kernel::listen(socket, backlog)))
+    let who = if person::domain(socket) == AF_UNIX { own() } else { None };
+    person::result(person::as_person(who, || person::listen(socket, backlog)))
 }

@@ -6,7 +6,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::losses::Loss;
-use super::traced::{self, Traced};
+use super::traced::Traced;
+use super::vdso;
 use crate::container::processes::{Process, has_ended};
 
 /// Of a thread that has another one than the usual, 0.
@@ -84,7 +85,7 @@ pub(super) fn loss(process: &Process, gives_back: bool) -> io::Result<Option<Los
     for entry in fs::read_dir(process.proc("task"))? {
         threads.extend(entry?.file_name().to_str().and_then(|n| n.parse::<u32>().ok()).map(|id| (id, id)));
     }
-    if all(&threads)?.is_empty() || (gives_back && traced::can_call(process.outside)?) {
+    if all(&threads)?.is_empty() || (gives_back && vdso::can_call(process.outside)?) {
         return Ok(None);
     }
     let what = "it runs in an execution domain of its own (personality), which the engine cannot save";

@@ -16,6 +16,7 @@ mod stats;
 mod stops;
 mod terminals;
 mod traced;
+mod vdso;
 mod waits;
 
 use std::io;
