@@ -11,6 +11,13 @@ use crate::wait::eventually;
 /// How long a window may take to show itself; applications start slowly when the machine is busy.
 const APPEARS: Duration = Duration::from_secs(90);
 
+/// vim in a terminal, whose window has the title "editor" or "VIM". What a terminal says of its focus and of itself is taken for
+/// keys by a vim that is compatible with vi, and by any when it comes in pieces, as on a slow machine: it is not asked.
+pub const VIM: [&str; 10] = ["xterm", "-T", "editor", "-e", "vim", "-N", "-u", "NONE", "--cmd", QUIET];
+
+/// For vim: without requests for reports of the terminal (term.txt of vim).
+pub const QUIET: &str = "set t_RV= t_u7= t_RF= t_RB= t_RC= t_RS= t_fe= t_fd=";
+
 /// Where a window is on the display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {

@@ -26,7 +26,7 @@ mod wait;
 pub use accessible::Widget;
 pub use app::{App, Copied};
 pub use cache::Cache;
-pub use desktop::{Geometry, Window};
+pub use desktop::{Geometry, QUIET, VIM, Window};
 pub use outcome::{Outcome, finish};
 pub use picture::{Area, Picture};
 pub use processes::{Process, all as all_processes, inside as processes_inside};

@@ -1,7 +1,7 @@
 //! Saving what was resumed, and ending a session by its save.
 
 use anyhow::{Context, Result, ensure};
-use freezeframe_tests::Stage;
+use freezeframe_tests::{Stage, VIM};
 
 use crate::small;
 
@@ -17,7 +17,7 @@ fn write(stage: &Stage, session: &str, line: &str) -> Result<()> {
 fn a_resumed_session_can_be_saved_and_resumed_again() {
     small(|stage| {
         let session = stage.start(&["--name", "desk"])?;
-        let vim = stage.launch(&session, &["xterm", "-T", "editor", "-e", "vim", "-u", "NONE"])?;
+        let vim = stage.launch(&session, &VIM)?;
         let window = stage.wait_for_window(&session, "editor|VIM")?;
         stage.click_on(&session, &window)?.type_text("ione")?;
         write(stage, &session, "one")?;

@@ -1,7 +1,7 @@
 //! One snapshot resumed twice beside its running original: three desktops, and none knows of another.
 
 use anyhow::{Context, Result, ensure};
-use freezeframe_tests::Stage;
+use freezeframe_tests::{Stage, VIM};
 
 use crate::small;
 
@@ -11,7 +11,7 @@ const TEXT: &str = "/home/user/text";
 fn three_desktops_do_not_disturb_each_other() {
     small(|stage| {
         let original = stage.start(&["--name", "desk", "--size", "900x600"])?;
-        stage.launch(&original, &["xterm", "-T", "editor", "-e", "vim", "-u", "NONE"])?;
+        stage.launch(&original, &VIM)?;
         let window = stage.wait_for_window(&original, "editor|VIM")?;
         stage.click_on(&original, &window)?.type_text("icommon")?;
         stage.put(&original, "/home/user/shared", "common")?;

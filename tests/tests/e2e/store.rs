@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use freezeframe_tests::{Stage, Window, eventually};
+use freezeframe_tests::{Stage, VIM, Window, eventually};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const TEXT: &str = "/home/user/text";
 /// A session with a word in the memory of vim.
 fn desk_with(stage: &Stage, word: &str) -> Result<(String, Window)> {
     let session = stage.start(&["--name", "desk"])?;
-    stage.launch(&session, &["xterm", "-T", "editor", "-e", "vim", "-u", "NONE"])?;
+    stage.launch(&session, &VIM)?;
     let window = stage.wait_for_window(&session, "editor|VIM")?;
     stage.click_on(&session, &window)?.type_text(&format!("i{word}"))?;
     stage.put(&session, "/home/user/file", word)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use freezeframe_tests::{Geometry, Stage, eventually, keys};
+use freezeframe_tests::{Geometry, QUIET, Stage, eventually, keys};
 
 const SOON: Duration = Duration::from_secs(60);
 /// The left Alt key.
@@ -325,9 +325,6 @@ pub(crate) fn film(stage: &Stage, session: &str) -> Result<u64> {
 
 const MAKE: &str = "n=0; cd; (while :; do make -B; n=$((n+1)); echo $n > /tmp/.made; mv /tmp/.made /tmp/made; done) & read a; \
                     echo $a > /tmp/of-make; wait";
-
-/// Without requests for reports of the terminal (term.txt of vim).
-const QUIET: &str = "set t_RV= t_u7= t_RF= t_RB= t_RC= t_RS= t_fe= t_fd=";
 
 const MOVIE: &str = "local typed = ''
 for key in ('savedmore'):gmatch('.') do

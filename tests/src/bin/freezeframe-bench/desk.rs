@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use freezeframe_tests::{Geometry, Stage, Window, eventually};
+use freezeframe_tests::{Geometry, Stage, VIM, Window, eventually};
 
 use crate::LIMIT;
 
@@ -32,7 +32,7 @@ impl<'a> Desk<'a> {
         stage.put(session, "/home/user/notes.txt", &"A line of text.\n".repeat(2000))?;
         stage.launch(session, &["mousepad", "/home/user/notes.txt"])?;
         stage.launch(session, &["xfce4-terminal", "--title=Terminal"])?;
-        stage.launch(session, &["xterm", "-T", "editor", "-e", "vim", "-u", "NONE", "/home/user/notes.txt"])?;
+        stage.launch(session, &[&VIM[..], &["/home/user/notes.txt"]].concat())?;
         for window in [EDITOR, "^Terminal", "^editor$|VIM"] {
             stage.wait_for_window(session, window)?;
         }
