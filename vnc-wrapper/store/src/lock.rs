@@ -6,12 +6,14 @@
 //!
 //! A directory of raw images is held shared while it is read, so that the packer does not remove it meanwhile, and a
 //! snapshot's directory is held exclusively while it is packed, so that two do not do the same work. All locks are
-//! `flock(2)`'s: a killed process holds none.
+//! `flock(2)`'s: a killed process holds none. They are unlocked before their file is closed: a program that another thread
+//! is just starting has copies of all descriptors until it runs, and would hold the lock for that moment.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,7 +27,18 @@ const RETRY: Duration = Duration::from_millis(20);
 /// A lock, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+    /// The process that took it: a forked one has a copy, which is not its own to unlock.
+    owner: u32,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.owner == process::id() {
+            // Else closing it does.
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+    }
 }
 
 /// How a lock is held.
@@ -65,7 +78,7 @@ impl Lock {
         let start = Instant::now();
         loop {
             match flock(&file, operation) {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file, owner: process::id() }),
                 Err(Errno::WOULDBLOCK) if start.elapsed() >= patience => {
                     return Err(Error::Busy { path: path.to_owned() });
                 }
@@ -74,5 +87,27 @@ impl Lock {
                 Err(error) => return Err(error).at("lock", path),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_hold_what_was_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let take = || Lock::file(&path, Mode::Exclusive, Duration::ZERO);
+        let held = take().unwrap();
+        assert!(matches!(take(), Err(Error::Busy { .. })));
+        // As a program has it that is being started.
+        let _copy = held.file.try_clone().unwrap();
+        drop(held);
+        take().unwrap();
+        // A fork's copy of a lock, which is dropped there.
+        let held = take().unwrap();
+        drop(Lock { file: held.file.try_clone().unwrap(), owner: held.owner + 1 });
+        assert!(matches!(take(), Err(Error::Busy { .. })));
     }
 }
