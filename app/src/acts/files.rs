@@ -52,6 +52,8 @@ impl NewFile {
         if target.metadata().is_ok_and(|there| !there.is_file()) {
             return Err(no_file(&target).hint(gettext("Choose another name.")));
         }
+        // A link stays one.
+        let target = target.canonicalize().unwrap_or(target);
         let partial = tempfile::Builder::new()
             .prefix(".")
             .suffix(".partial")

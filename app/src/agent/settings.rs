@@ -9,11 +9,15 @@ use freezeframe_api::names::BUS_NAME;
 use freezeframe_api::records::Settings;
 use freezeframe_api::{Dictionary as _, Error, ErrorKind, Manager1Proxy};
 use futures_util::StreamExt as _;
+use tokio::sync::Mutex;
 use zbus::fdo::DBusProxy;
 use zbus::names::BusName;
 use zbus::proxy::CacheProperties;
 
 use super::{aside, bus, connect};
+
+/// Ids of shortcuts and their keys, as the agent keeps them.
+type Kept = BTreeMap<String, String>;
 
 /// Between tries to reach the session bus: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -69,13 +73,18 @@ async fn look(names: &DBusProxy<'_>, manager: &Manager1Proxy<'_>) -> Result<Opti
     Ok(Some(Settings::from_dict(&manager.settings().await?)?))
 }
 
-/// Has the agent keep these shortcuts, and all else as it is.
-pub(crate) async fn keep_shortcuts(shortcuts: BTreeMap<String, String>) -> Result<(), Error> {
+/// Changes the shortcuts that the agent keeps, which `change` is given as they are now; returns what they are then. One
+/// change comes after the other, so that none undoes another that was made meanwhile.
+pub(crate) async fn change_shortcuts(change: impl FnOnce(Kept) -> Kept + Send + 'static) -> Result<Kept, Error> {
+    static ONE: Mutex<()> = Mutex::const_new(());
     aside(async move {
-        let change = shortcuts.put().map(|shortcuts| ("shortcuts".to_owned(), shortcuts)).into_iter().collect();
+        let _one = ONE.lock().await;
         let connection = bus().await?;
         let manager = Manager1Proxy::builder(&connection).cache_properties(CacheProperties::No).build().await?;
-        Ok(manager.set_settings(&change).await?)
+        let shortcuts = change(Settings::from_dict(&manager.settings().await?)?.shortcuts);
+        let settings = shortcuts.put().map(|shortcuts| ("shortcuts".to_owned(), shortcuts)).into_iter().collect();
+        manager.set_settings(&settings).await?;
+        Ok(shortcuts)
     })
     .await
 }

@@ -8,7 +8,7 @@ use gtk::{gdk, glib};
 
 use super::form::button;
 use crate::i18n::{gettext, gettext_f};
-use crate::shortcuts::{Accelerator, Changes, Keys, Press, Shortcut, Unfit, drawn};
+use crate::shortcuts::{Accelerator, Keys, Press, Shortcut, Unfit, drawn};
 
 /// Text that can have the keyboard: a screen reader says what has it.
 const SPOKEN: &str = r#"<interface>
@@ -20,8 +20,8 @@ const SPOKEN: &str = r#"<interface>
   </object>
 </interface>"#;
 
-/// Asks over this window; `keep` is given all changes as they are to be then, unless the user cancels.
-pub(super) fn ask(parent: &impl IsA<gtk::Window>, shortcut: Shortcut, keep: impl Fn(Changes) + 'static) {
+/// Asks over this window; `keep` is given the new keys, or none, unless the user cancels.
+pub(super) fn ask(parent: &impl IsA<gtk::Window>, shortcut: Shortcut, keep: impl Fn(Option<Accelerator>) + 'static) {
     let window = adw::Window::builder()
         .title(gettext("Set Shortcut"))
         .transient_for(parent)
@@ -67,7 +67,7 @@ fn spoken() -> (adw::Bin, gtk::Label) {
 
 struct Asking {
     shortcut: Shortcut,
-    keep: Box<dyn Fn(Changes)>,
+    keep: Box<dyn Fn(Option<Accelerator>)>,
     window: glib::WeakRef<adw::Window>,
     /// What is asked, which has the keyboard at first.
     asked: adw::Bin,
@@ -82,7 +82,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn new(window: &adw::Window, shortcut: Shortcut, keep: Box<dyn Fn(Changes)>) -> Self {
+    fn new(window: &adw::Window, shortcut: Shortcut, keep: Box<dyn Fn(Option<Accelerator>)>) -> Self {
         let cancel = button(&gettext("_Cancel"));
         cancel.set_action_name(Some("window.close"));
         let replace = button(&gettext("_Replace"));
@@ -164,7 +164,7 @@ impl Asking {
     }
 
     fn set(&self, keys: Option<Accelerator>) {
-        (self.keep)(Keys::get().keymap().with(self.shortcut, keys));
+        (self.keep)(keys);
         self.close();
     }
 

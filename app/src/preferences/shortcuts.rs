@@ -6,10 +6,10 @@ use gtk::glib;
 use super::form::{button, group};
 use super::set_shortcut;
 use super::window::tell;
-use crate::agent::settings::keep_shortcuts;
+use crate::agent::settings::change_shortcuts;
 use crate::i18n::{gettext, gettext_f};
 use crate::named::named;
-use crate::shortcuts::{self, Changes, Group, Keys, Shortcut};
+use crate::shortcuts::{self, Changes, Group, Keymap, Keys, Shortcut};
 
 /// The groups of the page.
 pub(super) fn shortcuts_groups(window: &adw::PreferencesWindow) -> Vec<adw::PreferencesGroup> {
@@ -35,7 +35,9 @@ fn row(window: &adw::PreferencesWindow, shortcut: Shortcut) -> adw::ActionRow {
         window,
         move |_| {
             let parent = window.clone();
-            set_shortcut::ask(&parent, shortcut, move |changes| keep(&window, changes));
+            set_shortcut::ask(&parent, shortcut, move |keys| {
+                keep(&window, move |keymap| keymap.with(shortcut, keys));
+            });
         }
     ));
     row
@@ -60,7 +62,7 @@ fn reset_button(window: &adw::PreferencesWindow, row: &adw::ActionRow, shortcut:
     reset.connect_clicked(glib::clone!(
         #[weak]
         window,
-        move |_| keep(&window, Keys::get().keymap().reset(shortcut))
+        move |_| keep(&window, move |keymap| keymap.reset(shortcut))
     ));
     reset
 }
@@ -90,20 +92,20 @@ fn ask_to_reset_all(window: &adw::PreferencesWindow) {
         glib::clone!(
             #[weak]
             window,
-            move |_, _| keep(&window, Keys::get().keymap().reset_all())
+            move |_, _| keep(&window, Keymap::reset_all)
         ),
     );
     dialog.present();
 }
 
-/// Has the agent keep it; it holds once it is kept.
-fn keep(window: &adw::PreferencesWindow, changes: Changes) {
+/// Has the agent keep what `change` makes of the keys as it has them; it holds once it is kept.
+fn keep(window: &adw::PreferencesWindow, change: impl FnOnce(&Keymap) -> Changes + Send + 'static) {
     glib::spawn_future_local(glib::clone!(
         #[weak]
         window,
         async move {
-            match keep_shortcuts(changes.clone()).await {
-                Ok(()) => Keys::get().take(changes),
+            match change_shortcuts(|kept| change(&Keymap::new(kept))).await {
+                Ok(changes) => Keys::get().take(changes),
                 Err(error) => tell(&window, &error),
             }
         }

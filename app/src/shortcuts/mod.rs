@@ -17,7 +17,7 @@ mod table;
 
 pub(crate) use accelerator::{Accelerator, Unfit};
 pub(crate) use bind::{add_to, say_keys, start};
-pub(crate) use keymap::Changes;
+pub(crate) use keymap::{Changes, Keymap};
 pub(crate) use keys::Keys;
 pub(crate) use overview::present;
 pub(crate) use press::Press;

@@ -1,6 +1,6 @@
 //! One card: a picture, what it is of, and the way to all that can be done with it.
 //!
-//! [`filling`] puts words and picture on it, [`pointer`] is what the mouse does.
+//! [`filling`] puts words and picture on it, [`mod@pointer`] is what the mouse does.
 
 mod filling;
 mod pointer;

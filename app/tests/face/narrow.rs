@@ -6,6 +6,7 @@ use crate::accessible::{close, open};
 use crate::accessible_acts::{go_to, go_to_card};
 use crate::stage::{Access, Bus, FakeAgent, Stage, VncServer, wait_for};
 use crate::timeline::row;
+use crate::transfer::choose_file;
 
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
 /// What a phone has.
@@ -182,17 +183,8 @@ async fn what_is_asked_and_told_fits_a_narrow_screen() {
     let file = stage.path("a file of somebody else.freezeframe");
     std::fs::write(&file, "signed").unwrap();
     open(&stage, "ctrl+o", "Import Snapshot");
-    stage.xdotool(&["key", "ctrl+l"]);
-    stage.xdotool(&["type", file.to_str().unwrap()]);
-    let asks = "Trust the Maker of This Snapshot?";
-    wait_for(asks, || match stage.active_title().as_str() {
-        // While it still completes what was typed, it takes the key for that.
-        "Import Snapshot" => {
-            stage.xdotool(&["key", "Return"]);
-            None
-        }
-        title => (title == asks).then_some(()),
-    });
+    choose_file(&stage, file.to_str().unwrap());
+    stage.wait_for_title("Trust the Maker of This Snapshot?");
     measure("trust");
     close(&stage);
     assert!(wide.is_empty(), "wider than {NARROW}: {wide:#?}");

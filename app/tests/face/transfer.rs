@@ -7,9 +7,12 @@ use crate::accessible_acts::go_to;
 use crate::stage::{Access, Bus, FakeAgent, Stage, wait_for};
 
 /// Chooses a file in GTK's own dialog, which may not be ready for its path at once: what it did not take is typed again.
-fn choose(stage: &Stage, path: &str) {
+pub(crate) fn choose_file(stage: &Stage, path: &str) {
     let chosen = || stage.active_title() != "Import Snapshot";
     wait_for("the end of the dialog", || {
+        if chosen() {
+            return Some(());
+        }
         stage.xdotool(&["key", "--delay", "40", "ctrl+l", "ctrl+a"]);
         stage.xdotool(&["type", "--delay", "30", path]);
         stage.xdotool(&["key", "Return"]);
@@ -36,7 +39,7 @@ async fn a_pipe_is_refused_and_does_not_hold_up_the_window() {
     stage.wait_for_title("Freezeframe");
     stage.xdotool(&["key", "ctrl+o"]);
     stage.wait_for_title("Import Snapshot");
-    choose(&stage, pipe.to_str().unwrap());
+    choose_file(&stage, pipe.to_str().unwrap());
     access.wait("the failure", |one| one.name.contains("“pipe.freezeframe” could not be imported"));
     go_to(&stage, &access, "Tab", "Details");
     stage.xdotool(&["key", "Return"]);

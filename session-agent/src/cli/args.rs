@@ -76,7 +76,7 @@ pub enum Verb {
     Compare(Compare),
     /// Show the settings, or change them
     Settings {
-        /// What to set, such as automatic=true, keep_daily=7 or shortcuts.snapshot="<Control>d"; nothing shows all
+        /// What to set, such as automatic=true, keep_daily=7 or shortcuts.snapshot=F9; nothing shows all
         #[arg(value_name = "KEY=VALUE", value_parser = setting)]
         changes: Vec<(String, String)>,
     },

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::hooks::QUIET;
 use super::vdso;
 use super::waits::Call;
 
@@ -93,6 +95,8 @@ pub(super) struct Traced<'a> {
 impl<'a> Traced<'a> {
     /// Those that the plugin at the other end of `plugin` can reach.
     pub(super) fn new(plugin: &'a mut UnixStream) -> Self {
+        // Every request is done at once, but CRIU may not be let run for a while. Where this fails, the hook's limit stays.
+        let _ = plugin.set_read_timeout(Some(QUIET));
         Self { plugin, instructions: HashMap::new() }
     }
 
@@ -222,7 +226,7 @@ impl<'a> Traced<'a> {
                 stop = self.go(CONT, *thread, signal as i32)?;
             }
             let wrong = || io::Error::other(format!("it has come to {stop:?}"));
-            if matches!(stop, Stop::Group(_)) { Ok(()) } else { Err(wrong()) }
+            if stop == Stop::Group(signal as i32) { Ok(()) } else { Err(wrong()) }
         });
         for (thread, mask) in masks {
             self.set_mask(thread, mask)?;
@@ -304,8 +308,12 @@ impl<'a> Traced<'a> {
         let mut message: Vec<u8> = [request, thread.into(), data].iter().flat_map(|word| word.to_ne_bytes()).collect();
         message.extend(bytes);
         message.resize(WORDS + BYTES, 0);
-        self.plugin.write_all(&message)?;
-        self.plugin.read_exact(&mut message)?;
+        let answered = self.plugin.write_all(&message).and_then(|()| self.plugin.read_exact(&mut message));
+        if let Err(error) = answered {
+            // What came later would be taken for the answer to something else.
+            let _ = self.plugin.shutdown(Shutdown::Both);
+            return Err(error);
+        }
         let bytes = message.split_off(WORDS);
         let result = words::<8>(&message).next().map_or(0, i64::from_ne_bytes);
         match i32::try_from(-result) {

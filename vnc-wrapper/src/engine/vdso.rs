@@ -30,9 +30,17 @@ fn parts(maps: &str) -> Vec<(u64, u64)> {
     maps.lines().filter_map(part).collect()
 }
 
-/// Whether threads of process `pid` can be had to make system calls.
+/// Whether threads of process `pid` can be had to make system calls: it has such a part, which is of 64 bits (`EI_CLASS`,
+/// elf(5)).
 pub(super) fn can_call(pid: u32) -> io::Result<bool> {
-    Ok(!parts(&fs::read_to_string(format!("/proc/{pid}/maps"))?).is_empty())
+    const CLASS: u64 = 4;
+    const CLASS_64: u8 = 2;
+    let Some((from, _)) = parts(&fs::read_to_string(format!("/proc/{pid}/maps"))?).first().copied() else {
+        return Ok(false);
+    };
+    let mut class = [0];
+    File::open(format!("/proc/{pid}/mem"))?.read_exact_at(&mut class, from + CLASS)?;
+    Ok(class == [CLASS_64])
 }
 
 #[cfg(test)]

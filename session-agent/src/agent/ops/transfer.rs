@@ -75,13 +75,13 @@ impl Agent {
                 store.import(file, options, &Watch { cancel: &flag, progress })
             });
             let imported = imported.await?.map_err(|e| failure::of_export(&e))?;
+            info!(snapshot = imported.id.as_str(), key = %imported.key, "imported");
+            agent.rescan().await?;
             // Not one that was given for a file of somebody else, who is trusted already.
             if let Some(name) = remember.filter(|_| trust == Some(imported.key)) {
                 agent.store.trust_key(&imported.key, &name).map_err(|e| failure::of_store(&e))?;
                 info!(key = %imported.key, name, "trusted from now on");
             }
-            info!(snapshot = imported.id.as_str(), key = %imported.key, "imported");
-            agent.rescan().await?;
             Ok(Imported {
                 snapshot: imported.id.to_string(),
                 key: imported.key.to_string(),
