@@ -2,10 +2,14 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::stage::{Access, Accessible, Bus, FakeAgent, Stage, VncServer, wait_for};
 
 const BLUE: [u8; 3] = [0x3a, 0x7b, 0xd5];
+
+/// A key that moves the keyboard has done so by then, on a slow machine too.
+const SETTLES: Duration = Duration::from_secs(2);
 
 /// Roles that only hold others; GTK calls some of them focusable because what is in them is.
 const HOLDERS: [&str; 4] = ["group", "list", "window", "application"];
@@ -163,6 +167,18 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Presses a key and waits for the keyboard to go elsewhere, so that the next look is not one at what was before. A key that does
+/// nothing is given up soon.
+pub(crate) fn press(stage: &Stage, access: &Access, key: &str) {
+    let place = || access.now().into_iter().rfind(Accessible::focused).map(|one| one.path);
+    let before = place();
+    stage.xdotool(&["key", key]);
+    let since = Instant::now();
+    while place() == before && since.elapsed() < SETTLES {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The pages of the preferences, from left to right.
 const PAGES: [&str; 4] = ["Snapshots", "Desktops", "Storage", "Shortcuts"];
 
@@ -179,7 +195,7 @@ pub(crate) fn go_to_page(stage: &Stage, access: &Access, page: &str) {
             Ordering::Less => "Right",
             Ordering::Greater => "Left",
         };
-        stage.xdotool(&["key", key]);
+        press(stage, access, key);
         None
     });
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::accessible::{close, nameless, open, out_of_reach};
+use crate::accessible::{close, nameless, open, out_of_reach, press};
 use crate::stage::{Access, Accessible, Bus, FakeAgent, Stage, VncServer, wait_for};
 use crate::timeline::row;
 
@@ -14,7 +14,7 @@ pub(crate) fn go_to(stage: &Stage, access: &Access, key: &str, what: &str) {
     wait_for(&format!("the keyboard at {what:?}"), || {
         let found = access.now().iter().any(there);
         if !found {
-            stage.xdotool(&["key", key]);
+            press(stage, access, key);
         }
         found.then_some(())
     });
@@ -25,7 +25,7 @@ pub(crate) fn go_to_card(stage: &Stage, access: &Access, what: &str) {
     wait_for("the keyboard at the cards", || {
         let found = access.now().iter().any(|one| one.focused() && one.role == "list item");
         if !found {
-            stage.xdotool(&["key", "Tab"]);
+            press(stage, access, "Tab");
         }
         found.then_some(())
     });

@@ -1,6 +1,6 @@
 //! Keyboard shortcuts, changed in the preferences by keyboard: the agent keeps them, and they hold at once.
 
-use crate::accessible::{close, go_to_page, nameless, open, out_of_reach};
+use crate::accessible::{close, go_to_page, nameless, open, out_of_reach, press};
 use crate::accessible_acts::go_to;
 use crate::narrow::{AROUND, NARROW, least_width};
 use crate::stage::{Access, Bus, FakeAgent, FakeServer, Said, Stage, solid_update, wait_for};
@@ -23,7 +23,7 @@ fn ask(stage: &Stage, access: &Access, row: &str) {
         let found = access.now().iter().any(at);
         if !found {
             let listed = access.now().iter().any(|one| one.focused() && one.role == "list item");
-            stage.xdotool(&["key", if listed { "Down" } else { "Tab" }]);
+            press(stage, access, if listed { "Down" } else { "Tab" });
         }
         found.then_some(())
     });
