@@ -1,0 +1,12 @@
+//! The native engine: freezes, saves and resumes a tree of processes as a normal user, driven by ptrace(2).
+//!
+//! It knows processes, threads, memory and kernel objects; it knows nothing of containers, stores, displays, D-Bus or async
+//! runtimes. Its tests run as a normal user on forked children, without a base.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`sys`] | the kernel's calls, one module a family; the only place with unsafe code |
+//!
+//! It is being built: ARCHITECTURE.md, "The native engine", names what is there and what comes next.
+
+pub mod sys;
