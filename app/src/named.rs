@@ -36,7 +36,12 @@ pub(crate) fn said_once(widget: &impl IsA<gtk::Widget>) {
 fn say_once(button: &gtk::Button) {
     let Some(text) = button.label() else { return };
     button.set_property("label", None::<String>);
-    let label = gtk::Label::with_mnemonic(&text);
+    write_on(button, &text);
+}
+
+/// Writes this on a button, one letter of it underlined, as its name that is said once.
+pub(crate) fn write_on(button: &gtk::Button, text: &str) {
+    let label = gtk::Label::with_mnemonic(text);
     label.set_mnemonic_widget(Some(button));
     button.set_child(Some(&label));
     // As a button with a label looks.

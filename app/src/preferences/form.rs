@@ -3,7 +3,7 @@
 use adw::prelude::*;
 use gtk::glib;
 
-use crate::named::named;
+use crate::named::{named, write_on};
 
 /// A row with a switch.
 pub(super) fn switch_row(title: &str, subtitle: &str) -> (adw::ActionRow, gtk::Switch) {
@@ -41,14 +41,9 @@ pub(super) fn choice_row(title: &str, subtitle: &str, choices: &[&str]) -> adw::
 
 /// A button with this on it, one letter of which is underlined.
 pub(super) fn button(label: &str) -> gtk::Button {
-    // An empty name, given after the label: GTK 4.8 would say what is written on the button twice, with the underscore.
-    let ui = format!(
-        r#"<interface><object class="GtkButton" id="button"><property name="label">{}</property>
-        <property name="use-underline">1</property>
-        <accessibility><property name="label"></property></accessibility></object></interface>"#,
-        glib::markup_escape_text(label)
-    );
-    gtk::Builder::from_string(&ui).object("button").unwrap_or_default()
+    let button = gtk::Button::new();
+    write_on(&button, label);
+    button
 }
 
 /// A group of rows.

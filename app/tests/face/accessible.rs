@@ -96,6 +96,11 @@ fn focus(access: &Access) -> Option<Accessible> {
     access.now().into_iter().rfind(|one| one.showing() && one.focused())
 }
 
+/// The same on a page that may still change, where the pointer does not meet it yet.
+fn focused(access: &Access) -> Option<Accessible> {
+    access.now().into_iter().rfind(Accessible::focused)
+}
+
 /// What has the focus, if it did not have it before.
 pub(crate) fn take_focus(access: &Access, reached: &mut BTreeSet<String>) -> Option<Accessible> {
     let focused: Vec<Accessible> = access.now().into_iter().filter(|one| one.showing() && one.focused()).collect();
@@ -170,7 +175,7 @@ async fn every_page_for_screen_readers_and_by_keyboard() {
 /// Presses a key and waits for the keyboard to go elsewhere, so that the next look is not one at what was before. A key that does
 /// nothing is given up soon.
 pub(crate) fn press(stage: &Stage, access: &Access, key: &str) {
-    let place = || access.now().into_iter().rfind(Accessible::focused).map(|one| one.path);
+    let place = || focused(access).map(|one| one.path);
     let before = place();
     stage.xdotool(&["key", key]);
     let since = Instant::now();
@@ -187,7 +192,7 @@ const PAGES: [&str; 4] = ["Snapshots", "Desktops", "Storage", "Shortcuts"];
 pub(crate) fn go_to_page(stage: &Stage, access: &Access, page: &str) {
     let place = |name: &str| PAGES.iter().position(|page| *page == name);
     wait_for(&format!("the keyboard at {page}"), || {
-        let focused = access.now().into_iter().rfind(Accessible::focused)?;
+        let focused = focused(access)?;
         let at = if focused.role == "tab" { place(&focused.name) } else { None };
         let key = match at.cmp(&place(page)) {
             Ordering::Equal => return Some(()),
