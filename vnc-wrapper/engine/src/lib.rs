@@ -5,8 +5,14 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
+//! | [`memory`] | the memory of processes |
 //! | [`sys`] | the kernel's calls, one module a family; the only place with unsafe code |
 //!
 //! It is being built: ARCHITECTURE.md, "The native engine", names what is there and what comes next.
 
+pub mod able;
+pub mod memory;
 pub mod sys;
+#[cfg(test)]
+mod testing;

@@ -1,1 +1,11 @@
 //! System calls that the engine needs, one module a family. No policy here: a function is one call with checked arguments.
+//!
+//! The only place of this crate with unsafe code.
+
+#![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
+
+pub mod pagemap;
+pub mod procmap;
+pub mod trial;
+pub mod userfaultfd;
+pub mod vmcopy;
