@@ -4,8 +4,14 @@
 
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
+pub mod kcmp;
+pub mod memory;
 pub mod pagemap;
+pub mod pidfd;
 pub mod procmap;
+pub mod ptrace;
+pub mod sched;
 pub mod trial;
 pub mod userfaultfd;
 pub mod vmcopy;
+pub mod wait;

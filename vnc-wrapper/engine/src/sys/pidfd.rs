@@ -1,0 +1,23 @@
+//! Descriptors of processes: pidfd_open(2) and pidfd_getfd(2).
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+
+/// A descriptor of the process `pid`.
+///
+/// # Errors
+/// `ESRCH`: no such process.
+pub fn open(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// A copy of descriptor `number` of that process; it shares the open file description.
+///
+/// # Errors
+/// `EBADF`: no such descriptor; `EPERM`: not allowed to trace it; `ESRCH`: it is gone.
+pub fn copy(process: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
+}
