@@ -54,6 +54,8 @@ fn main() -> ExitCode {
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        // A log that cannot be written is passed over: telling so on the same descriptor would panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
     i18n::start();

@@ -110,6 +110,23 @@ impl ToFailure for EngineError {
     }
 }
 
+/// What a panic said.
+pub fn panic_words(bug: &dyn std::any::Any) -> String {
+    let words = bug.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    words.or_else(|| bug.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// The task that did `what` ended without a result: because of a bug, or with its runtime.
+pub fn lost_task(what: &str, error: tokio::task::JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(bug) => {
+            let hint = "please report this, with the session's log in logs/ of the data directory";
+            failure(error_name::FAILED, format!("{what} came to a bug in Freezeframe: {}", panic_words(&*bug)), hint)
+        }
+        Err(error) => failure(error_name::FAILED, format!("{what} was ended: {error}"), ""),
+    }
+}
+
 /// The disk is full.
 pub fn no_space(text: String) -> Failure {
     failure(error_name::NO_SPACE, text, "free some space on the disk that holds the data directory")

@@ -1,7 +1,7 @@
 //! Named points at which a save or resume can be told to fail, for tests.
 //!
-//! `FREEZEFRAME_FAULTS` names a file; a point fails while the file holds its name on a line of its own. Without the
-//! variable, which nobody but a test sets, every point is free.
+//! `FREEZEFRAME_FAULTS` names a file; a point fails while the file holds its name on a line, and panics while it holds `panic`
+//! and the name. Without the variable, which nobody but a test sets, every point is free.
 
 use std::io;
 use std::path::Path;
@@ -10,9 +10,17 @@ use std::path::Path;
 ///
 /// # Errors
 /// An error that names the point.
+///
+/// # Panics
+/// If that is what the point is told to do: it stands for a bug.
+#[allow(clippy::panic, reason = "asked for by a test")]
 pub fn point(name: &str) -> io::Result<()> {
     let Some(file) = std::env::var_os("FREEZEFRAME_FAULTS") else { return Ok(()) };
-    let told = std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line == name));
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    if text.lines().any(|line| line.strip_prefix("panic ") == Some(name)) {
+        panic!("told to panic at {name}");
+    }
+    let told = text.lines().any(|line| line == name);
     if told { Err(io::Error::other(format!("told to fail at {name}"))) } else { Ok(()) }
 }
 

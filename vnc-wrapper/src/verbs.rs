@@ -213,5 +213,7 @@ fn report(work: impl FnOnce(&mut dyn FnMut(&str, f64)) -> Result<serde_json::Val
 
 fn log_to_standard_error() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FREEZEFRAME_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // A log that cannot be written is passed over: telling so on the same descriptor would panic in the middle of a save.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    log.with_writer(std::io::stderr).with_ansi(false).init();
 }

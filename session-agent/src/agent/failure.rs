@@ -1,10 +1,12 @@
 //! Errors of the store and of wrappers, as errors of the API.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 
-use freezeframe_api::{Error, ErrorKind};
+use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol::Failure;
 use freezeframe_store as store;
+use futures_util::FutureExt;
 
 /// An error of the store, with what to do.
 pub(crate) fn of_store(error: &store::Error) -> Error {
@@ -66,6 +68,26 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
     Error::new(kind, text)
 }
 
+/// A call whose bug, should it have one, is its answer: a D-Bus method that panics would leave its caller waiting for ever.
+pub(crate) async fn answered<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|bug| Err(bug_of(&*bug)))
+}
+
+/// What a task of ours came to that did not return.
+pub(crate) fn lost(error: tokio::task::JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(bug) => bug_of(&*bug),
+        Err(error) => Error::new(ErrorKind::Failed, format!("it was ended: {error}")),
+    }
+}
+
+fn bug_of(bug: &dyn std::any::Any) -> Error {
+    let words = bug.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let words = words.or_else(|| bug.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned());
+    Error::new(ErrorKind::Failed, format!("the agent made a mistake: {words}"))
+        .hint("Please report this, with the agent's log.")
+}
+
 /// What a verb of the wrapper says when it fails.
 pub(crate) fn of_wrapper(failure: Failure) -> Error {
     Error::new(ErrorKind::from_name(&failure.name), failure.message).hint(failure.hint)
@@ -92,6 +114,14 @@ mod tests {
     use freezeframe_protocol::error_name;
 
     use super::*;
+
+    #[tokio::test]
+    async fn issue_9_8_a_call_that_panics_has_an_answer() {
+        let error = answered(async { if true { panic!("a bug") } else { Ok(()) } }).await.unwrap_err();
+        assert!(error.kind == ErrorKind::Failed && error.message.contains("a bug"), "{error:?}");
+        let error = lost(tokio::spawn(async { panic!("another {}", "bug") }).await.unwrap_err());
+        assert!(error.message.contains("another bug"), "{error:?}");
+    }
 
     #[test]
     fn the_names_of_the_protocol_are_those_of_the_api() {

@@ -14,8 +14,8 @@ use tracing::{info, warn};
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedObjectPath;
 
-use super::Agent;
 use super::control::Control;
+use super::{Agent, failure};
 
 /// How long a finished job stays.
 const AFTERLIFE: Duration = Duration::from_secs(60);
@@ -96,8 +96,7 @@ impl Agent {
             // A task of its own, so that a bug in it ends the job rather than leaving it running for ever.
             let outcome = match tokio::spawn(work(job.clone())).await {
                 Ok(outcome) => outcome,
-                Err(bug) => Err(Error::new(ErrorKind::Failed, format!("the agent made a mistake: {bug}"))
-                    .hint("Please report this, with the agent's log.")),
+                Err(lost) => Err(failure::lost(lost)),
             };
             job.finish(outcome.map(|r| r.to_dict())).await;
             tokio::time::sleep(AFTERLIFE).await;
@@ -180,10 +179,7 @@ impl Job {
         loop {
             tokio::select! {
                 outcome = &mut task => {
-                    return outcome.map_err(|bug| {
-                        Error::new(ErrorKind::Failed, format!("the agent made a mistake: {bug}"))
-                            .hint("Please report this, with the agent's log.")
-                    });
+                    return outcome.map_err(failure::lost);
                 }
                 _ = tick.tick() => {
                     let (done, total) = (far.0.load(Ordering::Relaxed), far.1.load(Ordering::Relaxed));

@@ -29,7 +29,7 @@ use freezeframe_api::records::{SessionRow, SnapshotRow, TimelineFilter};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::Store;
 use jiff::Zoned;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use zbus::fdo::RequestNameFlags;
 
 use crate::config::Config;
@@ -40,6 +40,9 @@ use state::{Phase, State};
 
 /// How long a new agent waits for the one before it to be gone.
 const SUCCESSION: Duration = Duration::from_secs(3);
+
+/// The time between the end of what should never end and its new beginning.
+const BEGIN_AGAIN: Duration = Duration::from_secs(5);
 
 /// What an agent needs besides a connection.
 #[derive(Clone, Debug)]
@@ -122,9 +125,12 @@ impl Agent {
             Err(zbus::Error::NameTaken) => return Err(name_taken()),
             Err(error) => return Err(error.into()),
         }
-        tokio::spawn(agent.clone().keep_packing());
-        tokio::spawn(agent.clone().keep_counting());
-        tokio::spawn(agent.clone().keep_saving());
+        let kept = agent.clone();
+        keep("packing", move || kept.clone().keep_packing());
+        let kept = agent.clone();
+        keep("counting", move || kept.clone().keep_counting());
+        let kept = agent.clone();
+        keep("automatic snapshots", move || kept.clone().keep_saving());
         info!(data = %agent.dirs.data.display(), root, "ready");
         Ok(agent)
     }
@@ -184,6 +190,18 @@ impl Agent {
         let all: Vec<find::Candidate> = self.lock().snapshots.values().map(candidate).collect();
         find::snapshot(spec, &all, &Zoned::now())
     }
+}
+
+/// Does in the background what never ends, and begins again should a bug end it.
+fn keep<F: Future<Output = ()> + Send + 'static>(what: &'static str, work: impl Fn() -> F + Send + 'static) {
+    tokio::spawn(async move {
+        loop {
+            if let Err(bug) = tokio::spawn(work()).await {
+                error!("{what} came to a bug, and begins again: {bug}");
+            }
+            tokio::time::sleep(BEGIN_AGAIN).await;
+        }
+    });
 }
 
 fn name_taken() -> Error {

@@ -9,6 +9,7 @@ use zbus::fdo;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
 use super::Agent;
+use super::failure::answered;
 use super::state::Session;
 use crate::rules::rows;
 
@@ -35,33 +36,33 @@ impl SessionObject {
 impl SessionObject {
     /// Saves it. Options: label, stop, automatic (it was not asked for), verify. Result: snapshot, session, pause_ms.
     async fn save(&self, options: Dict) -> Result<OwnedObjectPath> {
-        self.agent.save(&self.id, SaveOptions::from_options(&options)?).await
+        answered(self.agent.save(&self.id, SaveOptions::from_options(&options)?)).await
     }
 
     /// Ends it; of a crashed one, removes what is left. Options: save. Result: session, snapshot.
     async fn stop(&self, options: Dict) -> Result<OwnedObjectPath> {
-        self.agent.stop(&self.id, StopOptions::from_options(&options)?).await
+        answered(self.agent.stop(&self.id, StopOptions::from_options(&options)?)).await
     }
 
     /// The pre-flight alone: savable, findings (pid, application, window, object, blocking, remedy).
     async fn check(&self) -> Result<Dict> {
-        Ok(self.agent.check(&self.id).await?.to_dict())
+        Ok(answered(self.agent.check(&self.id)).await?.to_dict())
     }
 
     /// Runs a program in it. Options: root, wait, environment (a{ss}), directory; with wait also stdin, stdout, stderr
     /// (h). Result: session, pid (without wait), status (with it).
     async fn execute(&self, argv: Vec<String>, options: Dict) -> Result<OwnedObjectPath> {
-        self.agent.execute(&self.id, argv, ExecuteOptions::from_options(&options)?).await
+        answered(self.agent.execute(&self.id, argv, ExecuteOptions::from_options(&options)?)).await
     }
 
     /// A connected RFB socket.
     async fn open_display(&self) -> Result<OwnedFd> {
-        self.agent.open_display(&self.id).await
+        answered(self.agent.open_display(&self.id)).await
     }
 
     /// The display as a PNG.
     async fn screenshot(&self) -> Result<Vec<u8>> {
-        self.agent.screenshot(&self.id).await
+        answered(self.agent.screenshot(&self.id)).await
     }
 
     /// Its name.

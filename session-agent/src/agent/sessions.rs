@@ -9,6 +9,7 @@ use freezeframe_protocol::{control_socket, session_runtime_dir};
 use freezeframe_store::session::Network;
 use freezeframe_store::{SessionId, SessionRecord};
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tracing::{info, warn};
 use zbus::object_server::SignalEmitter;
 
@@ -22,6 +23,9 @@ const LEFTOVER_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a wrapper that was found saving or stopping is asked whether it is done.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long a wrapper may take to say what it is doing.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// One operation on one session; dropped, the session is free for the next.
 #[derive(Debug)]
@@ -243,7 +247,11 @@ impl Agent {
                     let operation = Operation::new(self, id.clone(), serial);
                     self.tell_state(id.as_str()).await;
                     tokio::spawn(async move {
-                        while control.status().await.is_ok_and(|s| s.state != "running") {
+                        // A wrapper that does not answer is not saving either.
+                        while timeout(ANSWER, control.status())
+                            .await
+                            .is_ok_and(|s| s.is_ok_and(|s| s.state != "running"))
+                        {
                             tokio::time::sleep(ASK_AGAIN).await;
                         }
                         drop(operation);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use zbus::fdo;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
+use super::failure::answered;
 use super::{Agent, failure};
 use crate::rules::names::check_label;
 
@@ -42,7 +43,7 @@ impl SnapshotObject {
 
     /// Resumes it. Options: alongside, name. Result: session, snapshot, resume_ms.
     async fn resume(&self, options: Dict) -> Result<OwnedObjectPath> {
-        self.agent.resume(&self.id, ResumeOptions::from_options(&options)?).await
+        answered(self.agent.resume(&self.id, ResumeOptions::from_options(&options)?)).await
     }
 
     /// The display just before the freeze: a PNG, opened for reading.
@@ -58,43 +59,44 @@ impl SnapshotObject {
     /// Changes the user's words for it.
     async fn set_label(&self, label: String) -> Result<()> {
         check_label(&label)?;
-        self.agent.mark(&self.id, |m| m.label = Some(label)).await
+        answered(self.agent.mark(&self.id, |m| m.label = Some(label))).await
     }
 
     /// Keeps it through every retention rule.
     async fn pin(&self) -> Result<()> {
-        self.agent.mark(&self.id, |m| m.pinned = true).await
+        answered(self.agent.mark(&self.id, |m| m.pinned = true)).await
     }
 
     /// Takes the pin away.
     async fn unpin(&self) -> Result<()> {
-        self.agent.mark(&self.id, |m| m.pinned = false).await
+        answered(self.agent.mark(&self.id, |m| m.pinned = false)).await
     }
 
     /// Takes it off the timeline; it can be taken back until the store collects.
     async fn delete(&self) -> Result<()> {
-        self.agent.mark(&self.id, |m| m.deleted = m.deleted.or_else(|| Some(Timestamp::now()))).await
+        let now = Timestamp::now();
+        answered(self.agent.mark(&self.id, |m| m.deleted = m.deleted.or(Some(now)))).await
     }
 
     /// Takes it back.
     async fn undelete(&self) -> Result<()> {
-        self.agent.mark(&self.id, |m| m.deleted = None).await
+        answered(self.agent.mark(&self.id, |m| m.deleted = None)).await
     }
 
     /// Packs it now, or answers the job that does. It is packed by itself; this is for whoever waits for it. Result:
     /// snapshot, raw_bytes, new_bytes.
     async fn pack(&self) -> Result<OwnedObjectPath> {
-        self.agent.pack(&self.id).await
+        answered(self.agent.pack(&self.id)).await
     }
 
     /// Writes it to a file, once it is packed. Options: with_base. Result: snapshot, key, bytes.
     async fn export(&self, file: OwnedFd, options: Dict) -> Result<OwnedObjectPath> {
-        self.agent.export(&self.id, file, ExportOptions::from_options(&options)?).await
+        answered(self.agent.export(&self.id, file, ExportOptions::from_options(&options)?)).await
     }
 
     /// Reads it back. Result: snapshots, committing, bytes, damages (path, reason, snapshots).
     async fn verify(&self) -> Result<OwnedObjectPath> {
-        self.agent.verify(Some(&self.id)).await
+        answered(self.agent.verify(Some(&self.id))).await
     }
 
     /// Its id.

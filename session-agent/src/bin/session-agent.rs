@@ -28,13 +28,14 @@ fn main() -> ExitCode {
         let _ = rustix::process::setsid();
     }
     let filter = EnvFilter::try_from_env("FREEZEFRAME_LOG").unwrap_or_else(|_| EnvFilter::new("info,zbus=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log that cannot be written is passed over: telling so on the same descriptor would panic.
+    tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(std::io::stderr).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("session-agent: {}", error.message);
+            session_agent::stderr::say(format_args!("session-agent: {}", error.message));
             if !error.hint.is_empty() {
-                eprintln!("{}", error.hint);
+                session_agent::stderr::say(format_args!("{}", error.hint));
             }
             ExitCode::FAILURE
         }

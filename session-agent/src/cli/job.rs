@@ -135,7 +135,7 @@ impl Display {
             bar.set_message(stage.clone());
         }
         if self.lines {
-            eprintln!("{stage}");
+            crate::stderr::say(format_args!("{stage}"));
         }
         self.last = stage;
     }

@@ -36,9 +36,9 @@ impl Output {
             let _ = write_out(document.to_string().as_bytes(), true);
             return;
         }
-        eprintln!("sessionctl: {}", clean_lines(&error.message));
+        crate::stderr::say(format_args!("sessionctl: {}", clean_lines(&error.message)));
         if !error.hint.is_empty() {
-            eprintln!("{}", clean_lines(&error.hint));
+            crate::stderr::say(format_args!("{}", clean_lines(&error.hint)));
         }
     }
 }

@@ -31,6 +31,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::programs::Programs;
+use crate::stderr;
 use acts::Acts;
 use item::Item;
 use model::Act;
@@ -49,16 +50,17 @@ struct Arguments {}
 pub fn main() -> ExitCode {
     Arguments::parse();
     let filter = EnvFilter::try_from_env("FREEZEFRAME_LOG").unwrap_or_else(|_| EnvFilter::new("info,zbus=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A log that cannot be written is passed over: telling so on the same descriptor would panic.
+    tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(std::io::stderr).init();
     freezeframe_i18n::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::new(ErrorKind::Failed, format!("cannot start: {e}")));
     match runtime.and_then(|runtime| runtime.block_on(run())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("freezeframe-tray: {}", error.message);
+            stderr::say(format_args!("freezeframe-tray: {}", error.message));
             if !error.hint.is_empty() {
-                eprintln!("{}", error.hint);
+                stderr::say(format_args!("{}", error.hint));
             }
             ExitCode::FAILURE
         }

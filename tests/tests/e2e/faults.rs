@@ -106,6 +106,40 @@ fn a_save_that_is_to_end_the_session_and_fails_harms_nothing() {
     fails_everywhere(true);
 }
 
+/// In the control loop's task, in a thread of its own, and while everything is frozen.
+const PANICS: [&str; 4] = ["preflight", "picture", "engine-post-dump", "layer"];
+
+#[test]
+fn issue_9_8_a_save_that_panics_is_answered_and_the_session_is_free() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        let pids = stage.settled_pids(&session)?;
+        let saves: [(&[&str], &[&str]); 2] =
+            [(&["save", "desk"], &["commit"]), (&["save", "desk", "--stop"], &["commit"])];
+        for (save, more) in saves {
+            for point in PANICS.iter().chain(more) {
+                stage.fail_at(&[&format!("panic {point}")])?;
+                let outcome = stage.ctl(save)?;
+                stage.fail_at(&[])?;
+                let error = outcome.refused(1, "Failed").with_context(|| format!("{save:?} at {point}"))?;
+                ensure!(error["message"].as_str().is_some_and(|m| m.contains(point)), "at {point}: {error}");
+                ensure!(
+                    stage.state(&session)?.as_deref() == Some("running"),
+                    "at {point}: {:?}",
+                    stage.state(&session)
+                );
+                ensure!(stage.stored()?.is_empty(), "at {point}: {:?} is left", stage.stored());
+                ensure!(stage.pids(&session)? == pids, "at {point}: {:?}", stage.pids(&session));
+                ensure!(stage.inside(&session, &["echo", "runs"])? == "runs\n", "at {point}: it does not run");
+            }
+        }
+        let id = stage.save(&session)?;
+        stage.json(&["stop", &session])?;
+        stage.json(&["resume", &id])?;
+        Ok(())
+    });
+}
+
 #[test]
 fn a_resume_that_fails_leaves_nothing() {
     small(|stage| {

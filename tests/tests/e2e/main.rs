@@ -6,6 +6,7 @@
 mod app;
 mod contract;
 mod desktop;
+mod disk;
 mod faults;
 mod generations;
 mod instant;

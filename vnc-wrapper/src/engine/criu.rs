@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
@@ -19,6 +20,7 @@ use super::{
     plugin, stats,
 };
 use crate::container::processes;
+use crate::failure::panic_words;
 use crate::fault;
 use crate::kernel::process;
 
@@ -95,8 +97,13 @@ impl CriuEngine {
         let served = process::open(child.id()).and_then(|child| {
             hooks.serve(&child, writes, |action, init, asking| {
                 // Before what is done at this stage, part of which cannot be taken back.
-                let told = fault::point(&format!("engine-{action}"));
-                let outcome = told.map_err(Into::into).and_then(|()| act(action, init, asking));
+                let acted = || {
+                    fault::point(&format!("engine-{action}"))?;
+                    act(action, init, asking)
+                };
+                // A panic would leave CRIU, and with it the session, without an answer.
+                let outcome = catch_unwind(AssertUnwindSafe(acted))
+                    .unwrap_or_else(|bug| Err(format!("a bug in Freezeframe: {}", panic_words(&*bug)).into()));
                 outcome.map_err(|error| problem.get_or_insert(error)).is_ok()
             })
         });

@@ -23,7 +23,7 @@ use zbus::{Connection, zvariant};
 use super::peer::Peer;
 use super::session::{Doing, Session};
 use super::{end, exec, save};
-use crate::failure::{ToFailure, failure};
+use crate::failure::{ToFailure, failure, lost_task};
 
 /// Serves the session until it ends. Calls `ready` once the agent and viewers can connect. Returns the exit status.
 pub(super) fn serve(session: Session, sockets: Sockets, ready: impl FnOnce()) -> i32 {
@@ -191,6 +191,20 @@ async fn welcome(stream: UnixStream, session: &Arc<Session>) -> zbus::Result<Cal
     Ok(Caller { connection, progress })
 }
 
+/// Does `work` in a task, so that a bug in it is an answer: a method that panics would leave its caller waiting for ever.
+async fn answered<T: Send + 'static>(
+    what: &'static str,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Told> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(error) => {
+            tracing::error!("{what} came to a bug: {error}");
+            Err(lost_task(what, error).into())
+        }
+    }
+}
+
 /// The object behind [`OBJECT_PATH`]. Only decodes, calls, and maps errors.
 struct Control {
     session: Arc<Session>,
@@ -242,7 +256,8 @@ fn encode(value: &impl Serialize) -> Result<String, Told> {
 impl Control {
     async fn save(&self, options: &str) -> Result<String, Told> {
         let options: SaveOptions = decode(options)?;
-        encode(&save::save(&self.session, options).await?)
+        let session = Arc::clone(&self.session);
+        encode(&answered("the save", async move { save::save(&session, options).await }).await?)
     }
 
     async fn cancel_save(&self) -> bool {
@@ -256,16 +271,21 @@ impl Control {
     }
 
     async fn check(&self) -> Result<String, Told> {
-        // Not while the session is frozen: nobody may be connected to its display then.
-        let _entering = self.session.entering.read().await;
-        let windows = self.session.windows().await;
-        encode(&self.session.check_all(&windows).await?)
+        let session = Arc::clone(&self.session);
+        let report = answered("the check", async move {
+            // Not while the session is frozen: nobody may be connected to its display then.
+            let _entering = session.entering.read().await;
+            let windows = session.windows().await;
+            session.check_all(&windows).await
+        });
+        encode(&report.await?)
     }
 
     async fn execute(&self, options: &str, descriptors: Vec<zvariant::OwnedFd>) -> Result<i32, Told> {
         let options: ExecOptions = decode(options)?;
         let descriptors = descriptors.into_iter().map(OwnedFd::from).collect();
-        Ok(exec::execute(&self.session, options, descriptors).await?)
+        let session = Arc::clone(&self.session);
+        answered("starting the program", async move { exec::execute(&session, options, descriptors).await }).await
     }
 
     async fn open_display(&self) -> Result<zvariant::OwnedFd, Told> {
@@ -285,10 +305,14 @@ impl Control {
     }
 
     async fn screenshot(&self) -> Result<Vec<u8>, Told> {
-        let told = |text: String| failure(error_name::FAILED, text, "");
-        let picture = self.session.display.grab().await.map_err(|e| told(e.to_string()))?;
-        let png = tokio::task::spawn_blocking(move || picture.to_png()).await.map_err(|e| told(e.to_string()))?;
-        Ok(png.map_err(|e| told(e.to_string()))?)
+        let session = Arc::clone(&self.session);
+        let picture = async move {
+            let told = |text: String| failure(error_name::FAILED, text, "");
+            let picture = session.display.grab().await.map_err(|e| told(e.to_string()))?;
+            let png = tokio::task::spawn_blocking(move || picture.to_png()).await;
+            png.map_err(|e| lost_task("the picture", e))?.map_err(|e| told(e.to_string()))
+        };
+        answered("the picture", picture).await
     }
 
     async fn status(&self) -> Result<String, Told> {
@@ -296,10 +320,14 @@ impl Control {
     }
 
     async fn stop(&self) -> Result<(), Told> {
-        let _exclusive = self.session.begin(Doing::Stopping)?;
-        end::stop(&self.session).await?;
-        end::clear(&self.session).await;
-        Ok(())
+        let session = Arc::clone(&self.session);
+        let stop = async move {
+            let _exclusive = session.begin(Doing::Stopping)?;
+            end::stop(&session).await?;
+            end::clear(&session).await;
+            Ok(())
+        };
+        answered("the stop", stop).await
     }
 
     #[zbus(signal)]

@@ -104,8 +104,7 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
     let directories = Directories::new(&store, &request.runtime, &request.id);
     layout::make_private(&directories.runtime).map_err(|e| e.to_failure())?;
     let lock = lock(&directories.session)?;
-    let log =
-        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&directories.log).map_err(told)?;
+    let log = open_log(&directories.log).map_err(told)?;
     let privileged = rustix::process::geteuid().is_root();
     let mut map = IdMap::for_current_user()?;
     let first_id = map.first_id();
@@ -147,6 +146,14 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
             Ok(forward(lines, report, &directories))
         }
     }
+}
+
+/// The session's log, or nothing where it cannot be made: a session does not fail for the lack of a log.
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path).or_else(|error| {
+        tracing::warn!("there will be no log of the session: {}: {error}", path.display());
+        OpenOptions::new().write(true).open("/dev/null")
+    })
 }
 
 /// Takes what ties process 1 of a new pid namespace to the outside away from it; what it says goes to `log`.

@@ -23,7 +23,7 @@ use super::session::{Doing, Session, engine, needs_root};
 use crate::container::connections;
 use crate::container::processes::{self, Process};
 use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineError};
-use crate::failure::{ToFailure, failure};
+use crate::failure::{ToFailure, failure, lost_task};
 use crate::fault;
 use crate::layer::{self, Cancelled, Capture};
 use crate::preflight;
@@ -95,7 +95,7 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
         let work = Work { session, options, capture, writer: Some(writer), scene, manifest: None };
         tokio::task::spawn_blocking(move || work.dump(&engine)).await
     };
-    let mut work = saved.map_err(|e| failure(error_name::FAILED, format!("the save was lost: {e}"), ""))??;
+    let mut work = saved.map_err(|e| lost_task("the save", e))??;
     if stop && let Some(heir) = heir {
         // While the server is away anyway: it will not be back.
         session.display.give_away(&heir).await;
@@ -126,7 +126,7 @@ async fn blocking<T: Send + 'static, E: ToFailure + Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome.map_err(|e| e.to_failure()),
-        Err(lost) => Err(failure(error_name::FAILED, format!("the save was lost: {lost}"), "")),
+        Err(lost) => Err(lost_task("the save", lost)),
     }
 }
 

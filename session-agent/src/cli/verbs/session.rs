@@ -82,14 +82,14 @@ pub(super) async fn save(agent: &Agent, arguments: args::Save, output: Output) -
     let path = session.save(&options.to_dict()).await?;
     let saved: Saved = job::wait(agent, path, Show::Progress).await?;
     if !output.json {
-        eprintln!("Saved {}; it stood still for {:.0} ms.", saved.session, saved.pause_ms);
+        crate::stderr::say(format_args!("Saved {}; it stood still for {:.0} ms.", saved.session, saved.pause_ms));
     }
     if arguments.wait {
         let path = find_snapshot(agent, &saved.snapshot).await?.pack().await?;
         let packed: Packed = job::wait(agent, path, Show::Progress).await?;
         if !output.json {
             let (raw, new) = (words::bytes(packed.raw_bytes), words::bytes(packed.new_bytes));
-            eprintln!("Packed: {raw} in {new} of its own.");
+            crate::stderr::say(format_args!("Packed: {raw} in {new} of its own."));
         }
     }
     output.print(&saved, |s| s.snapshot.clone())

@@ -130,7 +130,7 @@ pub(super) async fn resume(agent: &Agent, arguments: args::Resume, output: Outpu
     let path = snapshot.resume(&options.to_dict()).await?;
     let resumed: Resumed = job::wait(agent, path, Show::Progress).await?;
     if !output.json {
-        eprintln!("Resumed {} in {:.0} ms.", resumed.snapshot, resumed.resume_ms);
+        crate::stderr::say(format_args!("Resumed {} in {:.0} ms.", resumed.snapshot, resumed.resume_ms));
     }
     output.print(&resumed, |r| r.session.clone())
 }
@@ -156,7 +156,7 @@ pub(super) async fn mark(agent: &Agent, name: &str, mark: Mark, output: Output) 
     }
     let id = snapshot.id().await?;
     if matches!(mark, Mark::Delete) && !output.json {
-        eprintln!("Deleted. Bring it back with: sessionctl undelete {id}");
+        crate::stderr::say(format_args!("Deleted. Bring it back with: sessionctl undelete {id}"));
     }
     output.print(&json!({"snapshot": id}), |_| String::new())
 }

@@ -89,7 +89,7 @@ pub(super) async fn export(agent: &Agent, arguments: &args::Export, output: Outp
 }
 
 fn tell(done: &Exported) -> Result<()> {
-    eprintln!("Exported {}. The receiver imports it with --trust {}", done.snapshot, done.key);
+    crate::stderr::say(format_args!("Exported {}. The receiver imports it with --trust {}", done.snapshot, done.key));
     Ok(())
 }
 
@@ -104,12 +104,12 @@ pub(super) async fn import(agent: &Agent, arguments: args::Import, output: Outpu
     let done: Imported = job::wait(agent, path, Show::Progress).await?;
     if !output.json {
         if done.was_there {
-            eprintln!("It was there already.");
+            crate::stderr::say(format_args!("It was there already."));
         }
         if let Some(base) = &done.base {
-            eprintln!("The base {base} came with it.");
+            crate::stderr::say(format_args!("The base {base} came with it."));
         }
-        eprintln!("The store has grown by {}.", words::bytes(done.new_bytes));
+        crate::stderr::say(format_args!("The store has grown by {}.", words::bytes(done.new_bytes)));
     }
     output.print(&done, |d| d.snapshot.clone())
 }
