@@ -7,6 +7,7 @@ mod app;
 mod contract;
 mod desktop;
 mod disk;
+mod disorder;
 mod faults;
 mod generations;
 mod instant;
