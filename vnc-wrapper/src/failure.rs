@@ -98,6 +98,11 @@ impl ToFailure for EngineError {
                 }
                 failure(error_name::FAILED, self.to_string(), "")
             }
+            Self::Killed { .. } => failure(
+                error_name::FAILED,
+                self.to_string(),
+                "somebody ended it, or the kernel for want of memory (`dmesg` says so): make room in memory, and try again",
+            ),
             Self::WouldLose { .. } => {
                 failure(error_name::REFUSED, self.to_string(), "close what it tells of, then save")
             }

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod fault;
 pub mod kernel;
 pub mod layer;
+pub mod objects;
 pub mod preflight;
 pub mod report;
 pub mod supervisor;

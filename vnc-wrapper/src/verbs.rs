@@ -11,10 +11,10 @@ use freezeframe_store::{Progress, SessionId, SnapshotId, Store};
 
 use crate::container::enter;
 use crate::criu::{probe, provision};
-use crate::engine::events;
 use crate::failure::ToFailure;
 use crate::kernel::process::be_nice;
 use crate::kernel::process::close_from;
+use crate::objects::inotify;
 use crate::report::Report;
 use crate::{base, doctor, supervisor};
 
@@ -143,7 +143,7 @@ pub(crate) fn run() -> i32 {
         };
     }
     if matches!(arguments.verb, Verb::Replay) {
-        return events::replay::run();
+        return inotify::replay::run();
     }
     log_to_standard_error();
     match arguments.verb {

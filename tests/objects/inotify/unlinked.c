@@ -1,6 +1,6 @@
 /* A watch on a directory that was removed while somebody has it open. */
 #include "watch.h"
-REFUSED("dump that handle")
+REFUSED("was deleted and is still open")
 GUEST {
     struct watch_reader reader = {.fd = watch_init()};
     MUST(mkdir("d", 0755) == 0);

@@ -14,7 +14,7 @@ static int child(void *unused) {
     seen = 7;
     _exit(3);
 }
-REFUSED("vfork")
+REFUSED("cannot be stopped")
 GUEST {
     pthread_t thread;
     MUST(pthread_create(&thread, NULL, watch, NULL) == 0);

@@ -1,6 +1,6 @@
 /* A queued message that carries its sender's credentials (SO_PASSCRED). */
 #include "guest.h"
-REFUSED("Control messages in queue")
+REFUSED("messages with credentials")
 GUEST {
     int pair[2], yes = 1;
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);

@@ -4,7 +4,6 @@
 //! fails it, with the command that mends it.
 
 mod app;
-mod bases;
 mod contract;
 mod desktop;
 mod disk;

@@ -1,5 +1,6 @@
 //! One small guest program per kernel object (`tests/objects`): after a save that succeeded nothing of it may be lost, in
-//! the session that runs on or in one that was resumed; what the engine cannot save is refused by name.
+//! the session that runs on or in one that was resumed; what the engine cannot save is refused by name, and `sessionctl check`
+//! has said so before, in the same words.
 //!
 //! `cargo test --test objects -- WORD...` plays only the guests whose names hold one of the words, and `^WORD` leaves those
 //! out that hold it.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -134,10 +135,13 @@ impl CriuEngine {
     /// Refuses what CRIU would lose, and takes into safe keeping what can be kept from that.
     fn take(&self, init: u32, traces: bool, waiting: &[u32]) -> Result<Taken, BoxedError> {
         let taken = Taken::from(processes::list(init)?, traces, waiting)?;
-        Ok(taken.map_err(|loss| EngineError::WouldLose { engine: self.describe(), loss })?)
+        Ok(taken.map_err(|found| EngineError::WouldLose { engine: self.describe(), found })?)
     }
 
-    fn refused(&self, action: &'static str, log: &Path) -> EngineError {
+    fn refused(&self, action: &'static str, status: ExitStatus, log: &Path) -> EngineError {
+        if let Some(signal) = status.signal() {
+            return EngineError::Killed { engine: self.describe(), action, signal };
+        }
         let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         tracing::warn!("criu's log of the failed {action}:\n{text}");
         let Blame { process, reason } = blame(&text);
@@ -148,6 +152,10 @@ impl CriuEngine {
 impl Engine for CriuEngine {
     fn describe(&self) -> String {
         format!("criu {}", self.version)
+    }
+
+    fn can_call(&self) -> bool {
+        plugin::is_placeable(&self.runtime, &self.version)
     }
 
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError> {
@@ -209,7 +217,7 @@ impl Engine for CriuEngine {
         })?;
         // CRIU fails when it lets go of processes that are dead.
         if !status.success() && !ended {
-            return Err(self.refused("save", &log));
+            return Err(self.refused("save", status, &log));
         }
         match request.after {
             // Exact, and with the time that letting go of the processes took.
@@ -238,7 +246,7 @@ impl Engine for CriuEngine {
         let (mut session, mut rest) = (None, None);
         let status = self.run(command, request.work, |action, init, asking| {
             match action {
-                "setup-namespaces" => connect(Moment::Namespaces, init)?,
+                "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init)?,
                 // Every process is there, and none runs.
                 "post-restore" => {
                     session = Some(process::open(init)?);
@@ -248,7 +256,9 @@ impl Engine for CriuEngine {
                 // CRIU has taken its own links to files away.
                 "pre-resume" => {
                     rest.take().map_or(Ok(()), |rest| rest.end(!request.stopped))?;
-                    connect(Moment::BeforeRun, init)?;
+                    if request.network == Network::Outbound {
+                        connect(Moment::BeforeRun, init)?;
+                    }
                 }
                 _ => {}
             }
@@ -260,6 +270,6 @@ impl Engine for CriuEngine {
             ended.unwrap_or_else(|error| tracing::error!("the session cannot be ended: {error}"));
         })?;
         let pid = fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok());
-        pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", &log))
+        pid.filter(|_| status.success()).ok_or_else(|| self.refused("resume", status, &log))
     }
 }

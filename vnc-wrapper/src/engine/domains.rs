@@ -1,14 +1,12 @@
 //! The execution domains of threads (personality(2)), which CRIU does not save.
 
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::losses::Loss;
 use super::traced::Traced;
-use super::vdso;
-use crate::container::processes::{Process, has_ended};
+use crate::container::processes::has_ended;
+use crate::objects::personality::of as personality;
 
 /// Of a thread that has another one than the usual, 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,27 +72,6 @@ fn others(threads: &[(u32, u32)], all: &[Domain]) -> io::Result<Vec<(u32, u32)>>
         }
     }
     Ok(others)
-}
-
-/// Why the domains of a process cannot be kept; `gives_back` tells whether a resumed session can be given some at all.
-///
-/// # Errors
-/// When /proc cannot be read.
-pub(super) fn loss(process: &Process, gives_back: bool) -> io::Result<Option<Loss>> {
-    let mut threads = Vec::new();
-    for entry in fs::read_dir(process.proc("task"))? {
-        threads.extend(entry?.file_name().to_str().and_then(|n| n.parse::<u32>().ok()).map(|id| (id, id)));
-    }
-    if all(&threads)?.is_empty() || (gives_back && vdso::can_call(process.outside)?) {
-        return Ok(None);
-    }
-    let what = "it runs in an execution domain of its own (personality), which the engine cannot save";
-    Ok(Some(Loss::lasting(process.outside, what)))
-}
-
-fn personality(thread: u32) -> io::Result<u32> {
-    let hex = fs::read_to_string(format!("/proc/{thread}/personality"))?;
-    u32::from_str_radix(hex.trim(), 16).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -8,9 +8,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::domains::{self, Domain};
-use super::events::silence::Silence;
-use super::events::{Mask, Queue, queue, replay};
-use super::losses::{self, Loss};
 use super::peers::{self, Person};
 use super::sockets::{self, Socket};
 use super::stops::{self, Stopped};
@@ -20,6 +17,9 @@ use super::waits::{self, Wait};
 use crate::container::processes::{self, Process, has_ended};
 use crate::kernel::objects::Kernel;
 use crate::kernel::scheduling::Scheduling;
+use crate::objects::inotify::silence::Silence;
+use crate::objects::inotify::{Mask, Queue, queue, replay};
+use crate::objects::{self, Found, Session};
 
 /// The file, in the directory of the images.
 const FILE: &str = "kept.json";
@@ -104,23 +104,27 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Takes what CRIU would lose of these processes, all of which have stopped, the first of which is the session's init; or
-    /// tells the first thing that cannot be kept. `traces` tells whether the threads of a resumed session can be had to make
+    /// tells all that cannot be kept. `traces` tells whether the threads of a resumed session can be had to make
     /// system calls, `waiting` which threads wait for a time that only the kernel knows.
     ///
     /// # Errors
     /// When something cannot be read, or cannot be taken; it is as before then.
-    pub(super) fn from(processes: Vec<Process>, traces: bool, waiting: &[u32]) -> io::Result<Result<Self, Loss>> {
+    pub(super) fn from(processes: Vec<Process>, traces: bool, waiting: &[u32]) -> io::Result<Result<Self, Vec<Found>>> {
         let kernel = Kernel::open();
         if let Err(error) = &kernel {
             tracing::debug!("the kernel's memory cannot be read: {error}");
         }
-        if let Some(loss) = losses::first(&processes, kernel.as_ref().ok(), traces)? {
-            return Ok(Err(loss));
+        let can_call = || traces;
+        let session = Session::frozen(&processes, &kernel, &can_call);
+        let found = objects::look(&session)?;
+        if !found.is_empty() {
+            return Ok(Err(found));
         }
-        let queues = match queue::all(&processes, &kernel)? {
+        let queues = match queue::all(&session)? {
             Ok(queues) => queues,
-            Err(loss) => return Ok(Err(loss)),
+            Err(found) => return Ok(Err(vec![found])),
         };
+        drop(session);
         let sockets = sockets::all(&processes, kernel.as_ref().ok())?;
         let stopped = kernel.as_ref().map_or_else(
             |_| Vec::new(),
@@ -137,7 +141,7 @@ impl Taken {
         };
         let silence = Silence::begin(&processes)?;
         let typed = terminals::Taken::all(&processes)?;
-        Ok(typed.map(|typed| Self { processes, queues, sockets, stopped, waits, typed, silence }))
+        Ok(Ok(Self { processes, queues, sockets, stopped, waits, typed, silence }))
     }
 
     /// Writes it down beside the images, for [`give_back`].

@@ -5,10 +5,8 @@
 mod blame;
 pub mod criu;
 mod domains;
-pub mod events;
 pub mod hooks;
 mod kept;
-mod losses;
 mod peers;
 mod plugin;
 mod sockets;
@@ -16,7 +14,6 @@ mod stats;
 mod stops;
 mod terminals;
 mod traced;
-mod vdso;
 mod waits;
 
 use std::io;
@@ -25,7 +22,7 @@ use std::time::Duration;
 
 use freezeframe_store::session::Network;
 
-pub use losses::Loss;
+use crate::objects::Found;
 
 /// What happens to the processes after a dump that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +87,7 @@ pub enum Moment {
     BeforeRun,
 }
 
-/// What is done at the points of a restore; gets the pid of the session's init.
+/// What is done at the points of a restore of a session with a way out; gets the pid of the session's init.
 pub type Connect<'a> = dyn FnMut(Moment, u32) -> Result<(), BoxedError> + 'a;
 
 /// Freezes, dumps and restores.
@@ -102,6 +99,9 @@ pub type Connect<'a> = dyn FnMut(Moment, u32) -> Result<(), BoxedError> + 'a;
 pub trait Engine: Send + Sync {
     /// Its name and version, as manifests record it.
     fn describe(&self) -> String;
+
+    /// Whether threads of a session that it resumes can be had to make system calls, which a few objects need.
+    fn can_call(&self) -> bool;
 
     /// Stops the session, writes its images, calls `while_frozen` once, and lets the session run or ends it.
     ///
@@ -139,13 +139,23 @@ pub enum EngineError {
         /// What it said.
         reason: String,
     },
+    /// A signal ended it, which nobody of ours sent.
+    #[error("{engine} was killed (signal {signal}) while it was to {action} the session")]
+    Killed {
+        /// Which engine.
+        engine: String,
+        /// "save" or "resume".
+        action: &'static str,
+        /// The signal's number.
+        signal: i32,
+    },
     /// It would have lost something of the session, so it did not save it.
-    #[error("{engine} cannot save the session: {}", .loss.what)]
+    #[error("{engine} cannot save the session: {}", objects(.found))]
     WouldLose {
         /// Which engine.
         engine: String,
-        /// What.
-        loss: Loss,
+        /// What, all of it.
+        found: Vec<Found>,
     },
     /// The work done on the engine's behalf, while it waited, failed.
     #[error("{0}")]
@@ -163,15 +173,24 @@ pub enum EngineError {
     Statistics(String),
 }
 
+fn objects(found: &[Found]) -> String {
+    found.iter().map(|found| found.trouble.object.as_str()).collect::<Vec<_>>().join("; ")
+}
+
 impl EngineError {
     /// Whether the cause goes away when the programs have run for a moment.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Refused { reason, .. } => PASSING.iter().any(|words| reason.contains(words)),
-            Self::WouldLose { loss, .. } => loss.passes,
+            Self::Refused { reason, .. } => passes(reason),
+            Self::WouldLose { found, .. } => found.iter().all(|found| found.trouble.passing),
             _ => false,
         }
     }
+}
+
+/// Whether what the engine gives as its reason goes away when the programs have run for a moment.
+pub fn passes(reason: &str) -> bool {
+    PASSING.iter().any(|words| reason.contains(words))
 }
 
 /// Words in CRIU's reasons that tell of something which waits to be accepted or received (criu/sk-inet.c, sk-unix.c,

@@ -37,8 +37,7 @@ pub(super) struct Plugin(PathBuf);
 impl Plugin {
     /// Puts it below `runtime` for CRIU of `version`; nothing where it would be of no use.
     pub(super) fn place(runtime: &Path, version: &str) -> Option<Self> {
-        let main = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
-        let library = LIBRARY.filter(|_| main.is_some_and(|main| main >= SINCE))?;
+        let library = library(version)?;
         match write(runtime, library) {
             Ok(placed) => placed,
             Err(error) => {
@@ -70,9 +69,24 @@ impl Drop for Plugin {
     }
 }
 
+/// Whether [`Plugin::place`] can place it.
+pub(super) fn is_placeable(runtime: &Path, version: &str) -> bool {
+    library(version).is_some() && may_execute(runtime).unwrap_or(false)
+}
+
+/// The plugin for CRIU of `version`.
+fn library(version: &str) -> Option<&'static [u8]> {
+    let main = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+    LIBRARY.filter(|_| main.is_some_and(|main| main >= SINCE))
+}
+
+fn may_execute(runtime: &Path) -> io::Result<bool> {
+    Ok(!rustix::fs::statvfs(runtime)?.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
 fn write(runtime: &Path, library: &[u8]) -> io::Result<Option<Plugin>> {
     // CRIU fails when it cannot load a plugin.
-    if rustix::fs::statvfs(runtime)?.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+    if !may_execute(runtime)? {
         return Ok(None);
     }
     let plugin = Plugin(runtime.join("plugin"));

@@ -118,7 +118,7 @@ const OF_NETLINK: [i32; 7] = [
     12,
 ];
 
-/// Of the sockets of these processes what CRIU leaves out. (A choice of senders was refused: [`crate::container::hidden`].)
+/// Of the sockets of these processes what CRIU leaves out. (A choice of senders was refused: [`crate::objects`].)
 ///
 /// # Errors
 /// When /proc cannot be read.

@@ -10,12 +10,11 @@ use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
-use super::losses::Loss;
 use crate::container::processes::Process;
 use crate::kernel::terminal::{self, Settings, Terminal};
 
 /// The kernel holds no more of it (`N_TTY_BUF_SIZE`, drivers/tty/n_tty.c); a terminal with about that much is refused
-/// ([`crate::container::hidden`]).
+/// ([`crate::objects`]).
 const MOST: usize = 4096;
 /// What was typed into a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,20 +40,16 @@ impl Typed {
 pub(super) struct Taken(Vec<(Terminal, Typed)>);
 
 impl Taken {
-    /// Takes what was typed into the terminals of these processes, all of which have stopped; or tells what cannot be.
+    /// Takes what was typed into the terminals of these processes, all of which have stopped. That the kernel lets us type it
+    /// again was looked at before ([`crate::objects`]).
     ///
     /// # Errors
     /// When /proc cannot be read or a terminal does not obey.
-    pub(super) fn all(processes: &[Process]) -> io::Result<Result<Self, Loss>> {
-        let (mut all, mut seen, mut proven) = (Self::default(), HashSet::new(), false);
+    pub(super) fn all(processes: &[Process]) -> io::Result<Self> {
+        let (mut all, mut seen) = (Self::default(), HashSet::new());
         for process in processes {
             for descriptor in descriptors(process, &mut seen)? {
                 let Some((terminal, settings)) = canonical(process, descriptor)? else { continue };
-                if !proven && prove().is_err() {
-                    let what = "it has a terminal whose unread lines the kernel does not let us keep (TIOCSTI)";
-                    return Ok(Err(Loss::lasting(process.outside, what)));
-                }
-                proven = true;
                 // Given to the guard before anything is taken, so that it is typed again whatever happens.
                 all.0.push((terminal, Typed { process: process.inside, descriptor, ..Typed::default() }));
                 if let Some((terminal, typed)) = all.0.last_mut() {
@@ -63,7 +58,7 @@ impl Taken {
                 all.0.pop_if(|(_, typed)| typed.is_empty());
             }
         }
-        Ok(Ok(all))
+        Ok(all)
     }
 
     /// What was taken.
@@ -130,12 +125,6 @@ fn canonical(process: &Process, descriptor: i32) -> io::Result<Option<(Terminal,
     };
     let settings = terminal.settings()?;
     Ok(terminal.is_canonical()?.then_some((terminal, settings)))
-}
-
-/// Whether the kernel lets us type.
-fn prove() -> io::Result<()> {
-    let (_master, slave) = terminal::new()?;
-    slave.type_byte(b'x')
 }
 
 /// Takes the lines, and then, in a mode without lines, what is left.

@@ -14,8 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::hooks::QUIET;
-use super::vdso;
 use super::waits::Call;
+use crate::kernel::vdso;
 
 /// Requests of ptrace(2), and one of the plugin's own (`vnc-wrapper/plugin/kernel.rs`).
 const CONT: i64 = 7;

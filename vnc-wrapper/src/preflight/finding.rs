@@ -6,36 +6,10 @@ use freezeframe_protocol::Finding;
 use freezeframe_store::manifest::Window;
 
 use crate::container::processes::Process;
+use crate::objects::{CLOSE, Trouble};
 
-/// Something that is not saved, of no process yet.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Trouble {
-    /// What it is, in words that go on from the application's name.
-    pub(super) object: String,
-    /// What the user can do.
-    pub(super) remedy: &'static str,
-    /// Whether it stops the save; else it is closed when the snapshot is resumed.
-    pub(super) blocking: bool,
-    /// Whether it may be gone in a moment without anybody doing anything.
-    pub(super) passing: bool,
-}
-
-impl Trouble {
-    /// What stops a save until somebody does something.
-    pub(super) fn blocking(object: impl Into<String>, remedy: &'static str) -> Self {
-        Self { object: object.into(), remedy, blocking: true, passing: false }
-    }
-
-    /// What stops a save, and is usually over in a moment.
-    pub(super) fn passing(object: impl Into<String>, remedy: &'static str) -> Self {
-        Self { passing: true, ..Self::blocking(object, remedy) }
-    }
-
-    /// What is merely closed.
-    pub(super) fn closed(object: impl Into<String>, remedy: &'static str) -> Self {
-        Self { blocking: false, ..Self::blocking(object, remedy) }
-    }
-}
+/// Names of programs that a desktop does not do without: session buses.
+const BUSES: [&str; 2] = ["dbus-daemon", "dbus-broker"];
 
 /// Gives names to processes: their windows are their own, or those of the nearest process that they descend from.
 #[derive(Debug)]
@@ -43,15 +17,17 @@ pub(super) struct Names<'a> {
     parents: HashMap<u32, u32>,
     inside: HashMap<u32, u32>,
     windows: &'a [Window],
+    essential: &'a [u32],
 }
 
 impl<'a> Names<'a> {
-    /// For these processes and windows.
-    pub(super) fn new(processes: &[Process], windows: &'a [Window]) -> Self {
+    /// For these processes and windows; the session ends with those that have the pids `essential` inside.
+    pub(super) fn new(processes: &[Process], windows: &'a [Window], essential: &'a [u32]) -> Self {
         Self {
             parents: processes.iter().map(|p| (p.outside, p.parent)).collect(),
             inside: processes.iter().map(|p| (p.outside, p.inside)).collect(),
             windows,
+            essential,
         }
     }
 
@@ -72,13 +48,34 @@ impl<'a> Names<'a> {
 
     /// The finding.
     pub(super) fn finding(&self, process: &Process, trouble: Trouble) -> Finding {
+        let window = self.window(process);
         Finding {
             pid: process.inside,
             application: process.name.clone(),
-            window: self.window(process),
+            remedy: self.remedy(process, &window, trouble.remedy),
+            window,
             object: trouble.object,
             blocking: trouble.blocking,
-            remedy: trouble.remedy.to_owned(),
+        }
+    }
+
+    /// A remedy that works: what has no window cannot be closed, and what the desktop lives on cannot be ended alone.
+    fn remedy(&self, process: &Process, window: &str, usual: &str) -> String {
+        let is_essential =
+            process.inside == 1 || self.essential.contains(&process.inside) || BUSES.contains(&&*process.name);
+        match usual {
+            CLOSE if is_essential => {
+                "it is a part of the desktop, which would end with it: resume an earlier snapshot, or \
+                                      start a new session and copy your files there"
+                    .to_owned()
+            }
+            CLOSE if window.is_empty() => {
+                format!(
+                    "it has no window to close: end it by `sudo kill {}` in a terminal of the session",
+                    process.inside
+                )
+            }
+            usual => usual.to_owned(),
         }
     }
 }
@@ -101,7 +98,7 @@ mod tests {
     fn a_window_is_that_of_the_nearest_ancestor() {
         let processes = [process(100, 1, 9), process(101, 2, 100), process(102, 3, 101), process(103, 4, 100)];
         let windows = [Window { title: "shell".into(), application: "XTerm".into(), pid: 2 }];
-        let names = Names::new(&processes, &windows);
+        let names = Names::new(&processes, &windows, &[]);
         let titles: Vec<String> = processes.iter().map(|p| names.window(p)).collect();
         assert_eq!(titles, ["", "shell", "shell", ""]);
         let finding = names.finding(&processes[2], Trouble::blocking("it is odd", "wait"));
@@ -111,6 +108,21 @@ mod tests {
     #[test]
     fn a_loop_among_parents_comes_to_an_end() {
         let processes = [process(100, 1, 101), process(101, 2, 100)];
-        assert_eq!(Names::new(&processes, &[]).window(&processes[0]), "");
+        assert_eq!(Names::new(&processes, &[], &[]).window(&processes[0]), "");
+    }
+
+    #[test]
+    fn issue_9_11_a_remedy_is_one_that_works() {
+        let processes = [process(100, 1, 9), process(101, 2, 100), process(102, 3, 100), process(103, 4, 102)];
+        let windows = [Window { title: "shell".into(), application: "XTerm".into(), pid: 3 }];
+        let names = Names::new(&processes, &windows, &[2]);
+        let remedy = |at: usize, usual| names.finding(&processes[at], Trouble::blocking("it is odd", usual)).remedy;
+        assert!(remedy(0, CLOSE).contains("part of the desktop") && remedy(1, CLOSE).contains("part of the desktop"));
+        assert_eq!((remedy(2, CLOSE), remedy(3, CLOSE)), (CLOSE.to_owned(), CLOSE.to_owned()));
+        assert_eq!(remedy(1, "unmount it"), "unmount it");
+        let names = Names::new(&processes, &[], &[]);
+        assert!(names.finding(&processes[3], Trouble::blocking("x", CLOSE)).remedy.contains("`sudo kill 4`"));
+        let bus = Process { name: "dbus-daemon".into(), ..process(104, 5, 100) };
+        assert!(names.finding(&bus, Trouble::blocking("x", CLOSE)).remedy.contains("part of the desktop"));
     }
 }

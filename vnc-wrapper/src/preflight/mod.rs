@@ -1,17 +1,13 @@
 //! Looks, before anything is stopped, for what cannot be saved.
 //!
-//! Each finding names the application, its window, the object and a remedy. Nothing in the session is touched. What the
-//! engine refuses is known by trying: `tests/tests/e2e/preflight` has a program for each kind, and makes the table in
-//! `data/docs/preflight.md` of what is said here.
+//! Each finding names the application, its window, the object and a remedy. Nothing in the session is touched. The rules are
+//! those of [`crate::objects`], which the engine asks again when all is frozen; here comes what has to do with the outside:
+//! who waits for a program, which connections will be reset, and whether the disk has room. `tests/tests/e2e/preflight` has a
+//! program for each kind, and makes the table in `data/docs/preflight.md` of what is said here.
 
-mod descriptors;
 mod finding;
-mod mounts;
-mod namespaces;
 mod refusal;
-mod sockets;
 mod space;
-mod state;
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -21,13 +17,13 @@ use freezeframe_store::manifest::Window;
 use freezeframe_store::session::Network;
 
 use crate::container::connections;
-use crate::container::hidden::{self, Hidden};
 use crate::container::processes::Process;
 use crate::kernel::objects::Kernel;
-use finding::{Names, Trouble};
+use crate::objects::{self, Session, Tree, Trouble, descriptor};
+use finding::Names;
 
 pub use finding::sentence;
-pub use refusal::{finding as of_refusal, loss as of_loss};
+pub use refusal::{finding as of_refusal, found as of_found};
 pub use space::finding as of_space;
 
 /// A program that somebody outside waits for (`sessionctl exec --wait`).
@@ -42,7 +38,7 @@ pub struct Waiting {
 }
 
 /// What is looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// All processes; the first is the session's init.
     pub processes: &'a [Process],
@@ -52,6 +48,12 @@ pub struct Scene<'a> {
     pub waiting: &'a [Waiting],
     /// The session's network.
     pub network: Network,
+    /// Processes with which the session ends, by their pids inside.
+    pub essential: &'a [u32],
+    /// Where names are that the kernel has forgotten.
+    pub tree: Option<&'a Tree>,
+    /// Whether the engine can have threads of a resumed session make system calls; asked only when that matters.
+    pub can_call: &'a dyn Fn() -> bool,
 }
 
 /// Checks a session. Also answers whether whatever stops a save may be gone in a moment, so that it is worth another look.
@@ -63,14 +65,15 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
     let mut lasting = false;
     let Some(init) = scene.processes.first() else { return Ok((report, false)) };
     let known: HashSet<u32> = scene.processes.iter().map(|p| p.outside).collect();
-    let names = Names::new(scene.processes, scene.windows);
-    let mut namespaces = descriptors::Known::default();
+    let names = Names::new(scene.processes, scene.windows, scene.essential);
     let outside = match scene.network {
         Network::None => Vec::new(),
         Network::Outbound => connections::to_outside(init.outside)?,
     };
     let outside = connections::held(scene.processes, &outside);
-    let hidden = hidden::all(scene.processes, Kernel::open().ok().as_ref())?;
+    let held: Vec<(u64, u64)> = scene.waiting.iter().flat_map(|w| w.descriptors.iter().copied()).collect();
+    let kernel = Kernel::open();
+    let found = objects::look(&Session::running(scene.processes, &kernel, &held, scene.can_call, scene.tree))?;
     for process in scene.processes {
         let mut troubles = BTreeSet::new();
         // The engine saves what descends from init. Its own parent is the wrapper; another's is not a stranger's.
@@ -78,14 +81,8 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
             let by = scene.waiting.iter().find(|w| w.parent == process.parent);
             troubles.insert(tied(by.map_or(&process.name, |w| &w.command)));
         }
-        troubles.extend(traced(process, scene.processes));
-        troubles.extend(namespaces::trouble(process, init));
-        troubles.extend(state::trouble(process));
-        troubles.extend(hidden.iter().filter(|(of, _)| *of == process.outside).map(|(_, hidden)| unseen(*hidden)));
-        troubles.extend(descriptors::troubles(process, scene.waiting, &mut namespaces)?);
-        if process.outside == init.outside {
-            troubles.extend(mounts::troubles(init));
-        }
+        troubles.extend(scene.waiting.iter().filter(|w| holds(process, w)).map(|w| tied(&w.command)));
+        troubles.extend(found.iter().filter(|f| f.process == process.outside).map(|f| f.trouble.clone()));
         lasting |= troubles.iter().any(|t| t.blocking && !t.passing);
         report.findings.extend(troubles.into_iter().map(|trouble| names.finding(process, trouble)));
         let closed = outside.iter().filter(|(holder, _)| holder.outside == process.outside);
@@ -101,7 +98,13 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
 
 /// Whether a process of the session still has what it was given by whoever waits for it.
 pub fn is_held(processes: &[Process], waiting: &Waiting) -> bool {
-    processes.iter().any(|p| (waiting.parent != 0 && p.parent == waiting.parent) || descriptors::holds(p, waiting))
+    processes.iter().any(|p| (waiting.parent != 0 && p.parent == waiting.parent) || holds(p, waiting))
+}
+
+/// Whether `process` has one of the descriptors that it was given from outside.
+fn holds(process: &Process, waiting: &Waiting) -> bool {
+    let is_one = |d: &descriptor::Descriptor<'_>| d.identity().is_some_and(|i| waiting.descriptors.contains(&i));
+    !waiting.descriptors.is_empty() && descriptor::open(process).is_ok_and(|all| all.iter().any(is_one))
 }
 
 fn tied(command: &str) -> Trouble {
@@ -109,21 +112,4 @@ fn tied(command: &str) -> Trouble {
         format!("it is tied to the outside by `sessionctl exec --wait` ({command})"),
         "wait until that command has ended, or start it without --wait",
     )
-}
-
-fn unseen(hidden: Hidden) -> Trouble {
-    if hidden.passes() {
-        Trouble::passing(hidden.what(), "wait until the application answers again, or close it")
-    } else {
-        Trouble::blocking(hidden.what(), "close the application")
-    }
-}
-
-fn traced(process: &Process, all: &[Process]) -> Option<Trouble> {
-    if process.tracer == 0 {
-        return None;
-    }
-    let tracer = all.iter().find(|p| p.outside == process.tracer);
-    let by = tracer.map_or_else(|| "a debugger".to_owned(), |t| format!("{} ({})", t.name, t.inside));
-    Some(Trouble::blocking(format!("it is being traced by {by}"), "detach the debugger (`detach` in gdb), then save"))
 }

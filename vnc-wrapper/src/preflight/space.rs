@@ -9,8 +9,8 @@ use std::path::Path;
 use freezeframe_protocol::Finding;
 use freezeframe_store::usage;
 
-use super::{descriptors, mounts};
 use crate::container::processes::Process;
+use crate::objects::{descriptor, mount};
 
 /// Kept free besides: for what the session writes meanwhile, for metadata, for the engine's smaller images.
 const MARGIN: u64 = 128 << 20;
@@ -45,7 +45,7 @@ fn judge(init: &Process, needed: u64, free: u64) -> Option<Finding> {
 
 /// Devices of the session's file systems that are in memory, and the bytes in them.
 fn files_in_memory(init: &Process) -> (HashSet<String>, u64) {
-    let all = mounts::of(init).into_iter().filter(|m| m.kind == "tmpfs");
+    let all = mount::of(init).into_iter().filter(|m| m.kind == "tmpfs");
     let used = all.filter_map(|mount| {
         // As the session sees it: the path is the session's own.
         let path = init.proc("root").join(mount.path.trim_start_matches('/'));
@@ -62,7 +62,7 @@ fn files_in_memory(init: &Process) -> (HashSet<String>, u64) {
 fn unlinked(processes: &[Process], devices: &HashSet<String>) -> io::Result<HashMap<(u64, u64), u64>> {
     let mut all = HashMap::new();
     for process in processes {
-        let open = descriptors::open(process)?.into_iter().map(|(_, _, metadata)| metadata);
+        let open = descriptor::open(process)?.into_iter().filter_map(|descriptor| descriptor.metadata().cloned());
         for file in open.chain(mapped(process)).filter(|file| file.is_file() && file.nlink() == 0) {
             let device = format!("{}:{}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
             if !devices.contains(&device) {
@@ -74,7 +74,7 @@ fn unlinked(processes: &[Process], devices: &HashSet<String>) -> io::Result<Hash
 }
 
 /// Bytes of a file on its disk; holes have none.
-pub(super) fn bytes_of(file: &fs::Metadata) -> u64 {
+fn bytes_of(file: &fs::Metadata) -> u64 {
     file.blocks().saturating_mul(512)
 }
 

@@ -13,7 +13,6 @@ mod rehearsal;
 mod save;
 mod saved;
 mod session;
-mod system_bus;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};

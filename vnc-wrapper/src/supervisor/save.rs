@@ -3,6 +3,7 @@
 //! Until the freeze a save can be cancelled. Whatever fails, at whatever step, leaves the session running as before and
 //! nothing of the snapshot: the writer removes what it wrote, the engine lets the processes run, the viewers are connected again.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineEr
 use crate::failure::{ToFailure, failure, lost_task};
 use crate::fault;
 use crate::layer::{self, Cancelled, Capture};
+use crate::objects::inotify;
 use crate::preflight;
 
 /// How long a program may be on its way into the session when a save waits for it.
@@ -142,7 +144,9 @@ fn refuse(report: &CheckReport) -> Result<(), Failure> {
 fn refusal(blocking: &[&Finding]) -> Failure {
     let message = blocking.iter().map(|f| preflight::sentence(f)).collect::<Vec<_>>().join("; ");
     let mut remedies: Vec<&str> = blocking.iter().map(|f| f.remedy.as_str()).collect();
-    remedies.dedup();
+    // One remedy for several is said once.
+    let mut seen = HashSet::new();
+    remedies.retain(|remedy| seen.insert(*remedy));
     failure(error_name::REFUSED, format!("the session cannot be saved now: {message}"), remedies.join("; "))
 }
 
@@ -190,6 +194,8 @@ impl Work {
         let request = DumpRequest { init: self.session.init, images: &images, root: &root, network, after };
         let mut tries = 0;
         let report = loop {
+            // The kernel may have forgotten some since the look before.
+            let names = self.names();
             let dumped = engine.dump(&request, &mut |so_far| {
                 fault::point("layer")?;
                 self.capture.finish()?;
@@ -201,6 +207,7 @@ impl Work {
                 }
                 Ok(())
             });
+            drop(names);
             tries += 1;
             match dumped {
                 // Programs take what waits for them as soon as they run, so the next try finds something else or nothing.
@@ -219,24 +226,30 @@ impl Work {
         Ok(self)
     }
 
+    /// Has the kernel know the names of all that is watched, for as long as what is returned lives.
+    fn names(&self) -> inotify::Named {
+        let held = processes::list(self.session.init).and_then(|all| inotify::hold_names(&all, &self.session.tree()));
+        // The engine then refuses those that are not known.
+        held.inspect_err(|error| tracing::warn!("watched names are not looked up: {error}")).unwrap_or_default()
+    }
+
     /// Why the engine failed: the application and its window, when it is about one of them.
     fn explain(&self, error: &EngineError) -> Failure {
         let processes = self.session.processes().unwrap_or_default();
-        let finding = match error {
-            EngineError::WouldLose { loss, .. } => preflight::of_loss(loss, &processes, &self.scene.windows),
+        let (windows, essential) = (&self.scene.windows, self.session.essential());
+        let findings = match error {
+            EngineError::WouldLose { found, .. } => preflight::of_found(found, &processes, windows, &essential),
             EngineError::Refused { reason, process: Some(process), .. } => {
                 // A thread of it may be what CRIU names.
                 let leader = fs::read_to_string(format!("/proc/{process}/status"))
                     .ok()
                     .and_then(|status| status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok()));
-                preflight::of_refusal(reason, leader.unwrap_or(*process), &processes, &self.scene.windows)
+                let process = leader.unwrap_or(*process);
+                preflight::of_refusal(reason, process, &processes, windows, &essential).into_iter().collect()
             }
-            _ => None,
+            _ => Vec::new(),
         };
-        match finding {
-            Some(finding) => refusal(&[&finding]),
-            None => error.to_failure(),
-        }
+        if findings.is_empty() { error.to_failure() } else { refusal(&findings.iter().collect::<Vec<_>>()) }
     }
 
     fn describe(

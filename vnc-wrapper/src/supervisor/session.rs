@@ -20,6 +20,7 @@ use crate::engine::criu::CriuEngine;
 use crate::failure::{ToFailure, failure};
 use crate::kernel::mounts::Mount;
 use crate::layer::Cancelled;
+use crate::objects::Tree;
 use crate::preflight::{self, Waiting};
 
 /// Progress of a save: the stage, and 0 to 1.
@@ -224,10 +225,33 @@ impl Session {
         Ok(report)
     }
 
+    /// Where the names of its files are.
+    pub(super) fn tree(&self) -> Tree {
+        let base = self.store.base_dir(&self.base.name).map(|base| base.join("root"));
+        Tree { layers: std::iter::once(self.directories.layer()).chain(base).collect() }
+    }
+
+    /// The processes with which it ends, by their pids inside.
+    pub(super) fn essential(&self) -> [u32; 2] {
+        [self.watched.display, self.watched.desktop]
+    }
+
     fn look(&self, windows: &[Window]) -> Result<(CheckReport, bool), Failure> {
         let waiting = self.waiting().clone();
         let (processes, network) = (self.processes()?, self.record().network);
-        let scene = preflight::Scene { processes: &processes, windows, waiting: &waiting, network };
+        let (tree, essential) = (self.tree(), self.essential());
+        // Without an engine nothing is saved anyway.
+        let can_call =
+            || engine(&self.store, &self.directories, self.privileged).map_or(true, |engine| engine.can_call());
+        let scene = preflight::Scene {
+            processes: &processes,
+            windows,
+            waiting: &waiting,
+            network,
+            essential: &essential,
+            tree: Some(&tree),
+            can_call: &can_call,
+        };
         preflight::check(scene).map_err(|e| e.to_failure())
     }
 }

@@ -121,14 +121,17 @@ impl Group {
 }
 
 /// The file systems that a session sees, by their devices.
-struct Mounts {
-    root: Arc<OwnedFd>,
+pub(super) struct Mounts {
+    /// The session's root directory.
+    pub(super) root: Arc<OwnedFd>,
+    root_device: Option<(u32, u32)>,
     points: HashMap<(u32, u32), String>,
     open: HashMap<(u32, u32), OwnedFd>,
 }
 
 impl Mounts {
-    fn of(init: u32) -> io::Result<Self> {
+    /// Those that the process `init` sees.
+    pub(super) fn of(init: u32) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = Arc::new(rustix::fs::open(format!("/proc/{init}/root"), flags, Mode::empty())?);
         let text = fs::read_to_string(format!("/proc/{init}/mountinfo"))?;
@@ -139,11 +142,17 @@ impl Mounts {
             let whole = fields.get(3) == Some(&"/");
             whole.then(|| Some(((major.parse().ok()?, minor.parse().ok()?), (*fields.get(4)?).to_owned())))?
         };
-        Ok(Self { root, points: text.lines().filter_map(point).collect(), open: HashMap::new() })
+        let root_device = text.lines().filter_map(point).find(|(_, path)| path == "/").map(|(device, _)| device);
+        Ok(Self { root, root_device, points: text.lines().filter_map(point).collect(), open: HashMap::new() })
     }
 
-    /// What a watch is of.
-    fn open(&mut self, watch: &Watch) -> io::Result<OwnedFd> {
+    /// Whether it is the device of the root file system.
+    pub(super) fn is_root(&self, device: (u32, u32)) -> bool {
+        self.root_device == Some(device)
+    }
+
+    /// What a watch is of. An error of the kind NotFound: its file system is not among these.
+    pub(super) fn open(&mut self, watch: &Watch) -> io::Result<OwnedFd> {
         if !self.open.contains_key(&watch.device) {
             let point = self.points.get(&watch.device).ok_or(io::ErrorKind::NotFound)?;
             let path = match point.trim_start_matches('/') {

@@ -7,7 +7,7 @@ const IS_DIRECTORY: u32 = libc::IN_ISDIR;
 
 /// What is done so that one event, or the two of a rename, arise.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Step {
+pub(crate) enum Step {
     /// Something is done to an entry of a watched directory.
     Named { wd: i32, deed: Deed, name: Vec<u8>, directory: bool },
     /// Something is done to the watched object itself.
@@ -20,7 +20,7 @@ pub(in crate::engine) enum Step {
 
 /// What is done to one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Deed {
+pub(crate) enum Deed {
     Access,
     Modify,
     Attributes,
@@ -36,7 +36,7 @@ pub(in crate::engine) enum Deed {
 
 impl Deed {
     /// The event that it makes.
-    pub(in crate::engine) fn mask(self) -> u32 {
+    pub(crate) fn mask(self) -> u32 {
         match self {
             Self::Access => libc::IN_ACCESS,
             Self::Modify => libc::IN_MODIFY,
@@ -80,7 +80,7 @@ impl Deed {
 ///
 /// # Errors
 /// Why an event cannot be made, for people.
-pub(in crate::engine) fn steps(events: &[Event], pairs: bool) -> Result<Vec<Step>, String> {
+pub(crate) fn steps(events: &[Event], pairs: bool) -> Result<Vec<Step>, String> {
     let mut steps = Vec::with_capacity(events.len());
     let mut rest = events.iter().peekable();
     let mut is_first = true;

@@ -8,7 +8,10 @@ use std::os::unix::fs::FileExt;
 const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
 /// Where a process has the instruction for system calls: in the kernel's own part of its memory (vdso(7)).
-pub(super) fn instruction(pid: u32) -> io::Result<u64> {
+///
+/// # Errors
+/// When it has ended, or has no such part.
+pub fn instruction(pid: u32) -> io::Result<u64> {
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     for (from, to) in parts(&fs::read_to_string(format!("/proc/{pid}/maps"))?) {
         let mut code = vec![0; usize::try_from(to - from).map_err(io::Error::other)?];
@@ -32,7 +35,10 @@ fn parts(maps: &str) -> Vec<(u64, u64)> {
 
 /// Whether threads of process `pid` can be had to make system calls: it has such a part, which is of 64 bits (`EI_CLASS`,
 /// elf(5)).
-pub(super) fn can_call(pid: u32) -> io::Result<bool> {
+///
+/// # Errors
+/// When it has ended.
+pub fn can_call(pid: u32) -> io::Result<bool> {
     const CLASS: u64 = 4;
     const CLASS_64: u8 = 2;
     let Some((from, _)) = parts(&fs::read_to_string(format!("/proc/{pid}/maps"))?).first().copied() else {

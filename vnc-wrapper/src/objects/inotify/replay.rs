@@ -35,7 +35,7 @@ struct Request {
 ///
 /// # Errors
 /// When an event cannot be made.
-pub(in crate::engine) fn put_back(processes: &[Process], queues: Vec<Queue>) -> io::Result<()> {
+pub(crate) fn put_back(processes: &[Process], queues: Vec<Queue>) -> io::Result<()> {
     if queues.is_empty() && !anything_waits(processes)? {
         return Ok(());
     }

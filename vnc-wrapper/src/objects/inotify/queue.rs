@@ -1,4 +1,4 @@
-//! What waits in the queues of a session, all of which has stopped; nothing is taken from them.
+//! What waits in the queues of a session; nothing is taken from them.
 
 use std::collections::HashSet;
 use std::io;
@@ -8,60 +8,76 @@ use rustix::fs::FileType;
 
 use super::{Event, Queue, group, overflow, plan, watch};
 use crate::container::processes::Process;
-use crate::engine::losses::Loss;
 use crate::kernel::objects::Kernel;
 use crate::kernel::process;
+use crate::objects::{Found, Session};
 
 /// Bits of an event that are shown to programs (`inotify_mask_to_arg`, fs/notify/inotify/inotify.h).
 const SHOWN: u32 = 0x4000_ffff;
 /// Nobody's queue is longer: the limit of a queue is a sysctl, 16384 by default.
 const MOST_EVENTS: usize = 1 << 20;
 
-/// All queues of these processes that are not empty, or the first that cannot be kept.
+/// How often a queue is looked at that changes meanwhile.
+const LOOKS: usize = 3;
+
+/// All queues of a frozen session that are not empty, or the first that cannot be kept.
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(in crate::engine) fn all(
-    processes: &[Process],
-    kernel: &io::Result<Kernel>,
-) -> io::Result<Result<Vec<Queue>, Loss>> {
+pub(crate) fn all(session: &Session<'_>) -> io::Result<Result<Vec<Queue>, Found>> {
     let (mut queues, mut seen) = (Vec::new(), HashSet::new());
-    for process in processes {
+    for process in session.processes {
         for number in watch::descriptors(process)? {
             let copy = process::descriptor(process.outside, number)?;
-            let waiting = usize::try_from(rustix::io::ioctl_fionread(&copy)?).unwrap_or(usize::MAX);
-            if waiting == 0 {
-                continue;
+            match of(session, process, number, &copy)? {
+                Ok(None) => {}
+                Ok(Some((group, queue))) => queues.extend(seen.insert(group).then_some(queue)),
+                Err(why) => return Ok(Err(Found { process: process.outside, trouble: super::unkept(&why) })),
             }
-            let unkept = |why: String| {
-                let what = format!("it has not yet read its file events, and {why}");
-                Ok(Err(Loss::passing(process.outside, what)))
-            };
-            let kernel = match kernel {
-                Ok(kernel) => kernel,
-                Err(error) => return unkept(format!("they cannot be looked at ({error})")),
-            };
-            let read = (|| {
-                let group = behind(kernel, &copy)?;
-                Ok::<_, io::Error>(if seen.insert(group) { Some(events(kernel, group)?) } else { None })
-            })();
-            let events = match read {
-                Ok(None) => continue,
-                Ok(Some(events)) => events,
-                Err(error) => return unkept(format!("they cannot be looked at ({error})")),
-            };
-            // Proves that the kernel's memory was understood.
-            if events.iter().map(Event::length).sum::<usize>() != waiting {
-                return unkept("they cannot be understood".to_owned());
-            }
-            let queue = Queue { process: process.inside, descriptor: number, events };
-            if let Err(why) = can_be_made(processes, process, &queue) {
-                return unkept(why);
-            }
-            queues.push(queue);
         }
     }
     Ok(Ok(queues))
+}
+
+/// The queue of the inotify descriptor `number` of `process`, of which `copy` is one, with its address in the kernel; none
+/// when it is empty. The inner error says, for people, why it cannot be kept.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub(super) fn of(
+    session: &Session<'_>,
+    process: &Process,
+    number: i32,
+    copy: &OwnedFd,
+) -> io::Result<Result<Option<(u64, Queue)>, String>> {
+    let looks = if session.frozen { 1 } else { LOOKS };
+    for _ in 0..looks {
+        let waiting = usize::try_from(rustix::io::ioctl_fionread(copy)?).unwrap_or(usize::MAX);
+        if waiting == 0 {
+            return Ok(Ok(None));
+        }
+        let kernel = match session.kernel {
+            Ok(kernel) => kernel,
+            Err(error) => return Ok(Err(format!("they cannot be looked at ({error})"))),
+        };
+        // An event is at least as long as its structure.
+        let most = (waiting / Event::STRUCTURE).min(MOST_EVENTS);
+        let read = behind(kernel, copy).and_then(|group| Ok((group, events(kernel, group, most)?)));
+        match read {
+            // Proves that the kernel's memory was understood.
+            Ok((group, events)) if events.iter().map(Event::length).sum::<usize>() == waiting => {
+                let queue = Queue { process: process.inside, descriptor: number, events };
+                let made = can_be_made(session.processes, process, &queue);
+                return Ok(made.map(|()| Some((group, queue))));
+            }
+            Ok(_) if session.frozen => return Ok(Err("they cannot be understood".to_owned())),
+            Err(error) if session.frozen => return Ok(Err(format!("they cannot be looked at ({error})"))),
+            // Its program takes events, or more come, at this moment.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    // The program is at it; the look at the freeze sees what it has left.
+    Ok(Ok(None))
 }
 
 fn can_be_made(processes: &[Process], process: &Process, queue: &Queue) -> Result<(), String> {
@@ -109,8 +125,8 @@ fn behind(kernel: &Kernel, descriptor: &OwnedFd) -> io::Result<u64> {
     kernel.follow(kernel.file(descriptor)?, "file", "private_data")
 }
 
-/// What is in the list of a group (fs/notify/notification.c).
-fn events(kernel: &Kernel, group: u64) -> io::Result<Vec<Event>> {
+/// What is in the list of a group (fs/notify/notification.c), which holds no more than `most`.
+fn events(kernel: &Kernel, group: u64, most: usize) -> io::Result<Vec<Event>> {
     let memory = kernel.memory();
     let offset = |structure, member| kernel.offset(structure, member);
     let head = group + offset("fsnotify_group", "notification_list")?;
@@ -121,7 +137,7 @@ fn events(kernel: &Kernel, group: u64) -> io::Result<Vec<Event>> {
     let mut events = Vec::new();
     let mut next = memory.word(head)?;
     while next != head {
-        if events.len() == MOST_EVENTS {
+        if events.len() == most {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let event = next - list;
@@ -156,7 +172,7 @@ mod tests {
         let wd = inotify::add_watch(&descriptor, place.path(), inotify::WatchFlags::from_bits_retain(0xfff)).unwrap();
         fs::create_dir(place.path().join("a")).unwrap();
         fs::rename(place.path().join("a"), place.path().join("another name")).unwrap();
-        let events = events(&kernel, behind(&kernel, &descriptor).unwrap()).unwrap();
+        let events = events(&kernel, behind(&kernel, &descriptor).unwrap(), MOST_EVENTS).unwrap();
         let seen: Vec<_> = events.iter().map(|e| (e.wd, e.mask, &*e.name)).collect();
         let is_directory = 0x4000_0000;
         let expected: [(i32, u32, &[u8]); 3] = [

@@ -1,8 +1,9 @@
 //! The mounts that a process sees (proc_pid_mountinfo(5)), and those that the engine cannot save.
 
 use std::fs;
+use std::io;
 
-use super::finding::Trouble;
+use super::{Session, Trouble};
 use crate::container::processes::Process;
 
 /// Types of file systems that the engine saves, or makes anew; overlays only where they are the session's own root.
@@ -23,45 +24,64 @@ const SAVED: [&str; 14] = [
     "tracefs",
 ];
 
+const UNMOUNT: &str = "unmount it (`sudo umount`), then save";
+
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MountPoint {
+pub struct MountPoint {
     /// Its number.
     pub(super) id: u32,
     /// Device number of its file system, as text.
-    pub(super) device: String,
+    pub(crate) device: String,
+    /// What of that file system is mounted.
+    root: String,
     /// Where it is, as the process sees it.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Type of its file system.
-    pub(super) kind: String,
+    pub(crate) kind: String,
 }
 
 /// All mounts that `process` sees; none once it has ended.
-pub(super) fn of(process: &Process) -> Vec<MountPoint> {
+pub fn of(process: &Process) -> Vec<MountPoint> {
     fs::read_to_string(process.proc("mountinfo")).unwrap_or_default().lines().filter_map(parse).collect()
 }
 
 fn parse(line: &str) -> Option<MountPoint> {
     let (left, right) = line.split_once(" - ")?;
     let fields: Vec<&str> = left.split(' ').collect();
-    let (id, device, path) =
-        (fields.first()?.parse().ok()?, (*fields.get(2)?).to_owned(), (*fields.get(4)?).to_owned());
-    Some(MountPoint { id, device, path, kind: right.split(' ').next()?.to_owned() })
+    let text = |at: usize| fields.get(at).map(|field| (*field).to_owned());
+    let kind = right.split(' ').next()?.to_owned();
+    Some(MountPoint { id: fields.first()?.parse().ok()?, device: text(2)?, root: text(3)?, path: text(4)?, kind })
 }
 
-/// What is mounted in the session, whose first process is `init`, and cannot be saved.
-pub(super) fn troubles(init: &Process) -> Vec<Trouble> {
-    let all = of(init);
+/// What is mounted in the session and cannot be saved, as a trouble of its first process.
+pub(super) fn look(process: &Process, session: &Session<'_>) -> io::Result<Vec<Trouble>> {
+    if !session.is_init(process) {
+        return Ok(Vec::new());
+    }
+    let all = of(process);
     let mut found: Vec<Trouble> = all.iter().filter(|m| !is_saved(m, &all)).map(unsaved).collect();
+    found.extend(all.iter().filter(|m| is_second(m, &all)).map(bound));
     for queues in all.iter().filter(|m| m.kind == "mqueue") {
         // As the session sees it: the path is the session's own.
-        let directory = init.proc("root").join(queues.path.trim_start_matches('/'));
+        let directory = process.proc("root").join(queues.path.trim_start_matches('/'));
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let object = format!("there is a message queue, /{}", entry.file_name().to_string_lossy());
             found.push(Trouble::blocking(object, "close the application that made it, or remove it from /dev/mqueue"));
         }
     }
-    found
+    Ok(found)
+}
+
+/// Whether a part of the session's root file system is mounted once more. CRIU takes it for a mount of the outside, by a path
+/// that a resumed session does not have.
+fn is_second(mount: &MountPoint, all: &[MountPoint]) -> bool {
+    mount.path != "/" && all.iter().any(|root| root.path == "/" && root.device == mount.device)
+}
+
+fn bound(mount: &MountPoint) -> Trouble {
+    let object = format!("the session has a bind mount at {}, which could not be resumed", mount.path);
+    Trouble::blocking(object, UNMOUNT)
 }
 
 /// Devices that every session has are binds of the outside's device files, and are found again there.
@@ -74,7 +94,7 @@ fn is_saved(mount: &MountPoint, all: &[MountPoint]) -> bool {
 
 fn unsaved(mount: &MountPoint) -> Trouble {
     let object = format!("a file system of the type {} is mounted on {}", mount.kind, mount.path);
-    Trouble::blocking(object, "unmount it (`sudo umount`), then save")
+    Trouble::blocking(object, UNMOUNT)
 }
 
 #[cfg(test)]
@@ -82,13 +102,14 @@ mod tests {
     use super::*;
 
     fn mount(device: &str, path: &str, kind: &str) -> MountPoint {
-        MountPoint { id: 1, device: device.into(), path: path.into(), kind: kind.into() }
+        MountPoint { id: 1, device: device.into(), root: "/".into(), path: path.into(), kind: kind.into() }
     }
 
     #[test]
     fn a_line_has_its_type_behind_the_dash() {
         let line = "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue";
-        let wanted = MountPoint { id: 36, device: "98:0".into(), path: "/mnt2".into(), kind: "ext3".into() };
+        let (device, root, path) = ("98:0".into(), "/mnt1".into(), "/mnt2".into());
+        let wanted = MountPoint { id: 36, device, root, path, kind: "ext3".into() };
         assert_eq!(parse(line), Some(wanted));
         assert_eq!(parse("36 35"), None);
     }
@@ -101,5 +122,12 @@ mod tests {
         assert!(
             !is_saved(&mount("0:7", "/mnt", "ramfs"), &all) && !is_saved(&mount("0:7", "/mnt", "fuse.sshfs"), &all)
         );
+    }
+
+    #[test]
+    fn a_bind_mount_is_a_second_one_of_the_root() {
+        let all = [mount("0:52", "/", "overlay"), mount("0:53", "/proc", "proc"), mount("0:52", "/mnt", "overlay")];
+        let second: Vec<bool> = all.iter().map(|m| is_second(m, &all)).collect();
+        assert_eq!(second, [false, false, true]);
     }
 }

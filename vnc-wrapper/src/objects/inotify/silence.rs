@@ -8,14 +8,14 @@ use crate::container::processes::Process;
 
 /// All watches of a session are silent; dropping it gives them their masks back.
 #[derive(Debug)]
-pub(in crate::engine) struct Silence(Vec<Group>);
+pub(crate) struct Silence(Vec<Group>);
 
 impl Silence {
     /// Makes the watches of these processes silent, all of which have stopped; the first is the session's init.
     ///
     /// # Errors
     /// When one cannot be made silent; all hear again then.
-    pub(in crate::engine) fn begin(processes: &[Process]) -> io::Result<Self> {
+    pub(crate) fn begin(processes: &[Process]) -> io::Result<Self> {
         let silence = Self(group::all(processes)?);
         for group in &silence.0 {
             group.watches.keys().try_for_each(|wd| group.set(*wd, SILENT))?;
@@ -24,7 +24,7 @@ impl Silence {
     }
 
     /// They are to listen for what `masks` say, those that are not named for what they did.
-    pub(in crate::engine) fn then(mut self, masks: &[Mask]) -> Self {
+    pub(crate) fn then(mut self, masks: &[Mask]) -> Self {
         for group in &mut self.0 {
             let (process, number) = (group.process, group.number);
             for (wd, (watch, _)) in &mut group.watches {
@@ -38,7 +38,7 @@ impl Silence {
     ///
     /// # Errors
     /// When one hears nothing any more.
-    pub(in crate::engine) fn end(mut self) -> io::Result<()> {
+    pub(crate) fn end(mut self) -> io::Result<()> {
         // What is dropped has nothing left to do then.
         std::mem::take(&mut self.0)
             .iter()
@@ -46,7 +46,7 @@ impl Silence {
     }
 
     /// What the watches listen for otherwise.
-    pub(in crate::engine) fn masks(&self) -> Vec<Mask> {
+    pub(crate) fn masks(&self) -> Vec<Mask> {
         let of = |group: &Group| {
             let (process, descriptor) = (group.process, group.number);
             let masks = group.watches.values().map(move |(watch, _)| (watch.wd, watch.mask));

@@ -1,10 +1,11 @@
 //! Processes that cannot be stopped.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::finding::Trouble;
+use super::{Session, Trouble};
 use crate::container::processes::Process;
 
 /// A thread that waits for a disk goes on within this time, mostly.
@@ -12,17 +13,20 @@ const BRIEFLY: Duration = Duration::from_millis(50);
 
 /// Whether a thread of `process` waits in the kernel where no signal and no debugger reaches it (state D of
 /// proc_pid_stat(5)): for a file system that does not answer, or for a child made by vfork(2).
-pub(super) fn trouble(process: &Process) -> Option<Trouble> {
-    let threads = fs::read_dir(process.proc("task")).ok()?;
+pub(super) fn look(process: &Process, session: &Session<'_>) -> io::Result<Vec<Trouble>> {
+    if session.frozen {
+        return Ok(Vec::new());
+    }
+    let threads = fs::read_dir(process.proc("task"))?;
     let waits = threads.flatten().filter_map(|t| Some((t.path(), wait(&t.path())?)));
     let waits: Vec<(PathBuf, String)> = waits.collect();
     if waits.is_empty() {
-        return None;
+        return Ok(Vec::new());
     }
     std::thread::sleep(BRIEFLY);
     let remedy = "wait until that has ended; if it does not, end the application";
     let stuck = waits.iter().any(|(thread, before)| wait(thread).as_ref() == Some(before));
-    stuck.then(|| Trouble::passing("it waits in the kernel and cannot be stopped", remedy))
+    Ok(stuck.then(|| Trouble::passing("it waits in the kernel and cannot be stopped", remedy)).into_iter().collect())
 }
 
 /// Which wait a thread is in, by the times that it was switched away; none when it is in none of this kind.
