@@ -1,4 +1,4 @@
-/* A seccomp filter still refuses what it refused, in a thread and in its parent. */
+/* A seccomp filter still refuses what it refused, and so does the session's under it. */
 #include "guest.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -13,5 +13,6 @@ GUEST {
     MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
     ready();
     CHECK(getpgid(0) < 0 && errno == 99);
+    CHECK(syscall(SYS_io_uring_setup, 8, NULL) < 0 && errno == ENOSYS);
     CHECK(prctl(PR_GET_SECCOMP) == 2);
 }

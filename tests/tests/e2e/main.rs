@@ -4,6 +4,7 @@
 //! fails it, with the command that mends it.
 
 mod app;
+mod bases;
 mod contract;
 mod desktop;
 mod disk;

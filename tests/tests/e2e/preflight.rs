@@ -109,7 +109,6 @@ const KINDS: &[Kind] = &[
         "child = subprocess.Popen(['sleep', '100000'])\nmust(libc.ptrace(0x4206, child.pid, 0, 0))",
         "traced by python3",
     ),
-    kind("io_uring", "fd = call(425, 4, ctypes.create_string_buffer(120))", "io_uring"),
     kind("a sandbox: user namespace", "must(libc.unshare(0x10000000))", "user namespace"),
     by_root(
         "a sandbox: pid namespace",
@@ -129,7 +128,6 @@ const KINDS: &[Kind] = &[
     by_root("a mount in the making (fsopen)", "fd = call(430, b'tmpfs', 0)", "fscontext"),
     kind("secret memory (memfd_secret)", "fd = call(447, 0)", "nobody else may read"),
     kind("a file in huge pages", "fd = os.memfd_create('huge', os.MFD_HUGETLB)", "huge pages"),
-    kind("a socket: Multipath TCP", "s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)", "protocol MPTCP"),
     kind("a socket: virtual machines (vsock)", "s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)", "VSOCK"),
     by_root("a socket: packets of the network card (XDP)", "s = socket.socket(44, socket.SOCK_RAW, 0)", "XDP"),
     kind(

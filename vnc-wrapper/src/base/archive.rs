@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use freezeframe_protocol::error_name;
 
-use super::header::{BLOCK, Extended, Header, HeaderError, parse, parse_extended};
+use super::header::{BLOCK, Contents, Extended, Header, HeaderError, parse, parse_extended};
 use super::members::{self, Kept, Treatment};
 use crate::kernel::idmap::COUNT;
 
@@ -27,6 +27,9 @@ const MAX_PATH: usize = 4096;
 const MAX_EXTENDED: u64 = 1 << 20;
 /// Longest file that is kept for [`members`].
 const MAX_KEPT: u64 = 1 << 20;
+
+/// Why a name is refused that a symbolic link could lead out of the tree.
+const BEHIND_LINK: &str = "it lies behind a symbolic link that is absolute or has \"..\"";
 
 /// Why an archive cannot be a base.
 #[derive(Debug, thiserror::Error)]
@@ -225,8 +228,7 @@ impl Copier<'_> {
         for name in names {
             path = normal(name).map_err(|why| ArchiveError::Escapes { name: name.clone(), why })?;
             if self.leads_out(&path) {
-                let why = "it lies behind a symbolic link that is absolute or has \"..\"";
-                return Err(ArchiveError::Escapes { name: name.clone(), why }.into());
+                return Err(ArchiveError::Escapes { name: name.clone(), why: BEHIND_LINK }.into());
             }
         }
         let link = prelude.extended.link.as_ref().or(prelude.long_link.as_ref()).unwrap_or(&header.link);
@@ -340,6 +342,13 @@ impl Copier<'_> {
             .map_err(ArchiveError::Accounts)?;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         for member in made {
+            if self.leads_out(member.path.as_bytes()) {
+                // A directory is only for those who look for it there; they find what the link leads to.
+                if member.contents == Contents::Directory {
+                    continue;
+                }
+                return Err(ArchiveError::Escapes { name: member.path.into_bytes(), why: BEHIND_LINK }.into());
+            }
             self.send(&member.to_bytes(now))?;
             self.summary.members += 1;
             self.summary.bytes += 4096;

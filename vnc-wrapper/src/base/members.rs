@@ -1,5 +1,6 @@
 //! What every session needs of its base, whatever the base was made of: the user that the desktop runs as, names for the
-//! host, an identity of the machine, and the directories that the container mounts on.
+//! host, an identity of the machine, the directories that the container mounts on, and those that packages link manual
+//! pages into.
 //!
 //! Pure: from what an archive had, it makes the members that are put at its end.
 
@@ -15,7 +16,8 @@ pub const USER_ID: u32 = 1000;
 pub const HOST: &str = "freezeframe";
 
 /// Programs whose presence matters, in the order in which they are wanted as a desktop (the first three).
-pub const PROGRAMS: [&str; 7] = ["startxfce4", "openbox-session", "xterm", "Xtigervnc", "sudo", "bash", "dbus-daemon"];
+pub const PROGRAMS: [&str; 8] =
+    ["startxfce4", "openbox-session", "xterm", "Xtigervnc", "sudo", "bash", "dbus-daemon", "dpkg"];
 /// Those of [`PROGRAMS`] that can be a desktop.
 pub const DESKTOPS: [&str; 3] = ["startxfce4", "openbox-session", "xterm"];
 
@@ -34,6 +36,15 @@ const REPLACED: [&str; 9] = [
 /// Mount points of the container, with their modes.
 const MOUNT_POINTS: [(&str, u32); 6] =
     [("dev", 0o755), ("home", 0o755), ("proc", 0o555), ("run", 0o755), ("sys", 0o555), ("tmp", 0o1777)];
+/// Where manual pages are. Bases and container images leave the pages out, and with them the directories; update-alternatives(1)
+/// then fails, and with it the installation of Java and others.
+const MANUALS: &str = "usr/share/man";
+/// How many sections the manual has (man-pages(7)): directories `man1` to `man9`.
+const SECTIONS: u32 = 9;
+/// dpkg's pattern for these directories without what is in them.
+pub const MANUAL_DIRECTORIES: &str = "/usr/share/man/man[1-9]";
+/// Where dpkg is told so. Files are read in the order of their names, and the last pattern that fits counts (dpkg(1)).
+const DPKG_OPTIONS: &str = "etc/dpkg/dpkg.cfg.d/zz-freezeframe";
 const HOME: &str = "home/user";
 const SKELETON: &str = "etc/skel/";
 
@@ -68,7 +79,12 @@ pub fn program(path: &[u8]) -> Option<&'static str> {
 
 /// Whether [`made`] asks for `path`, beside the names at the top.
 pub fn asked_for(path: &[u8]) -> bool {
-    path == HOME.as_bytes()
+    path == HOME.as_bytes() || path == MANUALS.as_bytes() || sections().any(|section| path == section.as_bytes())
+}
+
+/// The directories of the manual's sections.
+fn sections() -> impl Iterator<Item = String> {
+    (1..=SECTIONS).map(|number| format!("{MANUALS}/man{number}"))
 }
 
 /// Files that were kept, by path, with their modes.
@@ -116,8 +132,16 @@ pub fn made(
     members.push(Member::file("etc/resolv.conf", 0o644, ""));
     members.push(Member::file("etc/machine-id", 0o444, format!("{machine_id}\n")));
     if programs.contains("sudo") {
-        let rule = format!("{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
-        members.push(Member::file("etc/sudoers.d/freezeframe", 0o440, rule));
+        // Else sudo puts a second terminal between the user's and its program (use_pty, sudoers(5), the default of most
+        // distributions), which the engine cannot save yet.
+        let rules = format!("Defaults !use_pty\n{USER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
+        members.push(Member::file("etc/sudoers.d/freezeframe", 0o440, rules));
+    }
+    if programs.contains("dpkg") {
+        let wanted = std::iter::once(MANUALS.to_owned()).chain(sections());
+        let missing = wanted.filter(|path| !seen.contains(path.as_bytes()));
+        members.extend(missing.map(|path| Member::directory(path, 0o755)));
+        members.push(Member::file(DPKG_OPTIONS, 0o644, format!("path-include={MANUAL_DIRECTORIES}\n")));
     }
     accounts(kept, seen, programs, &mut members)?;
     Ok(members)
@@ -217,7 +241,8 @@ mod tests {
         assert!(text(&members, "etc/shadow").ends_with("\nuser:*:19000:0:99999:7:::\n"));
         assert_eq!(text(&members, "home/user/.bashrc"), "PS1=x\n");
         assert_eq!(text(&members, "etc/machine-id"), "f00d\n");
-        assert!(text(&members, "etc/sudoers.d/freezeframe").contains("NOPASSWD"));
+        let sudo = text(&members, "etc/sudoers.d/freezeframe");
+        assert_eq!(sudo, "Defaults !use_pty\nuser ALL=(ALL:ALL) NOPASSWD: ALL\n");
         assert!(members.contains(&Member::directory("home/user", 0o755).owned_by(1000)));
         assert!(members.contains(&Member::directory("tmp", 0o1777)));
         assert!(!members.iter().any(|m| m.path == "etc/gshadow"), "a table that was not there is not made");
@@ -247,6 +272,20 @@ mod tests {
         let directories: Vec<&str> =
             members.iter().filter(|m| m.contents == Contents::Directory).map(|m| m.path.as_str()).collect();
         assert_eq!(directories, ["dev", "run", "sys", "home/user"]);
+    }
+
+    #[test]
+    fn packages_find_the_directories_of_manual_pages() {
+        let seen: HashSet<Vec<u8>> = [b"usr/share/man/man3".to_vec()].into();
+        let members = made(&Kept::default(), &seen, &BTreeSet::from(["dpkg"]), "f00d").unwrap();
+        for number in [1, 2, 4, 5, 6, 7, 8, 9] {
+            assert!(members.contains(&Member::directory(format!("usr/share/man/man{number}"), 0o755)), "{number}");
+        }
+        assert!(!members.iter().any(|m| m.path == "usr/share/man/man3"), "one that is there is left alone");
+        assert!(asked_for(b"usr/share/man/man9") && !asked_for(b"usr/share/man/man10"));
+        assert_eq!(text(&members, DPKG_OPTIONS), "path-include=/usr/share/man/man[1-9]\n");
+        let elsewhere = made(&Kept::default(), &HashSet::new(), &BTreeSet::new(), "f00d").unwrap();
+        assert!(!elsewhere.iter().any(|m| m.path.contains("man")), "nothing of Debian's is put where Debian is not");
     }
 
     #[test]

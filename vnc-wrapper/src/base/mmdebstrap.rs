@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::members::MANUAL_DIRECTORIES;
 use super::recipe::{Recipe, RecipeFile};
 
 /// The option that takes a mirror's copy although it says that it is out of date.
@@ -19,6 +20,8 @@ pub fn arguments(recipe: &Recipe, stale: bool) -> Vec<OsString> {
     }
     arguments.extend(recipe.exclude.iter().map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
     arguments.extend(recipe.include.iter().map(|pattern| format!("--dpkgopt=path-include={pattern}")));
+    // Whatever is left out: packages that link manual pages when they are configured need these.
+    arguments.push(format!("--dpkgopt=path-include={MANUAL_DIRECTORIES}"));
     let hooks = recipe.files.iter().map(file_hook).chain(recipe.run.iter().map(|command| run_hook(command)));
     arguments.extend(hooks.map(|hook| format!("--customize-hook={hook}")));
     if stale {
@@ -172,7 +175,9 @@ mod tests {
     fn arguments_name_packages_suite_and_no_mirror() {
         let arguments = texts(arguments(&recipe("exclude = [\"/usr/share/man/*\"]\n"), false));
         assert!(arguments.contains(&"--include=vim,sudo".into()));
-        assert!(arguments.contains(&"--dpkgopt=path-exclude=/usr/share/man/*".into()));
+        let at = |option: &str| arguments.iter().position(|a| a == option).unwrap_or_else(|| panic!("no {option}"));
+        let directories = at("--dpkgopt=path-include=/usr/share/man/man[1-9]");
+        assert!(at("--dpkgopt=path-exclude=/usr/share/man/*") < directories, "the last one that fits counts");
         assert_eq!(arguments[arguments.len() - 2..], ["trixie", "-"]);
         assert!(!arguments.iter().any(|a| a.contains("://") || a.contains("Valid-Until")));
     }

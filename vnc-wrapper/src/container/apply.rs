@@ -11,11 +11,11 @@ use std::process::Command;
 use nix::mount::MsFlags;
 use nix::sched::unshare;
 
-use super::INIT_PATH;
 use super::plan::{Contents, DEVICES, EMPTY, Step};
+use super::{INIT_PATH, network};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session};
-use crate::kernel::{loopback, mounts, namespaces, userns};
+use crate::kernel::{loopback, mounts, namespaces, seccomp, userns};
 
 /// The static program of process 1, built from `init/main.rs`.
 const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/session-init"));
@@ -124,6 +124,7 @@ fn become_init(steps: &[Step]) -> String {
 fn prepare(steps: &[Step]) -> Result<(), String> {
     let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     lead_session().map_err(named("setsid"))?;
+    seccomp::install().map_err(named("the filter of system calls"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     mounts::make_all_private().map_err(named("private mounts"))?;
     // Taken while the outside can still be seen; attached once it cannot be reached any more.
@@ -189,6 +190,7 @@ fn apply(step: &Step, devices: &[(&str, OwnedFd)]) -> io::Result<()> {
                 .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such device was taken along"))?;
             mounts::attach(device, &path)
         }
+        Step::Setting { path, value } => network::set(path, value),
         Step::ReadOnly { path } => if_there(path, |path, _| {
             mounts::attach(&mounts::clone_mount(path)?, path)?;
             let flags = MsFlags::MS_BIND

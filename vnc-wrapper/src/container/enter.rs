@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::USER_ID;
 use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session, wait_until_ended};
-use crate::kernel::{namespaces, process, userns};
+use crate::kernel::{namespaces, process, seccomp, userns};
 
 /// What to run, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -117,6 +117,7 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
     };
     let prepared = (|| {
         lead_session()?;
+        seccomp::install()?;
         // The outside's /dev/null is a file of a mount that the session does not have.
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let replace = |fd: BorrowedFd<'_>| Ok::<_, io::Error>(!request.wait || is_null(&rustix::fs::fstat(fd)?));

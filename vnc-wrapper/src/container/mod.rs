@@ -23,6 +23,10 @@ pub const RFB_SOCKET: &str = "/run/freezeframe/display/rfb";
 pub const X_SOCKET: &str = "/tmp/.X11-unix/X1";
 /// The display's name.
 pub const DISPLAY: &str = ":1";
+/// Where the system bus listens (dbus-daemon(1); it does not make this directory).
+pub const SYSTEM_BUS_DIRECTORY: &str = "/run/dbus";
+/// Its socket.
+pub const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 /// The user that the desktop runs as.
 pub const USER_ID: u32 = 1000;
 /// Host name inside. The same in every session: X authority files and D-Bus machine ids hold it.

@@ -3,9 +3,13 @@
 //! The session's addresses are the same on every machine, so that a resumed session finds its own again. Nothing comes
 //! in, and the outside's loopback is out of reach.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
+
+use super::plan::NETWORK_SETTINGS;
+use crate::kernel::namespaces;
 
 /// Address of the session on its own little network.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
@@ -57,6 +61,26 @@ pub fn connect(init: u32) -> Result<(), NetworkError> {
         Ok(_) if !last.is_empty() => last.to_owned(),
         _ => status.to_string(),
     }))
+}
+
+/// Gives the network namespace of process `init` the settings of a session's, as far as the kernel has them.
+///
+/// # Errors
+/// When we may not.
+pub fn apply_settings(init: u32) -> io::Result<()> {
+    // /proc/sys/net is that of whoever looks (linux/net/sysctl_net.c).
+    namespaces::in_network_of(init, || NETWORK_SETTINGS.iter().try_for_each(|(path, value)| set(path, value)))
+}
+
+/// Writes a setting of the kernel, if it has that.
+///
+/// # Errors
+/// When it may not be written.
+pub fn set(path: &str, value: &str) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other?.write_all(value.as_bytes()),
+    }
 }
 
 /// A file without a name.

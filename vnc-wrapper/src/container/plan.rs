@@ -3,7 +3,7 @@
 use freezeframe_store::session::Network;
 
 use super::network::NAME_SERVER;
-use super::{HOST_NAME, INIT_PATH, INSIDE_DIR, USER_ID};
+use super::{HOST_NAME, INIT_PATH, INSIDE_DIR, SYSTEM_BUS_DIRECTORY, USER_ID};
 
 /// One thing to do inside the new namespaces, in which `/` is the session's root already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,13 @@ pub enum Step {
     Device {
         /// Its name in /dev.
         name: &'static str,
+    },
+    /// Give a setting of the kernel that belongs to the session's network a value, if the kernel has it.
+    Setting {
+        /// Its file.
+        path: &'static str,
+        /// What is written there.
+        value: &'static str,
     },
     /// Bind a path onto itself read-only, if it is there.
     ReadOnly {
@@ -103,6 +110,10 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 /// The empty directory that covers masked ones. One for all: every tmpfs of its own would cost time at each dump.
 pub const EMPTY: &str = "/run/freezeframe/empty";
 
+/// Settings of every session's network, also of one that is resumed. Multipath TCP is off, since its sockets cannot be saved:
+/// programs that ask for it are answered as by a kernel without it, and take plain TCP (Go does for all that listens).
+pub const NETWORK_SETTINGS: [(&str, &str); 1] = [("/proc/sys/net/mptcp/enabled", "0")];
+
 /// All steps, in order.
 pub fn session(network: Network) -> Vec<Step> {
     let mut steps = vec![
@@ -142,6 +153,7 @@ pub fn session(network: Network) -> Vec<Step> {
         ("/run/lock", 0o1777, 0),
         ("/run/user", 0o755, 0),
         (user_runtime.as_str(), 0o700, USER_ID),
+        (SYSTEM_BUS_DIRECTORY, 0o755, 0),
         (INSIDE_DIR, 0o755, 0),
         (display.as_str(), 0o700, USER_ID),
         (EMPTY, 0o555, 0),
@@ -151,6 +163,7 @@ pub fn session(network: Network) -> Vec<Step> {
         steps.push(directory(path, mode, owner));
     }
     steps.push(Step::File { path: INIT_PATH.into(), mode: 0o755, contents: Contents::Init });
+    steps.extend(NETWORK_SETTINGS.map(|(path, value)| Step::Setting { path, value }));
     steps.extend(READ_ONLY.map(|path| Step::ReadOnly { path }));
     steps.extend(MASKED.map(|path| Step::Mask { path }));
     if network == Network::Outbound {
@@ -199,6 +212,14 @@ mod tests {
         let left = steps.iter().position(|s| *s == Step::LeaveOutside).unwrap();
         let written = |s: &Step| matches!(s, Step::File { .. } | Step::Link { .. } | Step::Device { .. });
         assert!(steps.iter().position(written).unwrap() > left);
+    }
+
+    #[test]
+    fn settings_are_made_while_they_can_be_written() {
+        let steps = session(Network::None);
+        let at = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
+        let closed = at(&|s| matches!(s, Step::ReadOnly { path: "/proc/sys" }));
+        assert!(at(&|s| matches!(s, Step::Setting { path: "/proc/sys/net/mptcp/enabled", value: "0" })) < closed);
     }
 
     #[test]

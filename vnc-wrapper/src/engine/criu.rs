@@ -246,7 +246,7 @@ impl Engine for CriuEngine {
         let (mut session, mut rest) = (None, None);
         let status = self.run(command, request.work, |action, init, asking| {
             match action {
-                "setup-namespaces" if request.network == Network::Outbound => connect(Moment::Namespaces, init)?,
+                "setup-namespaces" => connect(Moment::Namespaces, init)?,
                 // Every process is there, and none runs.
                 "post-restore" => {
                     session = Some(process::open(init)?);
@@ -256,9 +256,7 @@ impl Engine for CriuEngine {
                 // CRIU has taken its own links to files away.
                 "pre-resume" => {
                     rest.take().map_or(Ok(()), |rest| rest.end(!request.stopped))?;
-                    if request.network == Network::Outbound {
-                        connect(Moment::BeforeRun, init)?;
-                    }
+                    connect(Moment::BeforeRun, init)?;
                 }
                 _ => {}
             }

@@ -87,7 +87,7 @@ pub enum Moment {
     BeforeRun,
 }
 
-/// What is done at the points of a restore of a session with a way out; gets the pid of the session's init.
+/// What is done at the points of a restore; gets the pid of the session's init.
 pub type Connect<'a> = dyn FnMut(Moment, u32) -> Result<(), BoxedError> + 'a;
 
 /// Freezes, dumps and restores.

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::{namespaces, process};
+use super::namespaces;
 
 /// Brings `lo` of this network namespace up; the kernel then gives it 127.0.0.1 and ::1.
 ///
@@ -32,15 +32,10 @@ pub fn bring_up() -> io::Result<()> {
 /// # Errors
 /// When we have no CAP_NET_ADMIN there.
 pub fn stand_in(of: u32, own: Ipv4Addr) -> io::Result<()> {
-    // A network namespace is a thread's own (setns(2)), and this thread ends with the work.
-    std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            namespaces::join(&process::open(of)?, nix::sched::CloneFlags::CLONE_NEWNET.bits())?;
-            bring_up()?;
-            add_address(own)?;
-            route_all()
-        });
-        work.join().unwrap_or_else(|_| Err(io::Error::other("the work was lost")))
+    namespaces::in_network_of(of, || {
+        bring_up()?;
+        add_address(own)?;
+        route_all()
     })
 }
 

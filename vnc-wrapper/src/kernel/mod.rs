@@ -18,6 +18,7 @@ pub mod objects;
 pub mod peek;
 pub mod process;
 pub mod scheduling;
+pub mod seccomp;
 pub mod semaphores;
 pub mod sock_diag;
 pub mod socket;

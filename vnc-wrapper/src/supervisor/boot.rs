@@ -14,7 +14,7 @@ use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 use super::control::Sockets;
 use super::saved::Images;
 use super::session::Session;
-use super::{Directories, control, exec, saved};
+use super::{Directories, control, exec, saved, system_bus};
 use crate::container::inside::has_socket;
 use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
@@ -86,9 +86,10 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
 pub(super) fn rehearse(boot: &Boot, id: &SnapshotId) -> Result<(), Failure> {
     let (_, images, mount) = lay(boot, &mut Report::new(std::io::sink()))?;
     let images = images.ok_or_else(|| failure(error_name::FAILED, "there is nothing to restore", ""))?;
-    let mut connect = |moment: Moment, init: u32| match moment {
-        Moment::Namespaces => Ok(loopback::stand_in(init, network::ADDRESS)?),
-        Moment::BeforeRun => Ok(()),
+    let network = boot.store.manifest(id).map_err(|e| e.to_failure())?.network;
+    let mut connect = |moment: Moment, init: u32| match (moment, network) {
+        (Moment::Namespaces, Network::Outbound) => Ok(loopback::stand_in(init, network::ADDRESS)?),
+        _ => Ok(()),
     };
     restore(boot, id, &images, &mount, true, &mut connect).map(drop)
 }
@@ -224,6 +225,7 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
     run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
     let bus = format!("/run/user/{}/bus", container::USER_ID);
+    system_bus::start(init, &base);
     wait_for("the session bus to listen", || has_socket(init, &bus))?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };
@@ -244,10 +246,20 @@ fn resume<W: Write>(
 ) -> Result<Session, Failure> {
     let manifest = boot.store.manifest(snapshot).map_err(|e| e.to_failure())?;
     report.progress("restoring the processes", 0.5);
+    let outbound = manifest.network == Network::Outbound;
     let mut connect = |moment: Moment, init: u32| {
         match moment {
-            Moment::Namespaces => network::connect(init)?,
-            Moment::BeforeRun => reset_connections(init),
+            Moment::Namespaces => {
+                // The engine makes a network of the kernel's defaults.
+                if let Err(error) = network::apply_settings(init) {
+                    tracing::warn!("the session's network has not its settings: {error}");
+                }
+                if outbound {
+                    network::connect(init)?;
+                }
+            }
+            Moment::BeforeRun if outbound => reset_connections(init),
+            Moment::BeforeRun => {}
         }
         Ok(())
     };

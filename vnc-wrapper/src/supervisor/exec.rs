@@ -41,7 +41,16 @@ fn command(request: &enter::Request) -> Result<Command, Failure> {
 
 /// Starts `argv` as the session's user, without ties to the outside. Returns its pid inside.
 pub(super) fn start_detached(init: u32, base: &BaseRecord, argv: Vec<String>) -> Result<u32, Failure> {
-    let request = request(init, base, ExecOptions { argv, ..ExecOptions::default() });
+    start(init, base, ExecOptions { argv, ..ExecOptions::default() })
+}
+
+/// The same as the session's root.
+pub(super) fn start_service(init: u32, base: &BaseRecord, argv: Vec<String>) -> Result<u32, Failure> {
+    start(init, base, ExecOptions { argv, root: true, ..ExecOptions::default() })
+}
+
+fn start(init: u32, base: &BaseRecord, options: ExecOptions) -> Result<u32, Failure> {
+    let request = request(init, base, options);
     pid_of(&command(&request)?.output().map_err(|e| e.to_failure())?)
 }
 

@@ -13,6 +13,7 @@ mod rehearsal;
 mod save;
 mod saved;
 mod session;
+mod system_bus;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};

@@ -189,3 +189,16 @@ fn members_of_ours_have_nothing_in_directories() {
     let bytes = Member { path: "d".into(), mode: 0o755, id: 0, contents: Contents::Directory }.to_bytes(0);
     assert_eq!(bytes.len(), BLOCK);
 }
+
+#[test]
+fn what_is_put_in_does_not_follow_a_link_out_either() {
+    let dpkg = member("./usr/bin/dpkg", b'0', "", b"#!");
+    let manuals = [dpkg.clone(), member("./usr/share/man", b'2', "/srv/man", b"")];
+    let (_, out) = copied(&closed(root(&manuals))).unwrap();
+    let names = names(&out);
+    assert!(names.iter().any(|name| name == "etc/dpkg/dpkg.cfg.d/zz-freezeframe"));
+    assert!(!names.iter().any(|name| name.contains("man1")), "{names:?}");
+    let options = [dpkg, member("./etc/dpkg", b'2', "../../etc/dpkg", b"")];
+    let refused = copied(&closed(root(&options))).unwrap_err();
+    assert!(refused.contains("zz-freezeframe") && refused.contains("symbolic link"), "{refused}");
+}
