@@ -7,12 +7,16 @@
 //! | --- | --- |
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
 //! | [`memory`] | the memory of processes |
+//! | [`fault`] | named steps that a test makes fail |
+//! | [`remote`] | the guard over a stopped thread of somebody else: calls made in it, and everything given back |
 //! | [`sys`] | the kernel's calls, one module a family; the only place with unsafe code |
 //!
 //! It is being built: ARCHITECTURE.md, "The native engine", names what is there and what comes next.
 
 pub mod able;
+pub mod fault;
 pub mod memory;
+pub mod remote;
 pub mod sys;
 #[cfg(test)]
 mod testing;

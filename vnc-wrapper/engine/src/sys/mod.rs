@@ -4,6 +4,8 @@
 
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
+#[cfg(test)]
+pub(crate) mod guests;
 pub mod kcmp;
 pub mod memory;
 pub mod pagemap;

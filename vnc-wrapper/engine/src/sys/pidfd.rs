@@ -14,6 +14,17 @@ pub fn open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// A descriptor of the thread `tid`, leader or not; Linux 6.9 and later.
+///
+/// # Errors
+/// `ESRCH`: no such thread; `EINVAL`: an older kernel.
+pub fn open_thread(tid: libc::pid_t) -> io::Result<OwnedFd> {
+    // PIDFD_THREAD, `include/uapi/linux/pidfd.h`.
+    let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+    let tid = Pid::from_raw(tid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(tid, thread)?)
+}
+
 /// A copy of descriptor `number` of that process; it shares the open file description.
 ///
 /// # Errors

@@ -90,6 +90,14 @@ pub fn detach(tid: pid_t, signal: c_int) -> io::Result<()> {
     request(libc::PTRACE_DETACH, tid, 0, signal as usize).map(drop)
 }
 
+/// Writes one word at `address`, also where the process itself may only read or execute (not into shared memory).
+///
+/// # Errors
+/// `EIO` where nothing is mapped, `ESRCH` when it is gone or not stopped.
+pub fn poke(tid: pid_t, address: u64, word: u64) -> io::Result<()> {
+    request(libc::PTRACE_POKEDATA, tid, address as usize, word as usize).map(drop)
+}
+
 /// The number that belongs to an event: the former thread id after [`EVENT_EXEC`].
 ///
 /// # Errors

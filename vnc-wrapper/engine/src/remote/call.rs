@@ -1,0 +1,243 @@
+//! A system call that somebody else's thread is had to make.
+
+use std::fmt;
+use std::io;
+
+use crate::fault::{self, Step};
+use crate::sys::ptrace::{self, CALL_STOP, CallStop, EVENT_STOP};
+use crate::sys::wait::Status;
+
+use super::thread::Undo;
+use super::{Error, Thread};
+
+/// Bytes of one call in a list: number, six arguments, result.
+pub const ENTRY: usize = 64;
+
+/// The signal code of a call that a seccomp filter trapped, `SYS_SECCOMP`.
+const SECCOMP: i32 = 1;
+
+/// A system call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Its number on this processor.
+    pub number: u64,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+    /// What it answered; a negative number of an error down to -4095.
+    pub result: i64,
+}
+
+impl Call {
+    /// A call with the number `libc::SYS_*`.
+    #[must_use]
+    pub fn new(number: libc::c_long, arguments: [u64; 6]) -> Self {
+        Self { number: number as u64, arguments, result: -i64::from(libc::ENOSYS) }
+    }
+
+    /// The error it answered.
+    #[must_use]
+    pub fn error(&self) -> Option<io::Error> {
+        (-4095..0).contains(&self.result).then(|| io::Error::from_raw_os_error(-self.result as i32))
+    }
+
+    /// Why it must not be made in somebody else's thread, if so.
+    pub(super) fn harm(&self) -> Option<&'static str> {
+        match self.number as i64 {
+            libc::SYS_nanosleep | libc::SYS_clock_nanosleep | libc::SYS_poll | libc::SYS_restart_syscall => {
+                Some("it would overwrite what the kernel keeps of an interrupted sleep")
+            }
+            libc::SYS_futex if self.arguments[3] != 0 && matches!(self.arguments[1] & 0x7f, 0 | 6 | 9 | 11 | 13) => {
+                Some("it would overwrite what the kernel keeps of an interrupted sleep")
+            }
+            libc::SYS_execve | libc::SYS_execveat | libc::SYS_exit | libc::SYS_exit_group => {
+                Some("nothing could be given back after it")
+            }
+            libc::SYS_rt_sigreturn | libc::SYS_vfork => Some("it uses the thread's own stack"),
+            libc::SYS_rt_sigprocmask | libc::SYS_rt_sigsuspend => Some("the thread's mask is not its own now"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMES.iter().find(|(number, _)| *number as u64 == self.number) {
+            Some((_, name)) => write!(out, "{name}(")?,
+            None => write!(out, "system call {}(", self.number)?,
+        }
+        let used = self.arguments.iter().rposition(|argument| *argument != 0).map_or(0, |last| last + 1);
+        for (at, argument) in self.arguments[..used].iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            // Small numbers (descriptors, signals, -1) read better as such.
+            match *argument as i64 {
+                small @ -4096..=4096 => write!(out, "{comma}{small}")?,
+                _ => write!(out, "{comma}{argument:#x}")?,
+            }
+        }
+        out.write_str(")")
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{self} = {}", self.result)
+    }
+}
+
+/// Names of the calls that the engine makes, for errors.
+const NAMES: &[(libc::c_long, &str)] = &[
+    (libc::SYS_arch_prctl, "arch_prctl"),
+    (libc::SYS_brk, "brk"),
+    (libc::SYS_capset, "capset"),
+    (libc::SYS_chdir, "chdir"),
+    (libc::SYS_clone, "clone"),
+    (libc::SYS_clone3, "clone3"),
+    (libc::SYS_close, "close"),
+    (libc::SYS_close_range, "close_range"),
+    (libc::SYS_dup3, "dup3"),
+    (libc::SYS_eventfd2, "eventfd2"),
+    (libc::SYS_fchdir, "fchdir"),
+    (libc::SYS_fcntl, "fcntl"),
+    (libc::SYS_getitimer, "getitimer"),
+    (libc::SYS_getpid, "getpid"),
+    (libc::SYS_getppid, "getppid"),
+    (libc::SYS_gettid, "gettid"),
+    (libc::SYS_ioctl, "ioctl"),
+    (libc::SYS_madvise, "madvise"),
+    (libc::SYS_memfd_create, "memfd_create"),
+    (libc::SYS_mlock2, "mlock2"),
+    (libc::SYS_mmap, "mmap"),
+    (libc::SYS_mprotect, "mprotect"),
+    (libc::SYS_mremap, "mremap"),
+    (libc::SYS_munmap, "munmap"),
+    (libc::SYS_openat, "openat"),
+    (libc::SYS_prctl, "prctl"),
+    (libc::SYS_rt_sigaction, "rt_sigaction"),
+    (libc::SYS_rt_tgsigqueueinfo, "rt_tgsigqueueinfo"),
+    (libc::SYS_seccomp, "seccomp"),
+    (libc::SYS_set_robust_list, "set_robust_list"),
+    (libc::SYS_set_tid_address, "set_tid_address"),
+    (libc::SYS_setitimer, "setitimer"),
+    (libc::SYS_setns, "setns"),
+    (libc::SYS_setpgid, "setpgid"),
+    (libc::SYS_setresgid, "setresgid"),
+    (libc::SYS_setresuid, "setresuid"),
+    (libc::SYS_setsid, "setsid"),
+    (libc::SYS_sigaltstack, "sigaltstack"),
+    (libc::SYS_timer_create, "timer_create"),
+    (libc::SYS_timer_delete, "timer_delete"),
+    (libc::SYS_timer_gettime, "timer_gettime"),
+    (libc::SYS_timer_settime, "timer_settime"),
+    (libc::SYS_umask, "umask"),
+    (libc::SYS_unshare, "unshare"),
+    (libc::SYS_userfaultfd, "userfaultfd"),
+    (libc::SYS_wait4, "wait4"),
+];
+
+impl Thread<'_, '_> {
+    /// Has the thread make `call`; returns what that answered.
+    ///
+    /// # Errors
+    /// [`Error::Call`] with the kernel's error, [`Error::Denied`] by the thread's own filter, [`Error::Late`] when it did not
+    /// come back, [`Error::Unable`] for a call that could not be taken back, [`Error::Gone`].
+    pub fn call(&mut self, call: &Call) -> Result<u64, Error> {
+        let made = Call { result: self.make(call)?, ..*call };
+        match made.error() {
+            None => Ok(made.result as u64),
+            Some(error) => Err(Error::Call { who: self.who().clone(), call: call.to_string(), error }),
+        }
+    }
+
+    /// [`Thread::call`] for one whose success is taken back with the guard.
+    pub(super) fn call_for_now(&mut self, call: &Call, undo: impl Fn(u64) -> Undo) -> Result<u64, Error> {
+        let made = self.make(call);
+        // Recorded whatever failed afterwards: it may have been interrupted as late and have succeeded all the same.
+        let result = match &made {
+            Ok(result) => Some(*result),
+            Err(_) => self.answered.take(),
+        };
+        if let Some(result) = result.filter(|result| !(-4095..0).contains(result)) {
+            self.undo.push(undo(result as u64));
+        }
+        let made = Call { result: made?, ..*call };
+        match made.error() {
+            None => Ok(made.result as u64),
+            Some(error) => Err(Error::Call { who: self.who().clone(), call: call.to_string(), error }),
+        }
+    }
+
+    /// Has the thread make `call`, whatever that answers.
+    pub(super) fn make(&mut self, call: &Call) -> Result<i64, Error> {
+        self.check_harmless(call)?;
+        if self.astray() {
+            self.resettle()?;
+        }
+        self.answered = None;
+        let tid = self.who().tid;
+        self.set_astray(true);
+        let set = self.saved().making(self.instruction(), call).give(tid);
+        set.map_err(|error| Error::other(self.who(), "make a call in", error))?;
+        self.point(Step::CallSet)?;
+        self.run_to_call_stop(call)?;
+        self.point(Step::CallBegun)?;
+        let done = self.run_to_call_stop(call);
+        if let Ok(CallStop::Exit(result)) = ptrace::call_stop(tid) {
+            self.answered = Some(result);
+        }
+        done?;
+        self.point(Step::CallDone)?;
+        let result = self.registers_now()?.result();
+        self.set_astray(false);
+        Ok(result)
+    }
+
+    /// Fails for a call that could not be taken back.
+    pub(super) fn check_harmless(&self, call: &Call) -> Result<(), Error> {
+        let why = match call.harm() {
+            Some(why) => why,
+            None if self.exposed() => "a SIGSYS of its own waits, so its seccomp filter must not send another",
+            None => return Ok(()),
+        };
+        Err(Error::Unable { who: self.who().clone(), why: format!("{call}: {why}") })
+    }
+
+    pub(super) fn point(&self, step: Step) -> Result<(), Error> {
+        fault::point(step).map_err(|error| Error::other(self.who(), "make a call in", error))
+    }
+
+    fn run_to_call_stop(&mut self, call: &Call) -> Result<(), Error> {
+        let tid = self.who().tid;
+        let mut signal = 0;
+        loop {
+            let resumed = ptrace::resume_to_call(tid, signal);
+            resumed.map_err(|error| Error::other(self.who(), "make a call in", error))?;
+            match self.wait_for(&format!("come back from {call}"))? {
+                Status::Stopped { signal: CALL_STOP, .. } => return Ok(()),
+                // A stop signal of the thread's own took effect, or ended; the call is made all the same.
+                Status::Stopped { event: EVENT_STOP, .. } => signal = 0,
+                // It cannot be blocked.
+                Status::Stopped { signal: libc::SIGSTOP, event: 0 } => signal = libc::SIGSTOP,
+                Status::Stopped { signal: libc::SIGSYS, event: 0 } => {
+                    self.denied(call)?;
+                    signal = libc::SIGSYS;
+                }
+                status => {
+                    let why = format!("unexpected stop {status:?} in {call}");
+                    return Err(Error::Unable { who: self.who().clone(), why });
+                }
+            }
+        }
+    }
+
+    /// In a stop before SIGSYS: an error if the thread's filter sent it because of `call`. Else it is the thread's own, which
+    /// is blocked now, so that the kernel puts it back into its queue.
+    pub(super) fn denied(&mut self, call: &Call) -> Result<(), Error> {
+        let tid = self.who().tid;
+        let signal = ptrace::stop_signal(tid).map_err(|error| Error::other(self.who(), "read a signal of", error))?;
+        if signal.code() == SECCOMP {
+            return Err(Error::Denied { who: self.who().clone(), call: call.to_string() });
+        }
+        self.note_own_sigsys();
+        ptrace::set_signal_mask(tid, u64::MAX).map_err(|error| Error::other(self.who(), "block the signals of", error))
+    }
+}

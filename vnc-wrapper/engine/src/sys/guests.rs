@@ -1,0 +1,356 @@
+//! Children for the tests: each waits in its own way, and ends with 0 if nothing but what it waited for happened to it.
+
+use std::io;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use libc::{c_int, pid_t};
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a test and its guest share: numbers in memory and a pipe.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared {
+    words: &'static [AtomicU32; 1024],
+    pipe: [c_int; 2],
+}
+
+impl Shared {
+    /// One of 1,024 numbers.
+    pub(crate) fn word(&self, at: usize) -> &'static AtomicU32 {
+        &self.words[at]
+    }
+
+    /// The guest says that it is about to do what it does.
+    pub(crate) fn ready(&self) {
+        self.word(0).fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Reads one byte; 1 when it came.
+    pub(crate) fn read(&self) -> isize {
+        let mut byte = 0u8;
+        // SAFETY: one byte is written to `byte`.
+        unsafe { libc::read(self.pipe[0], (&raw mut byte).cast(), 1) }
+    }
+
+    /// Lets one reader go on.
+    pub(crate) fn write(&self) {
+        // SAFETY: one byte is read.
+        assert_eq!(unsafe { libc::write(self.pipe[1], c"x".as_ptr().cast(), 1) }, 1);
+    }
+}
+
+/// A child of the test; killed with it.
+pub(crate) struct Guest {
+    pub(crate) pid: pid_t,
+    pub(crate) shared: Shared,
+    waited: bool,
+}
+
+impl Guest {
+    /// Forks a guest that runs `body` and ends with its result, and waits until it is ready.
+    pub(crate) fn start(body: impl FnOnce(Shared) -> i32) -> Self {
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping.
+        let words = unsafe { libc::mmap(null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        assert_ne!(words, libc::MAP_FAILED);
+        let mut pipe = [0; 2];
+        // SAFETY: two descriptors are written to `pipe`.
+        assert_eq!(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+        // SAFETY: 4096 bytes of zeroes are 1024 aligned atomics; the mapping is never unmapped.
+        let words = unsafe { &*words.cast::<[AtomicU32; 1024]>() };
+        let shared = Shared { words, pipe };
+        // SAFETY: the child runs `body` and ends; the test's other thread only waits and holds no lock.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            die_with_parent();
+            // What other tests of this process have open is not the guest's.
+            for (first, last) in [(3, pipe[0] - 1), (pipe[0] + 1, pipe[1] - 1), (pipe[1] + 1, c_int::MAX)] {
+                // SAFETY: numbers only; nothing of the child refers to these descriptors.
+                unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            }
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(shared))).unwrap_or(101);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(code) };
+        }
+        assert!(pid > 0, "{}", io::Error::last_os_error());
+        let guest = Self { pid, shared, waited: false };
+        until("the guest is ready", || guest.shared.word(0).load(Ordering::SeqCst) > 0);
+        guest
+    }
+
+    /// Waits until thread `tid` sleeps.
+    pub(crate) fn asleep(&self, tid: pid_t) {
+        until("the guest sleeps", || state(self.pid, tid) == Some('S'));
+    }
+
+    pub(crate) fn signal(&self, signal: c_int) {
+        // SAFETY: a number only.
+        assert_eq!(unsafe { libc::kill(self.pid, signal) }, 0);
+    }
+
+    /// What waitpid(2) with `flags` answers: pid and status.
+    pub(crate) fn wait_with(&self, flags: c_int) -> (pid_t, c_int) {
+        let mut status = 0;
+        // SAFETY: one int is written to `status`.
+        (unsafe { libc::waitpid(self.pid, &raw mut status, flags) }, status)
+    }
+
+    /// Its exit code; a signal is -1.
+    pub(crate) fn end(mut self) -> i32 {
+        let mut code = None;
+        until("the guest ends", || {
+            let (pid, status) = self.wait_with(libc::WNOHANG);
+            if pid == self.pid {
+                code = Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 });
+            }
+            code.is_some()
+        });
+        self.waited = true;
+        code.unwrap()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if !self.waited {
+            // SAFETY: a number only; the child was not reaped, so the pid is its own.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            self.wait_with(0);
+        }
+        // SAFETY: closes the guest's pipe, made in `start`.
+        unsafe { libc::close(self.shared.pipe[0]) };
+        // SAFETY: as above.
+        unsafe { libc::close(self.shared.pipe[1]) };
+    }
+}
+
+/// Waits for `condition`; fails by the name of `what` after [`PATIENCE`].
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The letter of a thread's state in its `stat`.
+pub(crate) fn state(pid: pid_t, tid: pid_t) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+pub(crate) fn die_with_parent() {
+    // SAFETY: numbers only.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// This thread's id.
+pub(crate) fn tid() -> pid_t {
+    // SAFETY: no arguments.
+    unsafe { libc::gettid() }
+}
+
+const SLEEP: i64 = 999_000_000;
+
+fn sleep_time() -> libc::timespec {
+    libc::timespec { tv_sec: 0, tv_nsec: SLEEP }
+}
+
+fn failed(result: i64, errno: i32) -> bool {
+    result == -1 && io::Error::last_os_error().raw_os_error() == Some(errno)
+}
+
+pub(crate) fn in_read(shared: Shared) -> i32 {
+    shared.ready();
+    i32::from(shared.read() != 1)
+}
+
+pub(crate) fn in_poll(shared: Shared) -> i32 {
+    shared.ready();
+    let started = Instant::now();
+    // SAFETY: no descriptors.
+    let polled = unsafe { libc::poll(null_mut(), 0, (SLEEP / 1_000_000) as i32) };
+    i32::from(polled != 0 || started.elapsed().as_nanos() < SLEEP as u128)
+}
+
+pub(crate) fn in_nanosleep(shared: Shared) -> i32 {
+    shared.ready();
+    let started = Instant::now();
+    let time = sleep_time();
+    // SAFETY: `time` is read.
+    let slept = unsafe { libc::nanosleep(&raw const time, null_mut()) };
+    i32::from(slept != 0 || started.elapsed().as_nanos() < SLEEP as u128)
+}
+
+pub(crate) fn in_futex(shared: Shared) -> i32 {
+    shared.ready();
+    let time = sleep_time();
+    let word = shared.word(1).as_ptr();
+    // SAFETY: `word` and `time` are read.
+    let waited = unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, &raw const time) };
+    i32::from(!failed(waited, libc::ETIMEDOUT))
+}
+
+pub(crate) fn in_epoll(shared: Shared) -> i32 {
+    // SAFETY: numbers only.
+    let epoll = unsafe { libc::epoll_create1(0) };
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 7 };
+    // SAFETY: `event` is read.
+    assert_eq!(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, shared.pipe[0], &raw mut event) }, 0);
+    shared.ready();
+    // SAFETY: one event is written.
+    let got = unsafe { libc::epoll_wait(epoll, &raw mut event, 1, -1) };
+    i32::from(got != 1)
+}
+
+/// A loop without calls, whose vector registers hold a pattern.
+pub(crate) fn in_vectors(shared: Shared) -> i32 {
+    let pattern: [u8; 32] = std::array::from_fn(|at| at as u8 ^ 0x5a);
+    let mut low = [0u8; 16];
+    let mut wide = [0u8; 32];
+    let avx = std::arch::is_x86_feature_detected!("avx");
+    shared.ready();
+    let go = shared.word(1).as_ptr();
+    if avx {
+        // SAFETY: reads `pattern` and `go`, writes `wide` and `low`; the registers are named as clobbered.
+        unsafe {
+            std::arch::asm!(
+                "vmovdqu ymm5, [{pattern}]", "movdqu xmm9, [{pattern}]",
+                "2:", "pause", "cmp dword ptr [{go}], 0", "je 2b",
+                "vmovdqu [{wide}], ymm5", "movdqu [{low}], xmm9",
+                pattern = in(reg) pattern.as_ptr(), go = in(reg) go, wide = in(reg) wide.as_mut_ptr(),
+                low = in(reg) low.as_mut_ptr(), out("xmm5") _, out("xmm9") _,
+            );
+        }
+    } else {
+        wide = pattern;
+        // SAFETY: as above.
+        unsafe {
+            std::arch::asm!(
+                "movdqu xmm9, [{pattern}]", "2:", "pause", "cmp dword ptr [{go}], 0", "je 2b", "movdqu [{low}], xmm9",
+                pattern = in(reg) pattern.as_ptr(), go = in(reg) go, low = in(reg) low.as_mut_ptr(), out("xmm9") _,
+            );
+        }
+    }
+    i32::from(wide != pattern || low != pattern[..16])
+}
+
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+static ORDER: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
+static PIPE: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count(signal: c_int) {
+    let at = HANDLED.fetch_add(1, Ordering::SeqCst) as usize;
+    ORDER[at % ORDER.len()].store(signal as u32, Ordering::SeqCst);
+}
+
+extern "C" fn read_in_handler(_: c_int) {
+    let mut byte = 0u8;
+    // SAFETY: one byte is written.
+    let got = unsafe { libc::read(PIPE.load(Ordering::SeqCst) as c_int, (&raw mut byte).cast(), 1) };
+    HANDLED.store(if got == 1 { 1 } else { 100 }, Ordering::SeqCst);
+}
+
+pub(crate) fn on(signal: c_int, handler: extern "C" fn(c_int)) {
+    // SAFETY: all zeroes is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as *const () as usize;
+    // SAFETY: the action is read; the handlers above are async-signal-safe.
+    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, null_mut()) }, 0);
+}
+
+fn mask(signals: &[c_int]) -> libc::sigset_t {
+    // SAFETY: all zeroes is an empty set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for signal in signals {
+        // SAFETY: `set` is written.
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
+    }
+    set
+}
+
+pub(crate) fn block(signals: &[c_int]) {
+    let set = mask(signals);
+    // SAFETY: `set` is read.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, null_mut()) };
+}
+
+pub(crate) fn in_handler(shared: Shared) -> i32 {
+    PIPE.store(shared.pipe[0] as u32, Ordering::SeqCst);
+    on(libc::SIGUSR1, read_in_handler);
+    shared.ready();
+    // SAFETY: a number only.
+    unsafe { libc::raise(libc::SIGUSR1) };
+    i32::from(HANDLED.load(Ordering::SeqCst) != 1)
+}
+
+pub(crate) fn in_sigsuspend(shared: Shared) -> i32 {
+    on(libc::SIGUSR1, count);
+    block(&[libc::SIGUSR1, libc::SIGUSR2]);
+    let set = mask(&[libc::SIGUSR2]);
+    shared.ready();
+    // SAFETY: `set` is read.
+    let suspended = unsafe { libc::sigsuspend(&raw const set) };
+    i32::from(!failed(suspended.into(), libc::EINTR) || HANDLED.load(Ordering::SeqCst) != 1)
+}
+
+/// Signals wait while it reads; then they come, each once and in order.
+pub(crate) fn with_waiting_signals(shared: Shared) -> i32 {
+    let real = libc::SIGRTMIN() + 3;
+    let all = [libc::SIGUSR1, libc::SIGTRAP, libc::SIGSYS, real];
+    for signal in all {
+        on(signal, count);
+    }
+    block(&all);
+    for signal in [real, real, libc::SIGUSR1, libc::SIGTRAP, libc::SIGSYS] {
+        let value = libc::sigval { sival_ptr: 9 as *mut _ };
+        let pid = std::process::id() as pid_t;
+        // SAFETY: numbers only.
+        unsafe { libc::sigqueue(pid, signal, value) };
+    }
+    shared.ready();
+    if shared.read() != 1 {
+        return 1;
+    }
+    block(&[]);
+    let handled = HANDLED.load(Ordering::SeqCst);
+    let count = |signal: c_int| ORDER.iter().filter(|one| one.load(Ordering::SeqCst) == signal as u32).count();
+    i32::from(handled != 5 || count(real) != 2 || all[..3].iter().any(|signal| count(*signal) != 1))
+}
+
+/// Threads that wait for one byte, which each passes on; word 2 gets the id of one that is not the leader.
+pub(crate) fn with_threads(shared: Shared) -> i32 {
+    let threads: Vec<_> = (0..3)
+        .map(|at| {
+            std::thread::spawn(move || {
+                if at == 1 {
+                    shared.word(2).store(tid() as u32, Ordering::SeqCst);
+                    shared.ready();
+                }
+                let code = i32::from(shared.read() != 1);
+                shared.write();
+                code
+            })
+        })
+        .collect();
+    threads.into_iter().map(|thread| thread.join().unwrap_or(1)).sum()
+}
+
+/// The leader ends; word 2 gets the id of the thread that is left.
+pub(crate) fn with_dead_leader(shared: Shared) -> i32 {
+    let leader = tid();
+    std::thread::spawn(move || {
+        until("the leader has ended", || state(leader, leader) == Some('Z'));
+        shared.word(2).store(tid() as u32, Ordering::SeqCst);
+        shared.ready();
+        let code = i32::from(shared.read() != 1);
+        // SAFETY: ends the guest.
+        unsafe { libc::_exit(code) };
+    });
+    // SAFETY: ends this thread only; the other one ends the process.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    1
+}
