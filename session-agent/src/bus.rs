@@ -1,7 +1,7 @@
 //! Which bus: the session bus of the environment, the user's bus in the runtime directory, or a private one of ours.
 
 use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,7 +26,9 @@ impl Bus {
             return Self::Given(address);
         }
         let usual = dirs.runtime.join("bus");
-        if std::fs::metadata(&usual).is_ok_and(|m| m.file_type().is_socket()) {
+        // Where the runtime directory is open to others, theirs may be there.
+        let ours = |m: &std::fs::Metadata| m.uid() == rustix::process::geteuid().as_raw();
+        if std::fs::metadata(&usual).is_ok_and(|m| m.file_type().is_socket() && ours(&m)) {
             return Self::Given(unix_address(&usual));
         }
         Self::Private(dirs.runtime_own().join("bus"))

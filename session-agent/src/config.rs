@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use freezeframe_api::{Error, ErrorKind};
+use freezeframe_store::bounded;
 use freezeframe_store::retention::Rules;
 use serde::{Deserialize, Deserializer};
 
@@ -18,6 +19,9 @@ const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), k
                      (true or false); in [retention] keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\"); \
                      in [automatic] enabled, minutes, only_if_changed; in [notifications] snapshots; in [shortcuts] the app's shortcuts, \
                      such as snapshot (as \"<Control>d\").";
+
+/// Most bytes of the file. What people write there has some hundred.
+pub const MOST: u64 = 1 << 20;
 
 /// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -102,7 +106,7 @@ impl Config {
         let refused = |reason: String| {
             Error::new(ErrorKind::InvalidArgument, format!("cannot use {}: {reason}", file.display())).hint(KNOWN)
         };
-        match std::fs::read_to_string(file) {
+        match bounded::read_text(file, MOST) {
             Ok(text) => Self::parse(&text).map_err(refused),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(refused(e.to_string())),
@@ -132,6 +136,17 @@ mod tests {
     #[test]
     fn an_absent_file_is_an_empty_one() {
         assert_eq!(Config::read(Path::new("/nonexistent/config.toml")).unwrap(), Config::default());
+    }
+
+    /// Issue 9, number 15.
+    #[test]
+    fn a_file_without_end_is_refused_by_name() {
+        for endless in ["/dev/zero", "/proc/self"] {
+            let error = Config::read(Path::new(endless)).unwrap_err();
+            assert!(error.message.contains(endless) && error.message.contains("not a file"), "{error}");
+        }
+        let error = read(&"# much\n".repeat(200_000)).unwrap_err();
+        assert!(error.message.contains("config.toml") && error.message.contains("more than 1048576 bytes"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The directories of one user. Agent and `sessionctl` find the same ones by the same function.
+//!
+//! They are those of the XDG Base Directory Specification. That has a program pass over a relative path silently; here it is
+//! an error, because what is then read and written is not what the user has said.
 
-use std::fs::{self, DirBuilder};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use freezeframe_api::{Error, ErrorKind};
+use freezeframe_api::{Error, ErrorKind, Result};
 
 /// Where everything of one user is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,21 +26,24 @@ impl Directories {
     /// Finds them by the environment and makes the runtime directory where it is missing.
     ///
     /// # Errors
-    /// When there is no home directory, or the runtime directory is not ours alone.
-    pub fn find() -> Result<Self, Error> {
-        let base = directories::BaseDirs::new().ok_or_else(|| {
-            Error::new(ErrorKind::MachineLacks, "there is no home directory").hint("Set HOME and try again.")
-        })?;
-        Ok(Self {
-            data: base.data_dir().join("freezeframe"),
-            config_file: base.config_dir().join("freezeframe/config.toml"),
-            runtime: runtime_directory(
-                std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).as_deref(),
-                Path::new("/run/user"),
-                Path::new("/tmp"),
-                rustix::process::geteuid().as_raw(),
-            )?,
-        })
+    /// When a variable is missing that says where they are, or is a relative path; or the runtime directory is not ours
+    /// alone.
+    pub fn find() -> Result<Self> {
+        Self::find_by(|name| std::env::var_os(name), Path::new("/run/user"), rustix::process::geteuid().as_raw())
+    }
+
+    /// [`Directories::find`], of the user `uid` with that environment; `run_user` is `/run/user`.
+    ///
+    /// # Errors
+    /// As [`Directories::find`].
+    pub fn find_by(variable: impl Fn(&str) -> Option<OsString>, run_user: &Path, uid: u32) -> Result<Self> {
+        let data = home_directory(&variable, "XDG_DATA_HOME", ".local/share")?.join("freezeframe");
+        let config_file = home_directory(&variable, "XDG_CONFIG_HOME", ".config")?.join("freezeframe/config.toml");
+        let runtime = match absolute(&variable, "XDG_RUNTIME_DIR")? {
+            Some(given) => given,
+            None => runtime_directory(run_user, &data, uid)?,
+        };
+        Ok(Self { data, config_file, runtime })
     }
 
     /// `<runtime>/freezeframe`: sockets of sessions, the private bus, the agent's log.
@@ -48,55 +55,103 @@ impl Directories {
     ///
     /// # Errors
     /// When it cannot be made or belongs to somebody else.
-    pub fn make_runtime_own(&self) -> Result<PathBuf, Error> {
+    pub fn make_runtime_own(&self) -> Result<PathBuf> {
         let own = self.runtime_own();
         make_ours(&own, rustix::process::geteuid().as_raw())?;
         Ok(own)
     }
 }
 
-/// `$XDG_RUNTIME_DIR`, else `/run/user/UID` if it is there and ours, else `/tmp/freezeframe-UID`, made and checked.
+/// The path in a variable; none when it is not set or empty.
+fn absolute(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<PathBuf>> {
+    let Some(path) = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from) else { return Ok(None) };
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    let text = format!("{name} is {}, which is no absolute path", path.display());
+    Err(Error::new(ErrorKind::MachineLacks, text)
+        .hint(format!("Set it to a path that begins with a slash, or unset it: unset {name}")))
+}
+
+/// `$name`, else `in_home` below `$HOME`.
+fn home_directory(variable: impl Fn(&str) -> Option<OsString>, name: &str, in_home: &str) -> Result<PathBuf> {
+    if let Some(path) = absolute(&variable, name)? {
+        return Ok(path);
+    }
+    let home = absolute(&variable, "HOME")?.ok_or_else(|| {
+        Error::new(ErrorKind::MachineLacks, format!("there is no home directory: neither HOME nor {name} is set"))
+            .hint("Set HOME to your home directory and try again.")
+    })?;
+    Ok(home.join(in_home))
+}
+
+/// Where nobody has set `XDG_RUNTIME_DIR`: `/run/user/UID`, which the system makes at a login, if it is there and ours alone;
+/// else `run` in the data directory. Nothing in /tmp: a name there that the next call finds again is one that somebody else can
+/// take first.
 ///
 /// # Errors
-/// When the last one cannot be made, or somebody else made it before us.
-pub fn runtime_directory(from_env: Option<&Path>, run_user: &Path, tmp: &Path, uid: u32) -> Result<PathBuf, Error> {
-    if let Some(path) = from_env.filter(|p| p.is_absolute()) {
-        return Ok(path.to_owned());
-    }
+/// When the last one cannot be made, or others could put another in its place.
+fn runtime_directory(run_user: &Path, data: &Path, uid: u32) -> Result<PathBuf> {
     let usual = run_user.join(uid.to_string());
-    if fs::symlink_metadata(&usual).is_ok_and(|m| m.is_dir() && m.uid() == uid) {
+    if fs::symlink_metadata(&usual).is_ok_and(|there| why_not_ours(&there, uid).is_none()) {
         return Ok(usual);
     }
-    let own = tmp.join(format!("freezeframe-{uid}"));
+    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|e| unfit(data, &e.to_string()))?;
+    let own = data.join("run");
     make_ours(&own, uid)?;
+    let real = fs::canonicalize(&own).map_err(|e| unfit(&own, &e.to_string()))?;
+    for above in real.ancestors().skip(1) {
+        let there = fs::symlink_metadata(above).map_err(|e| unfit(&own, &e.to_string()))?;
+        if let Some(reason) = why_replaceable(&there, uid) {
+            return Err(unfit(&own, &format!("{} {reason}", above.display())));
+        }
+    }
     Ok(own)
 }
 
-fn make_ours(path: &Path, uid: u32) -> Result<(), Error> {
-    let failed = |reason: String| {
-        Error::new(ErrorKind::Failed, format!("cannot use {} as runtime directory: {reason}", path.display()))
-            .hint("Set XDG_RUNTIME_DIR to a directory of your own with mode 0700.")
-    };
+fn unfit(path: &Path, reason: &str) -> Error {
+    Error::new(ErrorKind::Failed, format!("cannot use {} as runtime directory: {reason}", path.display()))
+        .hint("Set XDG_RUNTIME_DIR to a directory of your own with mode 0700.")
+}
+
+/// Makes a directory of the user `uid` with mode 0700, or checks that the one that is there is such a one.
+fn make_ours(path: &Path, uid: u32) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(e.to_string())),
-        _ => {}
+        // Whatever the umask took away.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|e| unfit(path, &e.to_string()))?,
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(unfit(path, &e.to_string())),
+        Err(_) => {}
     }
-    let metadata = fs::symlink_metadata(path).map_err(|e| failed(e.to_string()))?;
-    if !metadata.is_dir() {
-        return Err(failed("it is not a directory".into()));
+    // Not through a link, which could lead anywhere.
+    let there = fs::symlink_metadata(path).map_err(|e| unfit(path, &e.to_string()))?;
+    why_not_ours(&there, uid).map_or(Ok(()), |reason| Err(unfit(path, &reason)))
+}
+
+fn why_not_ours(there: &Metadata, uid: u32) -> Option<String> {
+    if !there.is_dir() {
+        return Some("it is not a directory".into());
     }
-    if metadata.uid() != uid {
-        return Err(failed(format!("it belongs to user {}", metadata.uid())));
+    if there.uid() != uid {
+        return Some(format!("it belongs to user {}", there.uid()));
     }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(failed(format!("others can enter it (mode {:o})", metadata.mode() & 0o7777)));
+    (there.mode() & 0o077 != 0).then(|| format!("others can enter it (mode {:o})", there.mode() & 0o7777))
+}
+
+/// Why others could put something else in the place of what is in this directory.
+fn why_replaceable(there: &Metadata, uid: u32) -> Option<String> {
+    if there.uid() != uid && there.uid() != 0 {
+        return Some(format!("belongs to user {}", there.uid()));
     }
-    Ok(())
+    let others = there.mode() & 0o002 != 0;
+    // A user's own group is the user, as most systems have it.
+    let group = there.mode() & 0o020 != 0 && there.gid() != rustix::process::getegid().as_raw() && there.gid() != 0;
+    let sticky = there.mode() & 0o1000 != 0;
+    ((others || group) && !sticky).then(|| format!("can be written by others (mode {:o})", there.mode() & 0o7777))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::collections::HashMap;
 
     use super::*;
 
@@ -104,28 +159,73 @@ mod tests {
         rustix::process::geteuid().as_raw()
     }
 
-    #[test]
-    fn the_environment_goes_first_and_then_the_usual_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let (run, tmp) = (dir.path().join("run"), dir.path());
-        let asked = Path::new("/asked");
-        assert_eq!(runtime_directory(Some(asked), &run, tmp, uid()).unwrap(), asked);
-        assert_eq!(runtime_directory(None, &run, tmp, uid()).unwrap(), tmp.join(format!("freezeframe-{}", uid())));
-        let usual = run.join(uid().to_string());
-        fs::create_dir_all(&usual).unwrap();
-        assert_eq!(runtime_directory(Some(Path::new("relative")), &run, tmp, uid()).unwrap(), usual);
+    fn find(variables: &[(&str, &Path)], run_user: &Path) -> Result<Directories> {
+        let variables: HashMap<&str, &Path> = variables.iter().copied().collect();
+        Directories::find_by(|name| variables.get(name).map(OsString::from), run_user, uid())
     }
 
     #[test]
-    fn a_fallback_that_others_can_enter_or_that_is_a_link_is_refused() {
+    fn the_environment_goes_first_and_then_the_usual_place() {
         let dir = tempfile::tempdir().unwrap();
-        let (run, own) = (dir.path().join("run"), dir.path().join(format!("freezeframe-{}", uid())));
+        let (run, home) = (dir.path().join("run"), dir.path().join("home"));
+        let found = find(&[("HOME", &home), ("XDG_RUNTIME_DIR", Path::new("/asked"))], &run).unwrap();
+        assert_eq!(found.runtime, Path::new("/asked"));
+        assert_eq!(found.data, home.join(".local/share/freezeframe"));
+        assert_eq!(found.config_file, home.join(".config/freezeframe/config.toml"));
+        let found = find(&[("HOME", &home)], &run).unwrap();
+        assert_eq!(found.runtime, home.join(".local/share/freezeframe/run"));
+        assert_eq!(fs::metadata(&found.runtime).unwrap().mode() & 0o7777, 0o700);
+        let usual = run.join(uid().to_string());
+        DirBuilder::new().recursive(true).mode(0o700).create(&usual).unwrap();
+        assert_eq!(find(&[("HOME", &home)], &run).unwrap().runtime, usual);
+        // One that others can enter is not the system's.
+        fs::set_permissions(&usual, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find(&[("HOME", &home)], &run).unwrap().runtime, home.join(".local/share/freezeframe/run"));
+    }
+
+    /// Issue 9, number 5.
+    #[test]
+    fn what_is_missing_or_relative_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, home) = (dir.path().join("run"), dir.path().join("home"));
+        let nothing = find(&[], &run).unwrap_err();
+        assert!(nothing.message.contains("neither HOME nor XDG_DATA_HOME is set"), "{nothing}");
+        let error = find(&[("HOME", Path::new("some/where"))], &run).unwrap_err();
+        assert!(error.message.contains("HOME is some/where"), "{error}");
+        for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
+            let error = find(&[("HOME", &home), (name, Path::new("some/where"))], &run).unwrap_err();
+            assert!(error.message.contains(name) && error.message.contains("some/where"), "{error}");
+            assert!(error.hint.contains(&format!("unset {name}")), "{error:?}");
+        }
+        // An empty one is as good as none.
+        assert!(find(&[("HOME", &home), ("XDG_DATA_HOME", Path::new(""))], &run).is_ok());
+        // Who has said both needs no HOME.
+        let both = [("XDG_DATA_HOME", home.as_path()), ("XDG_CONFIG_HOME", home.as_path())];
+        assert!(find(&both, &run).is_ok());
+    }
+
+    /// Issue 9, number 5.
+    #[test]
+    fn a_runtime_directory_that_others_could_have_or_replace_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, home) = (dir.path().join("run"), dir.path().join("home"));
+        let data = home.join(".local/share/freezeframe");
+        fs::create_dir_all(&data).unwrap();
+        let own = data.join("run");
+        let refused = || find(&[("HOME", &home)], &run).unwrap_err().message;
         fs::create_dir(&own).unwrap();
-        fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = runtime_directory(None, &run, dir.path(), uid()).unwrap_err();
-        assert!(error.message.contains("mode 755"), "{error}");
+        fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+        assert!(refused().contains("mode 755"), "{}", refused());
         fs::remove_dir(&own).unwrap();
         std::os::unix::fs::symlink(dir.path(), &own).unwrap();
-        assert!(runtime_directory(None, &run, dir.path(), uid()).is_err());
+        assert!(refused().contains("not a directory"), "{}", refused());
+        fs::remove_file(&own).unwrap();
+        fs::set_permissions(&home, Permissions::from_mode(0o777)).unwrap();
+        assert!(refused().contains("can be written by others (mode 777)"), "{}", refused());
+        if uid() == 0 {
+            fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+            std::os::unix::fs::chown(&home, Some(4711), None).unwrap();
+            assert!(refused().contains("belongs to user 4711"), "{}", refused());
+        }
     }
 }

@@ -7,10 +7,11 @@ use crate::container::network::NetworkError;
 use crate::engine::EngineError;
 use crate::layer::LayerError;
 use freezeframe_store as store;
+use freezeframe_text::{MESSAGE, lines};
 
-/// Shortens the building of a [`Failure`].
+/// Builds a [`Failure`]. Its texts may quote what was found inside a session.
 pub fn failure(name: &str, message: impl Into<String>, hint: impl Into<String>) -> Failure {
-    Failure { name: name.to_owned(), message: message.into(), hint: hint.into() }
+    Failure { name: name.to_owned(), message: lines(message.into(), MESSAGE), hint: lines(hint.into(), MESSAGE) }
 }
 
 /// What every failure without a better hint says.

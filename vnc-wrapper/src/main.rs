@@ -20,6 +20,8 @@ pub mod supervisor;
 mod verbs;
 
 fn main() {
+    // What is private is made so by its mode; the rest, as a base's files, is not to depend on who started this.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // CRIU runs this program as its action script, with no argument of ours.
     if let Some(status) = engine::hooks::run_as_hook() {
         std::process::exit(status);

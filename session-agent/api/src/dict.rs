@@ -60,7 +60,19 @@ macro_rules! plain_fields {
     )*};
 }
 
-plain_fields!(bool, u16, i32, u32, u64, f64, String, Vec<String>, HashMap<String, String>);
+plain_fields!(bool, u16, i32, u32, u64, f64, Vec<String>, HashMap<String, String>);
+
+impl Field for String {
+    fn put(&self) -> Option<OwnedValue> {
+        // D-Bus has no string with NUL, and a record that is lost for one takes all others of its list with it. Texts pass
+        // `freezeframe_text` where they come in; this is for one that did not.
+        let text = if self.contains('\0') { self.replace('\0', "\u{fffd}") } else { self.clone() };
+        OwnedValue::try_from(Value::from(text)).ok()
+    }
+    fn take(value: &OwnedValue) -> Option<Self> {
+        Self::try_from(value.try_clone().ok()?).ok()
+    }
+}
 
 impl Field for BTreeMap<String, String> {
     fn put(&self) -> Option<OwnedValue> {

@@ -4,6 +4,7 @@
 //! empty. Both travel as strings in the body of the D-Bus error, so that they survive the bus unchanged; the key of an
 //! `Untrusted` error follows as a third.
 
+use freezeframe_text::{MESSAGE, NAME, line, lines};
 use zbus::message::{Header, Message};
 use zbus::names::ErrorName;
 
@@ -170,10 +171,12 @@ impl From<zbus::fdo::Error> for Error {
 impl zbus::DBusError for Error {
     fn create_reply(&self, call: &Header<'_>) -> zbus::Result<Message> {
         let reply = Message::error(call, self.name())?;
+        // It may quote what was found inside a session or on disk; a NUL in it would leave the caller without an answer.
+        let (message, hint) = (lines(&self.message, MESSAGE), lines(&self.hint, MESSAGE));
         if self.key.is_empty() {
-            return reply.build(&(&self.message, &self.hint));
+            return reply.build(&(message, hint));
         }
-        reply.build(&(&self.message, &self.hint, &self.key))
+        reply.build(&(message, hint, line(&self.key, NAME)))
     }
 
     fn name(&self) -> ErrorName<'_> {
@@ -206,6 +209,13 @@ mod tests {
         let call = Message::method_call("/x", "Y").unwrap().build(&()).unwrap();
         let missing = Error::new(ErrorKind::NotFound, "there is no base \"x\"").hint("sessionctl base build x");
         let untrusted = Error::new(ErrorKind::Untrusted, "no").hint("ask").key("ab12");
+        let hostile = Error::new(ErrorKind::Damaged, "a\0b").hint("c\0").create_reply(&call.header()).unwrap();
+        let hostile = Error::from_bus(&zbus::Error::MethodError(
+            hostile.header().error_name().unwrap().to_owned().into(),
+            None,
+            hostile,
+        ));
+        assert_eq!((hostile.message.as_str(), hostile.hint.as_str()), ("a\u{fffd}b", "c\u{fffd}"));
         for error in [missing, untrusted] {
             let reply = error.create_reply(&call.header()).unwrap();
             let name = reply.header().error_name().unwrap().to_owned();

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol::Failure;
 use freezeframe_store as store;
+use freezeframe_text::{MESSAGE, lines};
 use futures_util::FutureExt;
 
 /// An error of the store, with what to do.
@@ -90,7 +91,8 @@ fn bug_of(bug: &dyn std::any::Any) -> Error {
 
 /// What a verb of the wrapper says when it fails.
 pub(crate) fn of_wrapper(failure: Failure) -> Error {
-    Error::new(ErrorKind::from_name(&failure.name), failure.message).hint(failure.hint)
+    let (message, hint) = (lines(failure.message, MESSAGE), lines(failure.hint, MESSAGE));
+    Error::new(ErrorKind::from_name(&failure.name), message).hint(hint)
 }
 
 /// What a call of a running wrapper answers; a broken connection means that it died.

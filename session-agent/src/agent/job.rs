@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use freezeframe_api::records::JobFailure;
 use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result, names};
 use freezeframe_store::{Progress as Bytes, ProgressFn};
+use freezeframe_text::{TITLE, line};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 use zbus::object_server::SignalEmitter;
@@ -130,7 +131,7 @@ impl Job {
         reason = "for people"
     )]
     pub(crate) async fn progress(&self, stage: impl Into<String>, fraction: f64) {
-        let stage = stage.into();
+        let stage = line(stage.into(), TITLE);
         let (new_stage, counted) = {
             let mut progress = self.lock();
             progress.fraction = if fraction.is_finite() { fraction.min(1.0) } else { -1.0 };

@@ -111,7 +111,7 @@ impl Agent {
         let serial = {
             let mut state = self.lock();
             let serial = state.serial();
-            state.sessions.insert(id.clone(), Session { serial, record, phase, control: None });
+            state.sessions.insert(id.clone(), Session { serial, record, phase, control: None, unreachable: None });
             serial
         };
         let object = SessionObject::new(self, &id);
@@ -125,6 +125,7 @@ impl Agent {
             let mut state = self.lock();
             let Some(session) = state.same(id.as_str(), serial) else { return };
             session.control = Some(control.clone());
+            session.unreachable = None;
             session.phase = Phase::Running;
         }
         self.tell_state(id.as_str()).await;
@@ -196,7 +197,14 @@ impl Agent {
                 warn!(%error, "a session's record cannot be read");
                 unreadable(id.clone())
             });
-            let serial = self.add_session(record, Phase::Crashed).await?;
+            // One that the bus does not take is no reason to be without the others.
+            let serial = match self.add_session(record, Phase::Crashed).await {
+                Ok(serial) => serial,
+                Err(error) => {
+                    warn!(session = id.as_str(), %error, "cannot put it on the bus");
+                    continue;
+                }
+            };
             self.reconnect(&id, serial).await;
         }
         self.remove_leftovers();
@@ -223,8 +231,12 @@ impl Agent {
             crashed.map(|s| (s.record.id.clone(), s.serial)).collect()
         };
         for (id, serial) in all {
-            if !self.settle(&id, serial).await {
+            // Nothing has changed with one whose directory is there: to tell that it has would have every client ask again,
+            // which leads here.
+            if self.store.session_dir(&id).exists() {
                 self.reconnect(&id, serial).await;
+            } else {
+                self.settle(&id, serial).await;
             }
         }
     }
@@ -258,7 +270,14 @@ impl Agent {
                     });
                 }
             }
-            Err(error) => info!(session = id.as_str(), "{error}"),
+            Err(error) => {
+                let reason = error.to_string();
+                let known = self.lock().same(id.as_str(), serial).map(|session| session.unreachable.replace(reason));
+                // It is tried whenever somebody asks; once is enough to say why it fails.
+                if known.is_some_and(|known| known.as_deref() != Some(&*error.message)) {
+                    info!(session = id.as_str(), "{error}");
+                }
+            }
         }
     }
 }

@@ -74,12 +74,14 @@ impl SnapshotObject {
 
     /// Takes it off the timeline; it can be taken back until the store collects.
     async fn delete(&self) -> Result<()> {
+        self.agent.expect_deleted(&self.id, false)?;
         let now = Timestamp::now();
         answered(self.agent.mark(&self.id, |m| m.deleted = m.deleted.or(Some(now)))).await
     }
 
     /// Takes it back.
     async fn undelete(&self) -> Result<()> {
+        self.agent.expect_deleted(&self.id, true)?;
         answered(self.agent.mark(&self.id, |m| m.deleted = None)).await
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Session {
     pub(crate) record: SessionRecord,
     pub(crate) phase: Phase,
     pub(crate) control: Option<Control>,
+    /// Why its wrapper could not be reached when that was last tried, as the log has it.
+    pub(crate) unreachable: Option<String>,
 }
 
 impl Session {

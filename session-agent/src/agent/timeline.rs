@@ -8,6 +8,7 @@ use freezeframe_api::{Error, ErrorKind, Result, names};
 use freezeframe_store::manifest::Marks;
 use freezeframe_store::record::Record;
 use freezeframe_store::{SnapshotId, State, Store, VerifyReport};
+use freezeframe_text::{MESSAGE, line};
 use jiff::Timestamp;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
@@ -52,15 +53,22 @@ impl Agent {
             self.count_wanted.notify_one();
         }
         let server = self.connection.object_server();
+        // One that the bus does not take is no reason to be without the others.
         for id in came {
             info!(snapshot = id, "on the timeline");
-            server.at(names::snapshot_path(&id), SnapshotObject::new(self, &id)).await?;
+            if let Err(error) = server.at(names::snapshot_path(&id), SnapshotObject::new(self, &id)).await {
+                warn!(snapshot = id, %error, "cannot put it on the bus");
+            }
         }
         for id in went {
-            server.remove::<SnapshotObject, _>(names::snapshot_path(&id)).await?;
+            if let Err(error) = server.remove::<SnapshotObject, _>(names::snapshot_path(&id)).await {
+                warn!(snapshot = id, %error, "cannot take it off the bus");
+            }
         }
         for id in changed {
-            self.tell_snapshot(&id).await?;
+            if let Err(error) = self.tell_snapshot(&id).await {
+                warn!(snapshot = id, %error, "cannot tell that it has changed");
+            }
         }
         Ok(())
     }
@@ -138,6 +146,17 @@ impl Agent {
         }
     }
 
+    /// Says so when a snapshot is to be deleted that is deleted already, or brought back that is on the timeline.
+    pub(crate) fn expect_deleted(&self, id: &str, deleted: bool) -> Result<()> {
+        match (self.snapshot(id)?.marks.deleted.is_some(), deleted) {
+            (true, false) => Err(Error::new(ErrorKind::NotFound, format!("snapshot {id} is deleted already"))
+                .hint(format!("Bring it back with: sessionctl undelete {id}"))),
+            (false, true) => Err(Error::new(ErrorKind::Exists, format!("snapshot {id} is not deleted"))
+                .hint("It is on the timeline; there is nothing to bring back.")),
+            _ => Ok(()),
+        }
+    }
+
     /// Changes what the user says of a snapshot, on disk first.
     pub(crate) async fn mark(&self, id: &str, change: impl FnOnce(&mut Marks)) -> Result<()> {
         {
@@ -189,12 +208,12 @@ fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
         // Without its marks it is not resumed either: every file of it has to be what was written.
         let marks = store.marks(&id).unwrap_or_else(|error| {
             warn!(%error, "marks are passed over");
-            Marks { damage: Some(error.to_string()), ..Marks::default() }
+            Marks { damage: Some(words(&error)), ..Marks::default() }
         });
         let manifest = match listed.record {
             Ok(manifest) if manifest.id == id => Ok(manifest),
             Ok(manifest) => Err(format!("its manifest is that of snapshot {}", manifest.id)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(words(&error)),
         };
         let packed = packed(store, &id);
         found.insert(listed.name.clone(), Snapshot { id: listed.name, manifest, marks, packed, shared_bytes: 0 });
@@ -204,12 +223,17 @@ fn scan(store: &Store) -> Result<BTreeMap<String, Snapshot>> {
 
 /// How far a snapshot has come: what packing it added, nothing yet, or what is wrong.
 fn packed(store: &Store, id: &SnapshotId) -> Result<Option<u64>, String> {
-    match store.state(id).map_err(|e| e.to_string())? {
+    match store.state(id).map_err(|e| words(&e))? {
         State::Committing => Ok(None),
         _ => match store.own_bytes(id) {
             Ok(Some(own)) => Ok(Some(own)),
             Ok(None) => Err("what it consists of is missing, packed and raw".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(words(&error)),
         },
     }
+}
+
+/// What is wrong, for the row of a snapshot. It may quote the file that it is about.
+fn words(error: &freezeframe_store::Error) -> String {
+    line(error.to_string(), MESSAGE)
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol::Line;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tracing::{debug, warn};
 
@@ -49,7 +49,9 @@ async fn listen(child: &mut Child, job: Option<&Job>) -> Result<serde_json::Valu
     let Some(stdout) = child.stdout.take() else {
         return Err(Error::new(ErrorKind::Failed, "vnc-wrapper has no standard output"));
     };
-    let mut lines = BufReader::new(stdout).lines();
+    let mut stdout = BufReader::new(stdout);
+    // Outlives a wait that something else ends.
+    let mut begun = Vec::new();
     let mut cancelled = false;
     loop {
         let cancel = async {
@@ -59,7 +61,7 @@ async fn listen(child: &mut Child, job: Option<&Job>) -> Result<serde_json::Valu
             }
         };
         let line = tokio::select! {
-            line = lines.next_line() => line,
+            line = next_line(&mut stdout, &mut begun) => line,
             () = cancel => {
                 cancelled = true;
                 terminate(child);
@@ -86,6 +88,21 @@ async fn listen(child: &mut Child, job: Option<&Job>) -> Result<serde_json::Valu
     }
 }
 
+/// No line of a verb is longer, in bytes: the largest has a manifest in it.
+const MOST: usize = 32 << 20;
+
+/// The next line; none at the end. `begun` keeps what was read of one, should the wait for its end be given up.
+async fn next_line(from: &mut (impl AsyncBufRead + Unpin), begun: &mut Vec<u8>) -> std::io::Result<Option<String>> {
+    let left = (MOST + 1).saturating_sub(begun.len()) as u64;
+    from.take(left).read_until(b'\n', begun).await?;
+    if begun.len() > MOST {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("a line has more than {MOST} bytes")));
+    }
+    let line = String::from_utf8_lossy(begun).trim_end_matches(['\r', '\n']).to_owned();
+    let ended = std::mem::take(begun).is_empty();
+    Ok((!ended).then_some(line))
+}
+
 async fn ended(child: &mut Child) -> Error {
     let how = match child.wait().await {
         Ok(status) => status.to_string(),
@@ -101,5 +118,22 @@ fn terminate(child: &Child) {
         && let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::TERM)
     {
         warn!(%error, "cannot end a verb");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_are_read_whole_and_one_without_end_is_refused() {
+        let mut begun = b"be".to_vec();
+        let mut from = &b"gun\ntwo\r\nlast"[..];
+        for expected in [Some("begun"), Some("two"), Some("last"), None] {
+            assert_eq!(next_line(&mut from, &mut begun).await.unwrap().as_deref(), expected);
+        }
+        let mut endless = BufReader::new(tokio::io::repeat(b'x'));
+        let error = next_line(&mut endless, &mut begun).await.unwrap_err();
+        assert!(error.to_string().contains("more than"), "{error}");
     }
 }

@@ -23,6 +23,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // What it makes is for its user alone. Whoever started it may have set anything.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if arguments.detach {
         // It fails for a process group's leader, which no terminal's Ctrl-C reaches by accident either.
         let _ = rustix::process::setsid();

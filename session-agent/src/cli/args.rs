@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::variables::{Variable, variable};
+
 /// Runs whole desktops, saves them, and resumes them from any saved point.
 #[derive(Debug, Parser)]
 #[command(name = "sessionctl", version, propagate_version = true)]
@@ -155,9 +157,14 @@ pub struct Exec {
     /// Working directory inside the session
     #[arg(long)]
     pub directory: Option<String>,
-    /// A variable to add to the environment, as NAME=VALUE
-    #[arg(long = "env", value_parser = variable)]
-    pub environment: Vec<(String, String)>,
+    /// A variable to add to the environment: NAME for the value that it has here, or NAME=VALUE
+    ///
+    /// Other users can read a VALUE on a command line until this program has hidden it. Give a secret by NAME, or by --env-file.
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
+    pub environment: Vec<Variable>,
+    /// A file of variables, one in each line, as --env has them; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<String>,
@@ -166,11 +173,6 @@ pub struct Exec {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `save`.
@@ -352,6 +354,7 @@ mod tests {
             "list --json",
             "exec SESSION --wait --root -- COMMAND --an-option",
             "exec SESSION -- COMMAND",
+            "exec SESSION --env A=1 --env B --env-file - -- COMMAND",
             "save",
             "save SESSION --label TEXT --stop --wait",
             "timeline --session S --search TEXT",

@@ -4,9 +4,11 @@
 //! error. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused by pre-flight, 5 agent unreachable.
 
 pub mod args;
+mod file;
 mod job;
 mod output;
 mod reach;
+pub mod variables;
 mod verbs;
 
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    variables::hide_own_values();
     let output = Output { json: cli.json };
     match run(cli, output) {
         Ok(code) => code,

@@ -57,11 +57,11 @@ pub(super) fn write_out(bytes: &[u8], line: bool) -> Result<()> {
 
 /// Text from inside a session, made harmless for a terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    freezeframe_text::line(text, usize::MAX)
 }
 
 fn clean_lines(text: &str) -> String {
-    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+    freezeframe_text::lines(text, usize::MAX)
 }
 
 /// Columns, aligned to the left; `empty` when there is no row.

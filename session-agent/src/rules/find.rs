@@ -114,7 +114,7 @@ fn instant(text: &str, now: &Zoned) -> Result<Timestamp> {
     }
     let unclear = || {
         Error::new(ErrorKind::InvalidArgument, format!("{text:?} is no instant in the past"))
-            .hint("Write for example @{2 hours ago} or @{2026-11-20 17:30}.")
+            .hint("Write for example \"@{2 hours ago}\" or \"@{2026-11-20 17:30}\", with the quotes.")
     };
     let span: Span = text.parse().map_err(|_| unclear())?;
     now.checked_sub(span.abs()).map(|then| then.timestamp()).map_err(|_| unclear())

@@ -3,6 +3,7 @@
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::SessionId;
 use freezeframe_store::id::MAX_NAME;
+use freezeframe_text::{LABEL, is_line, line};
 
 /// The name of a session that was given none.
 pub const DEFAULT_SESSION: &str = "desktop";
@@ -75,15 +76,12 @@ pub fn choose_base(asked: Option<&str>, configured: Option<&str>, there: &[Strin
     }
 }
 
-/// Longest label of a snapshot, in characters.
-const MAX_LABEL: usize = 200;
-
 /// Characters of a name that are quoted in another label.
 const QUOTED: usize = 60;
 
 /// The label of what is saved before a snapshot of that name takes its place: people do not know snapshots by their ids.
 pub fn before_resuming(name: &str) -> String {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(QUOTED).collect();
+    let name = line(name, QUOTED);
     format!("Before resuming “{name}”")
 }
 
@@ -92,10 +90,10 @@ pub fn before_resuming(name: &str) -> String {
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] with the rule that it breaks.
 pub fn check_label(label: &str) -> Result<()> {
-    if label.chars().count() <= MAX_LABEL && !label.chars().any(char::is_control) {
+    if is_line(label.trim(), LABEL) {
         return Ok(());
     }
-    let text = format!("a label is one line of at most {MAX_LABEL} characters");
+    let text = format!("a label is one line of at most {LABEL} characters, all of which can be seen");
     Err(Error::new(ErrorKind::InvalidArgument, text).hint("Shorten it."))
 }
 
@@ -138,7 +136,8 @@ mod tests {
     fn a_label_is_one_line() {
         assert!(check_label("vor dem Vortrag, größer").is_ok());
         assert!(check_label("a\nb").is_err());
-        assert!(check_label(&"x".repeat(MAX_LABEL + 1)).is_err());
+        assert!(check_label("a\u{202e}b").is_err());
+        assert!(check_label(&"x".repeat(LABEL + 1)).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use freezeframe_api::records::{
 use freezeframe_store::manifest::{Manifest, Marks};
 use freezeframe_store::retention::{Plan, Rules, Seen};
 use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, State};
+use freezeframe_text::{NAME, line};
 use jiff::Timestamp;
 
 use crate::rules::size::Size;
@@ -240,10 +241,10 @@ pub fn session_row(record: &SessionRecord, state: &str) -> SessionRow {
 /// A base's line in the list; none of its record when it is damaged.
 pub fn base_row(name: &str, record: Option<&BaseRecord>) -> BaseRow {
     let Some(record) = record else {
-        return BaseRow { base: name.to_owned(), state: "damaged".to_owned(), ..BaseRow::default() };
+        return BaseRow { base: line(name, NAME), state: "damaged".to_owned(), ..BaseRow::default() };
     };
     BaseRow {
-        base: name.to_owned(),
+        base: line(name, NAME),
         state: "whole".to_owned(),
         created: time(record.created),
         origin: record.origin.clone(),

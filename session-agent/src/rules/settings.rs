@@ -135,8 +135,8 @@ pub fn write(text: &str, old: &Settings, new: &Settings) -> Result<String> {
     Ok(document.to_string())
 }
 
-/// As people write it, where that is exact.
-fn budget(bytes: u64) -> String {
+/// Bytes as people write them, where that is exact.
+pub fn budget(bytes: u64) -> String {
     for (unit, factor) in [("TiB", 1u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20)] {
         if bytes.is_multiple_of(factor) {
             return format!("{} {unit}", bytes / factor);

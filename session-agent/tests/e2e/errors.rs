@@ -1,5 +1,7 @@
 //! Errors: names, exit codes, and that nothing is left of what failed.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::world::{World, until};
@@ -99,6 +101,12 @@ fn the_doctor_tells_what_is_lacking_and_what_mends_it() {
     assert_eq!(report["checks"][0]["name"], "agent");
     assert_eq!(report["checks"][2]["remedy"], "apt install criu");
     assert!(world.run(&["doctor"]).stdout.contains("apt install criu"));
+    // Issue 9, number 17: what sessions can be without is told, and is no failure.
+    fs::write(world.runtime().join("lacks-the-network-only"), "").unwrap();
+    let report = world.json(&["doctor"]).done();
+    assert_eq!((&report["ok"], &report["checks"][2]["ok"]), (&json!(true), &json!(false)));
+    let run = world.run(&["doctor"]);
+    assert!(run.code == 0 && run.stdout.contains("optional") && run.stdout.contains("apt install passt"), "{run:?}");
 }
 
 #[test]

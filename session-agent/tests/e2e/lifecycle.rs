@@ -195,6 +195,58 @@ fn pictures_are_written_whole() {
     world.json(&["screenshot", "desktop", nowhere.to_str().unwrap()]).refused(1, "Failed");
 }
 
+/// Issue 9, number 16: the line of the README, with a name that has no directory.
+#[test]
+fn a_screenshot_goes_to_a_relative_path_too() {
+    let world = World::with_session();
+    let mut command = world.command(&["screenshot", "desktop", "now.png"]);
+    let output = command.current_dir(world.dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_to_string(world.dir.path().join("now.png")).unwrap(), "a screenshot");
+    // What is there and no file is not replaced by one.
+    world.json(&["screenshot", "desktop", "/dev/null"]).refused(2, "InvalidArgument");
+}
+
+/// Issue 9, number 16.
+#[test]
+fn a_view_that_cannot_open_is_an_error() {
+    let world = World::with_session();
+    let view = |client: &str| {
+        let mut command = world.command(&["view", "--client", "desktop", "--json"]);
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        if !client.is_empty() {
+            command.env("FREEZEFRAME_VNC_CLIENT", client);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = view("/bin/false");
+    assert!(code == Some(1) && said.contains("/bin/false ended at once"), "{said}");
+    assert_eq!(view("/bin/true").0, Some(0));
+    let viewer = world.dir.path().join("vncviewer");
+    fs::write(&viewer, "").unwrap();
+    fs::set_permissions(&viewer, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = world.command(&["view", "--client", "desktop", "--json"]);
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env("PATH", world.dir.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("no display here"), "{output:?}");
+}
+
+/// Issue 9, number 16.
+#[test]
+fn what_changes_nothing_because_it_is_so_already_is_an_error() {
+    let world = World::with_session();
+    let id = world.run(&["save"]).stdout.trim().to_owned();
+    let error = world.json(&["undelete", &id]).refused(1, "Exists");
+    assert!(error["message"].as_str().unwrap().contains("is not deleted"), "{error}");
+    world.json(&["delete", &id]).done();
+    let error = world.json(&["delete", &id]).refused(3, "NotFound");
+    assert!(error["hint"].as_str().unwrap().contains("sessionctl undelete"), "{error}");
+    world.json(&["undelete", &id]).done();
+    assert_ne!(world.show(&id)["state"], "deleted");
+}
+
 #[test]
 fn a_viewer_is_started_on_the_display() {
     let world = World::with_session();

@@ -7,6 +7,7 @@ mod automatic;
 mod errors;
 mod interface;
 mod lifecycle;
+mod privacy;
 mod recovery;
 mod settings;
 mod store;

@@ -25,6 +25,45 @@ fn a_session_whose_wrapper_was_killed_is_listed_as_crashed_until_it_is_stopped()
     assert!(!world.data().join("sessions/desktop").exists());
 }
 
+/// Issue 9, number 15: each question had every client told of a change, which made it ask again.
+#[test]
+fn a_crashed_session_is_logged_once_and_told_once() {
+    let world = World::without_agent();
+    world.json(&["base", "build", "xfce"]).done();
+    world.json(&["start"]).done();
+    world.kill_wrapper("desktop");
+    until("it is seen", || world.state("desktop").as_deref() == Some("crashed"));
+    let log = world.runtime().join("freezeframe/agent.log");
+    let lines = || fs::read_to_string(&log).unwrap().lines().filter(|line| line.contains("desktop")).count();
+    assert!(world.runtime().join("freezeframe/desktop/control").exists(), "its socket is what is tried");
+    world.state("desktop");
+    let before = lines();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = runtime.block_on(async {
+        let address = world.address();
+        let connection = zbus::connection::Builder::address(address.as_str()).unwrap().build().await.unwrap();
+        let manager = freezeframe_api::Manager1Proxy::new(&connection).await.unwrap();
+        let properties = zbus::fdo::PropertiesProxy::builder(&connection)
+            .destination(freezeframe_api::names::BUS_NAME)
+            .unwrap()
+            .path(freezeframe_api::names::session_path("desktop"))
+            .unwrap()
+            .build()
+            .await
+            .unwrap();
+        let mut changes = properties.receive_properties_changed().await.unwrap();
+        for _ in 0..20 {
+            let sessions = manager.list_sessions(&freezeframe_api::Dict::new()).await.unwrap();
+            assert_eq!(sessions.len(), 1);
+        }
+        // The signals of an answered call come before its answer.
+        let told = futures_util::FutureExt::now_or_never(futures_util::StreamExt::next(&mut changes));
+        told.flatten().is_some()
+    });
+    assert!(!told, "a change was told where there was none");
+    assert_eq!(lines(), before, "{}", fs::read_to_string(&log).unwrap());
+}
+
 #[test]
 fn a_wrapper_that_dies_while_saving_fails_the_save() {
     let world = World::with_session();
@@ -102,6 +141,57 @@ fn a_snapshot_that_appears_and_one_that_is_damaged_are_seen() {
     assert_eq!(world.json(&["show", "latest"]).done()["snapshot"], id);
     fs::remove_dir(snapshots.join("deadbeefdead")).unwrap();
     until("it is gone", || world.json(&["timeline"]).done().as_array().unwrap().len() == 1);
+}
+
+/// Issue 9, number 7: the manifest of a window that called itself so killed the agent at every start.
+#[test]
+fn a_hostile_manifest_is_a_row_and_the_agent_lives() {
+    use freezeframe_store::manifest::{Closed, Window};
+    let mut world = World::with_session();
+    let id = world.run(&["save"]).stdout.trim().to_owned();
+    until("it is packed", || world.show(&id)["state"] == "whole");
+    world.end_agent();
+    let store = freezeframe_store::Store::open(world.data()).unwrap();
+    let snapshot = freezeframe_store::SnapshotId::new(id.clone()).unwrap();
+    let mut manifest = store.manifest(&snapshot).unwrap();
+    let hostile = "a\0b\u{202e}\u{feff}\u{1b}[2J\n";
+    manifest.label = hostile.into();
+    manifest.engine = hostile.into();
+    manifest.windows = vec![
+        Window { title: hostile.into(), application: hostile.into(), pid: 1 },
+        Window { title: "ß".repeat(1 << 19), application: "x".repeat(1 << 20), pid: 2 },
+    ];
+    manifest.closed = vec![Closed { object: hostile.into(), application: hostile.into(), pid: 3 }];
+    let path = world.data().join("snapshots").join(&id).join("manifest.json");
+    freezeframe_store::record::write(&path, &manifest).unwrap();
+    // Others, of which nothing can be read; what is wrong with them quotes them.
+    let other = |id: &str, text: &str| {
+        let directory = world.data().join("snapshots").join(id);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("manifest.json"), text).unwrap();
+    };
+    other("deadbeefdead", "{\"format\": \"\\u0000\\u202e\"}");
+    other("deadbeefdea2", "\0\0\0");
+    other("deadbeefdea3", "{\"format\": 1, \"label\": \"\\ud800\"}");
+    fs::create_dir(world.data().join("sessions/endless")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", world.data().join("sessions/endless/session.json")).unwrap();
+    world.start_agent(true);
+    let timeline = world.json(&["timeline"]).done();
+    let row = |id: &str| timeline.as_array().unwrap().iter().find(|row| row["snapshot"] == id).unwrap().clone();
+    let shown = row(&id);
+    let clean = "a\u{fffd}b\u{fffd}[2J";
+    assert_eq!((&shown["label"], &shown["windows"][0]["title"]), (&json!(clean), &json!(clean)));
+    assert_eq!(shown["windows"][1]["title"].as_str().unwrap().chars().count(), freezeframe_text::TITLE);
+    let details = world.show(&id);
+    assert_eq!((&details["closed"][0]["object"], &details["engine"]), (&json!(clean), &json!(clean)));
+    for damaged in ["deadbeefdead", "deadbeefdea2", "deadbeefdea3"] {
+        assert_eq!(row(damaged)["state"], "damaged");
+        assert!(world.show(damaged)["damage"].as_str().unwrap().contains("manifest.json"));
+    }
+    // Every property of every object can be asked for at once, as the app does.
+    assert_eq!(world.run(&["timeline"]).code, 0);
+    world.json(&["verify", &id]);
+    assert_eq!(world.state("endless").as_deref(), Some("crashed"));
 }
 
 #[test]

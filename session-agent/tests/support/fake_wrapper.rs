@@ -130,7 +130,10 @@ fn main() {
                 found: "as told".into(),
                 remedy: remedy.into(),
             };
-            let items = [item("user-namespaces", true, ""), item("criu", false, "apt install criu")];
+            let mut items = vec![item("user-namespaces", true, ""), item("criu", false, "apt install criu")];
+            if cli.runtime.join("lacks-the-network-only").exists() {
+                items[1] = CheckItem { needed_for: "network".into(), ..item("pasta", false, "apt install passt") };
+            }
             say(&Line::Done(serde_json::to_value(items).unwrap()));
         }
     }

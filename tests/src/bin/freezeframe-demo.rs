@@ -247,9 +247,14 @@ fn display_socket(session: &str) -> Result<PathBuf> {
     let uid = nix::unistd::geteuid().as_raw();
     let usual = PathBuf::from(format!("/run/user/{uid}"));
     let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
-    let ours = |p: &PathBuf| std::fs::symlink_metadata(p).is_ok_and(|m| m.is_dir() && m.uid() == uid);
+    let ours =
+        |p: &PathBuf| std::fs::symlink_metadata(p).is_ok_and(|m| m.is_dir() && m.uid() == uid && m.mode() & 0o077 == 0);
     let runtime = given.or_else(|| Some(usual).filter(ours));
-    let runtime = runtime.unwrap_or_else(|| format!("/tmp/freezeframe-{uid}").into());
+    let data = || {
+        let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share"));
+        std::env::var_os("XDG_DATA_HOME").filter(|v| !v.is_empty()).map(PathBuf::from).or_else(home)
+    };
+    let runtime = runtime.or_else(|| Some(data()?.join("freezeframe/run"))).context("HOME is not set")?;
     let socket = runtime.join("freezeframe").join(session).join("display");
     ensure!(socket.exists(), "{} is missing", socket.display());
     Ok(socket)

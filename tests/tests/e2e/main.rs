@@ -21,6 +21,7 @@ mod rootless;
 mod several;
 mod staying;
 mod store;
+mod titles;
 mod tray;
 mod verified;
 mod viewers;

@@ -94,7 +94,8 @@ pub struct CheckItem {
     pub name: String,
     /// Whether it is as it should be.
     pub ok: bool,
-    /// What does not work without it: `start`, `save`, `base build`, `network`; empty when all is well.
+    /// What does not work without it: `start` or `save`, which forbids the use of Freezeframe; or what can be done without,
+    /// such as `base build`, `network`, `large desktops`; empty when all is well.
     pub needed_for: String,
     /// What was found.
     pub found: String,

@@ -321,3 +321,38 @@ fn a_size_that_cannot_be_told_is_an_error() {
     splice.leave(None);
     assert!(splice.arrive(&init(20, 8)).is_err());
 }
+
+/// A server's text in Latin-1.
+fn cut_text(text: &[u8]) -> Vec<u8> {
+    [&[3, 0, 0, 0], &u32::try_from(text.len()).unwrap().to_be_bytes()[..], text].concat()
+}
+
+/// Issue 9, number 15: a program that sets the clipboard again and again reaches viewers at a bounded pace, and what it set
+/// last does reach them.
+#[test]
+fn a_flood_of_the_clipboard_is_bounded_and_the_newest_text_arrives() {
+    let mut splice = viewer(&ENCODINGS);
+    let _ = heard(&mut splice);
+    let mut told = 0;
+    let mut last = Vec::new();
+    for number in 0..2000u32 {
+        tell(&mut splice, &cut_text(&number.to_be_bytes().repeat(16 << 10)));
+        let now = heard(&mut splice);
+        told += now.len();
+        if !now.is_empty() {
+            last = now;
+        }
+    }
+    assert!(told <= 4 << 20, "{told} bytes at once");
+    // In the middle of an update nothing of it is put.
+    let begun = [&[0, 0, 0, 1], &rect(0, 0, 2, 1, encoding::RAW)[..], &[7; 4]].concat();
+    tell(&mut splice, &begun);
+    splice.pass_time(std::time::Duration::from_secs(1));
+    assert_eq!(heard(&mut splice), begun);
+    tell(&mut splice, &[8; 4]);
+    let rest = heard(&mut splice);
+    assert_eq!(rest[..4], [8; 4]);
+    assert_eq!(rest[4..], cut_text(&1999u32.to_be_bytes().repeat(16 << 10)));
+    assert_ne!(rest[4..], last[..]);
+    assert_eq!(splice.texts_wait(), None);
+}

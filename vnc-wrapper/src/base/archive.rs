@@ -30,6 +30,10 @@ const MAX_KEPT: u64 = 1 << 20;
 
 /// Why a name is refused that a symbolic link could lead out of the tree.
 const BEHIND_LINK: &str = "it lies behind a symbolic link that is absolute or has \"..\"";
+/// Most bytes in front of one member's header: extended headers and long names, of which each replaces the one before.
+const MAX_PRELUDE: usize = 8 << 20;
+/// Most bytes of the names of symbolic links that lead out. All of a large Debian system take two megabytes.
+const MAX_LINKS: usize = 256 << 20;
 
 /// Why an archive cannot be a base.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +149,7 @@ pub fn copy(source: &mut dyn Read, sink: &mut dyn Write, machine_id: &str) -> Re
         summary: Summary::default(),
         seen: HashSet::new(),
         leading_out: HashSet::new(),
+        leading_out_bytes: 0,
         kept: Kept::default(),
     };
     while copier.member()? {}
@@ -171,6 +176,8 @@ struct Copier<'a> {
     seen: HashSet<Vec<u8>>,
     /// Symbolic links that are absolute or have `..`.
     leading_out: HashSet<Vec<u8>>,
+    /// Bytes of all names that ever were in there.
+    leading_out_bytes: usize,
     kept: Kept,
 }
 
@@ -205,6 +212,10 @@ impl Copier<'_> {
                     prelude.raw.extend(block.iter().chain(&raw));
                 }
                 _ => return self.judge(&block, &header, &prelude).map(|()| true),
+            }
+            if prelude.raw.len() > MAX_PRELUDE {
+                let text = format!("a member has more than {MAX_PRELUDE} bytes of headers");
+                return Err(ArchiveError::Damaged(text).into());
             }
         }
     }
@@ -253,6 +264,11 @@ impl Copier<'_> {
         }
         if header.kind == b'2' && (link.first() == Some(&b'/') || link.split(|b| *b == b'/').any(|part| part == b".."))
         {
+            self.leading_out_bytes = self.leading_out_bytes.saturating_add(path.len());
+            if self.leading_out_bytes > MAX_LINKS {
+                let text = format!("its symbolic links have more than {MAX_LINKS} bytes of names");
+                return Err(ArchiveError::Damaged(text).into());
+            }
             self.leading_out.insert(path.clone());
         } else if !self.leading_out.is_empty() {
             self.leading_out.remove(&path);

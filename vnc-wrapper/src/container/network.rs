@@ -55,7 +55,8 @@ pub fn connect(init: u32) -> Result<(), NetworkError> {
         return Ok(());
     }
     let mut text = String::new();
-    let read = io::Seek::rewind(&mut said).and_then(|()| io::Read::read_to_string(&mut said, &mut text));
+    let read = io::Seek::rewind(&mut said)
+        .and_then(|()| io::Read::read_to_string(&mut io::Read::take(&mut said, 1 << 20), &mut text));
     let last = text.lines().rfind(|line| !line.contains("syslog")).unwrap_or_default();
     Err(NetworkError::Refused(match read {
         Ok(_) if !last.is_empty() => last.to_owned(),

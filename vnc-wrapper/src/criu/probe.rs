@@ -71,7 +71,7 @@ pub fn probe(criu: &[OsString], target: &mut Command, images: &Path) -> Result<(
     if status.success() {
         return Ok(());
     }
-    let log = fs::read(images.join("dump.log")).unwrap_or_default();
+    let log = freezeframe_store::bounded::read(&images.join("dump.log"), 16 << 20).unwrap_or_default();
     Err(ProbeError::Refused(reason(&String::from_utf8_lossy(&log)).unwrap_or_else(|| status.to_string())))
 }
 

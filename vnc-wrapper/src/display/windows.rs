@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use freezeframe_store::manifest::Window;
+use freezeframe_text::{NAME, TITLE, line};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{AtomEnum, ConnectionExt, Window as WindowId};
@@ -120,14 +121,15 @@ fn describe(connection: &RustConnection, window: WindowId, title: u32, pid: u32)
     let property = |property: u32, length: u32| -> Result<_, WindowsError> {
         Ok(connection.get_property(false, window, property, AtomEnum::ANY, 0, length)?.reply()?)
     };
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned();
+    // A program may end its title with a zero, as C has it.
+    let text = |bytes: &[u8]| line(bytes.strip_suffix(b"\0").unwrap_or(bytes), TITLE);
     let mut name = if title == x11rb::NONE { String::new() } else { text(&property(title, MAX_TITLE)?.value) };
     if name.is_empty() {
         name = text(&property(AtomEnum::WM_NAME.into(), MAX_TITLE)?.value);
     }
-    let class = text(&property(AtomEnum::WM_CLASS.into(), MAX_TITLE)?.value);
-    // Two strings: the instance, then the class.
-    let application = class.split('\0').nth(1).unwrap_or_default().to_owned();
+    let class = property(AtomEnum::WM_CLASS.into(), MAX_TITLE)?.value;
+    // Two strings, each with a zero at its end: the instance, then the class.
+    let application = line(class.split(|byte| *byte == 0).nth(1).unwrap_or_default(), NAME);
     let pid = if pid == x11rb::NONE { None } else { property(pid, 1)?.value32().and_then(|mut v| v.next()) };
     Ok(Window { title: name, application, pid: pid.unwrap_or(0) })
 }

@@ -4,6 +4,7 @@
 //! trying is as cheap as asking, it tries: a user namespace is made, CRIU dumps two processes.
 
 pub mod engine;
+pub mod free_range;
 pub mod ids;
 pub mod kernel;
 pub mod places;
@@ -13,12 +14,15 @@ use std::path::Path;
 
 use freezeframe_protocol::CheckItem;
 
-/// What something is needed for, as [`CheckItem::needed_for`] has it.
+/// What something is needed for, as [`CheckItem::needed_for`] has it. `start` and `save` are what nobody can be without; the
+/// others say what is slower, or not there, without it.
 mod needed_for {
     pub(super) const START: &str = "start";
     pub(super) const SAVE: &str = "save";
     pub(super) const BASE_BUILD: &str = "base build";
     pub(super) const NETWORK: &str = "network";
+    pub(super) const LARGE_DESKTOPS: &str = "large desktops";
+    pub(super) const SOME_SAVES: &str = "some saves";
 }
 
 /// Who asks.

@@ -12,6 +12,8 @@ use super::{Who, good, lacking, needed_for};
 
 /// Below this much room it is told: a base takes one to two of it, and a snapshot of a large desktop more than one.
 const WANTED: u64 = 5 << 30;
+/// Below this much room not even a small desktop can be saved.
+const LEAST: u64 = 256 << 20;
 /// File systems that can hold a session's layer: they have file handles, extended attributes and whiteouts.
 const FITTING: [&str; 5] = ["ext4", "xfs", "btrfs", "f2fs", "bcachefs"];
 /// Longest path of a Unix socket (unix(7)), without its final zero.
@@ -38,7 +40,7 @@ fn disk_space(data: &Path, free: Option<u64>) -> CheckItem {
         Some(free) if free >= WANTED => good(NAME, format!("{:.1} GiB free in {}", gibibytes(free), data.display())),
         Some(free) => {
             let found = format!("only {:.1} GiB free in {}; make room", gibibytes(free), data.display());
-            lacking(NAME, needed_for::SAVE, found, "")
+            lacking(NAME, if free < LEAST { needed_for::SAVE } else { needed_for::LARGE_DESKTOPS }, found, "")
         }
         None => lacking(NAME, needed_for::SAVE, format!("the room in {} cannot be told", data.display()), ""),
     }
@@ -140,6 +142,9 @@ mod tests {
         assert!(disk_space(Path::new("/d"), Some(WANTED)).ok);
         let item = disk_space(Path::new("/d"), Some(3 << 29));
         assert!(!item.ok && item.found.contains("1.5 GiB"), "{item:?}");
+        // It forbids nothing yet.
+        assert_eq!(item.needed_for, "large desktops");
+        assert_eq!(disk_space(Path::new("/d"), Some(LEAST - 1)).needed_for, "save");
     }
 
     #[test]

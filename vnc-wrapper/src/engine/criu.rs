@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,9 @@ use crate::container::processes;
 use crate::failure::panic_words;
 use crate::fault;
 use crate::kernel::process;
+
+/// How much of the engine's log is read, in bytes.
+const MAX_LOG: u64 = 64 << 20;
 
 /// The wrapper's program, whatever became of its file: the wrapper is process 1 of its pid namespace.
 const OWN_PROGRAM: &str = "/proc/1/exe";
@@ -142,7 +145,10 @@ impl CriuEngine {
         if let Some(signal) = status.signal() {
             return EngineError::Killed { engine: self.describe(), action, signal };
         }
-        let text = fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        let mut bytes = Vec::new();
+        // What went wrong first is near its beginning.
+        let _ = fs::File::open(log).and_then(|log| log.take(MAX_LOG).read_to_end(&mut bytes));
+        let text = String::from_utf8_lossy(&bytes);
         tracing::warn!("criu's log of the failed {action}:\n{text}");
         let Blame { process, reason } = blame(&text);
         EngineError::Refused { engine: self.describe(), action, process, reason }

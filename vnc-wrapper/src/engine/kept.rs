@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use freezeframe_store::bounded;
 use serde::{Deserialize, Serialize};
 
 use super::domains::{self, Domain};
@@ -58,10 +59,13 @@ struct Kept {
     waits: Vec<Wait>,
 }
 
+/// Most bytes of the file: it may have come with an import.
+const MOST: u64 = 64 << 20;
+
 impl Kept {
     /// Reads the file; there is none of releases that kept nothing.
     fn read(images: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read(images.join(FILE)) {
+        let text = match bounded::read(&images.join(FILE), MOST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };

@@ -3,7 +3,6 @@
 //! As root a session gets an id range of its own: nothing in it has an id that anything outside has. A normal user's
 //! session has the user's own id as its root and the ranges that /etc/subuid and /etc/subgid grant for everybody else.
 
-use std::fs;
 use std::path::Path;
 
 use freezeframe_protocol::{Failure, error_name};
@@ -13,6 +12,9 @@ pub const COUNT: u32 = 65536;
 
 /// The range used by root where /etc/subuid grants it none: the last of those that systemd keeps for containers.
 pub const DEFAULT_FIRST: u32 = 0x6FFF_0000;
+
+/// More than /etc/subuid has, in bytes.
+const MAX_TABLE: u64 = 16 << 20;
 
 /// One line of /proc/PID/uid_map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,11 @@ pub enum IdMapError {
 impl From<IdMapError> for Failure {
     fn from(error: IdMapError) -> Self {
         let IdMapError::NoRange { user, .. } = &error;
-        let hint = format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}");
+        let command = crate::doctor::free_range::Tables::read().command(user);
+        let hint = match command {
+            Some(command) => format!("as root: {command}"),
+            None => format!("as root: make room in /etc/subuid and /etc/subgid, and grant {user} {COUNT} ids in each"),
+        };
         Failure { name: error_name::MACHINE_LACKS.into(), message: error.to_string(), hint }
     }
 }
@@ -66,7 +72,7 @@ impl IdMap {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         let name = user_name(uid);
-        let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+        let read = |file: &str| freezeframe_store::bounded::read_text(Path::new(file), MAX_TABLE).unwrap_or_default();
         Self::for_user(uid, gid, &name, &read("/etc/subuid"), &read("/etc/subgid"))
     }
 

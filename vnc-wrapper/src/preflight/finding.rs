@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use freezeframe_protocol::Finding;
 use freezeframe_store::manifest::Window;
+use freezeframe_text::{MESSAGE, NAME, line};
 
 use crate::container::processes::Process;
 use crate::objects::{CLOSE, Trouble};
@@ -51,10 +52,10 @@ impl<'a> Names<'a> {
         let window = self.window(process);
         Finding {
             pid: process.inside,
-            application: process.name.clone(),
+            application: line(&process.name, NAME),
             remedy: self.remedy(process, &window, trouble.remedy),
             window,
-            object: trouble.object,
+            object: line(trouble.object, MESSAGE),
             blocking: trouble.blocking,
         }
     }

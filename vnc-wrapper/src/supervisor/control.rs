@@ -11,6 +11,7 @@ use std::time::Duration;
 use freezeframe_protocol::{
     ERROR_PREFIX, ExecOptions, Failure, OBJECT_PATH, SaveOptions, control_socket, display_socket, error_name,
 };
+use freezeframe_text::{MESSAGE, lines};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
@@ -228,7 +229,9 @@ impl From<zbus::Error> for Told {
 
 impl zbus::DBusError for Told {
     fn create_reply(&self, call: &zbus::message::Header<'_>) -> zbus::Result<zbus::Message> {
-        zbus::Message::error(call, self.name())?.build(&(&self.0.message, &self.0.hint))
+        // Built elsewhere, too, of what may come from inside the session; a NUL in it would leave the agent without an answer.
+        let (message, hint) = (lines(&self.0.message, MESSAGE), lines(&self.0.hint, MESSAGE));
+        zbus::Message::error(call, self.name())?.build(&(message, hint))
     }
 
     fn name(&self) -> zbus::names::ErrorName<'_> {

@@ -1,9 +1,10 @@
 //! Bases, the read-only root file systems that sessions start from: their record, and who may make one.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
+use freezeframe_text::{NAME, PATH, line};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,11 @@ pub struct BaseRecord {
 
 impl Record for BaseRecord {
     const FORMAT: u32 = 1;
+
+    fn tidy(&mut self) {
+        self.name = line(&self.name, NAME);
+        self.origin = line(&self.origin, PATH);
+    }
 }
 
 /// The right to make or remove the base of one name, for those who build, import and remove bases alike.
@@ -55,7 +61,8 @@ impl BaseLock {
     pub fn take(store: &Store, name: &str) -> Result<Self> {
         let path = store.partial_base_dir(name)?.with_extension("lock");
         loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path).at("open", &path)?;
+            let file =
+                File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).at("open", &path)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path }),
                 other => other.at("lock", &path)?,

@@ -13,7 +13,7 @@
 //! instead, which reach every parser's depths, and each run draws new ones. `FREEZEFRAME_FUZZ=100 cargo test -p
 //! freezeframe-store fuzz` draws a hundred times as many.
 
-mod files;
+pub(crate) mod files;
 
 use std::path::Path;
 

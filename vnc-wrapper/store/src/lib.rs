@@ -41,6 +41,7 @@
 //! ([`record`]). Deliberately absent: D-Bus, namespaces, processes, unsafe code, and any need for root.
 
 pub mod base;
+pub mod bounded;
 pub mod compare;
 pub mod content;
 pub mod error;

@@ -1,5 +1,6 @@
 //! The manifest of a snapshot: all that is known of it, but for its bytes.
 
+use freezeframe_text::{LABEL, MESSAGE, NAME, TITLE, line};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,9 @@ use crate::id::{SessionId, SnapshotId};
 use crate::record::Record;
 use crate::session::Network;
 use crate::sign::PublicKey;
+
+/// No list of windows, or of what was closed, is longer. A wrapper lists no more; what is more comes from somewhere else.
+pub const MOST_LISTED: usize = 1000;
 
 /// A window that was open at the freeze.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +21,14 @@ pub struct Window {
     pub application: String,
     /// The process that owns it, as numbered inside the session; 0 when it is not known.
     pub pid: u32,
+}
+
+impl Window {
+    /// Makes its texts, which programs of a session have chosen, fit to be kept and shown.
+    pub fn tidy(&mut self) {
+        self.title = line(&self.title, TITLE);
+        self.application = line(&self.application, NAME);
+    }
 }
 
 /// A connection or object that was closed for the save rather than kept.
@@ -109,7 +121,26 @@ impl Record for Manifest {
         if !self.pause_ms.is_finite() || !self.freeze_ms.is_finite() {
             return Err("pause_ms or freeze_ms is not a number".into());
         }
+        if self.memory_bytes.checked_add(self.layer_bytes).is_none() {
+            return Err("memory_bytes and layer_bytes are a size that cannot be".into());
+        }
         Ok(())
+    }
+
+    fn tidy(&mut self) {
+        self.windows.truncate(MOST_LISTED);
+        self.closed.truncate(MOST_LISTED);
+        for text in [&mut self.lineage, &mut self.base, &mut self.engine, &mut self.kernel] {
+            *text = line(&*text, NAME);
+        }
+        self.label = line(&self.label, LABEL);
+        for window in &mut self.windows {
+            window.tidy();
+        }
+        for closed in &mut self.closed {
+            closed.application = line(&closed.application, NAME);
+            closed.object = line(&closed.object, MESSAGE);
+        }
     }
 }
 
@@ -173,11 +204,42 @@ pub struct ImportMark {
 impl Record for Marks {
     const FORMAT: u32 = 1;
     const CHECKED: bool = true;
+
+    fn tidy(&mut self) {
+        self.label = self.label.as_ref().map(|label| line(label, LABEL));
+        for why in [&mut self.damage, &mut self.unrestorable] {
+            *why = why.as_ref().map(|why| line(why, MESSAGE));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Issue 9, number 7.
+    #[test]
+    fn a_manifest_of_somebody_else_is_read_with_harmless_words() {
+        let path = std::path::Path::new("manifest.json");
+        let mut manifest = crate::fuzz::files::manifest();
+        let window = |title: &str| Window { title: title.into(), application: "a\0\u{202e}b".into(), pid: 1 };
+        manifest.windows = vec![window("a\0b\u{2066}"); MOST_LISTED + 1];
+        manifest.windows[1] = window(&"ß".repeat(1 << 19));
+        (manifest.engine, manifest.label) = ("criu\u{feff}".into(), "l\x1b".into());
+        manifest.closed = vec![Closed { object: "o\0".into(), application: "\n".into(), pid: 2 }];
+        let read: Manifest = crate::record::parse(&crate::record::to_bytes(path, &manifest).unwrap(), path).unwrap();
+        assert_eq!(read.windows.len(), MOST_LISTED);
+        assert_eq!(
+            (read.windows[0].title.as_str(), read.windows[0].application.as_str()),
+            ("a\u{fffd}b", "a\u{fffd}b")
+        );
+        assert_eq!(read.windows[1].title.chars().count(), TITLE);
+        assert_eq!((read.engine.as_str(), read.label.as_str()), ("criu", "l\u{fffd}"));
+        assert_eq!((read.closed[0].object.as_str(), read.closed[0].application.as_str()), ("o\u{fffd}", ""));
+        // A lone surrogate is nothing that JSON can have.
+        let text = serde_json::to_string(&manifest.windows[2]).unwrap().replace("\\u0000", "\\ud800");
+        assert!(serde_json::from_str::<Window>(&text).is_err());
+    }
 
     #[test]
     fn what_could_not_be_restored_stays_so_until_it_is() {

@@ -9,13 +9,13 @@
 //!   "format": 1,
 //! ```
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bounded;
 use crate::error::{Error, IoContext, Result};
 use crate::io::Disk;
 
@@ -35,6 +35,9 @@ pub trait Record: Serialize + DeserializeOwned {
     fn check(&self) -> std::result::Result<(), String> {
         Ok(())
     }
+    /// Makes its texts fit to be shown ([`freezeframe_text`]): the file may have been written by somebody else, or by a
+    /// release that took titles as they came. Called after [`Record::check`] on all that is read.
+    fn tidy(&mut self) {}
 }
 
 #[derive(serde::Deserialize)]
@@ -47,9 +50,12 @@ struct FormatOnly {
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::TooNew`] when a later release wrote it, [`Error::Damaged`] otherwise.
 pub fn read<R: Record>(path: &Path) -> Result<R> {
-    let file = File::open(path).at("read", path)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_RECORD + 1).read_to_end(&mut bytes).at("read", path)?;
+    let bytes = match bounded::read(path, MAX_RECORD) {
+        Err(error) if [ErrorKind::FileTooLarge, ErrorKind::InvalidInput].contains(&error.kind()) => {
+            return Err(Error::Damaged { path: path.to_owned(), reason: error.to_string() });
+        }
+        other => other.at("read", path)?,
+    };
     parse(&bytes, path)
 }
 
@@ -69,8 +75,9 @@ pub fn parse<R: Record>(bytes: &[u8], path: &Path) -> Result<R> {
     if format > R::FORMAT {
         return Err(Error::TooNew { path: path.to_owned(), found: format, known: R::FORMAT });
     }
-    let record: R = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+    let mut record: R = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
     record.check().map_err(damaged)?;
+    record.tidy();
     Ok(record)
 }
 

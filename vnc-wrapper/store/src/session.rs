@@ -1,5 +1,6 @@
 //! The record of a session: what a wrapper needs to start or resume it.
 
+use freezeframe_text::{NAME, line};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -62,4 +63,9 @@ pub struct SessionRecord {
 
 impl Record for SessionRecord {
     const FORMAT: u32 = 1;
+
+    fn tidy(&mut self) {
+        self.base = line(&self.base, NAME);
+        self.lineage = line(&self.lineage, NAME);
+    }
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::error::{Error, IoContext, Result};
 use crate::id::SnapshotId;
 use crate::layout::Store;
@@ -175,9 +176,13 @@ impl Store {
         }
         self.marks(id)?;
         let path = directory.join("thumbnail.png");
-        let found = match fs::read(&path) {
+        let hash = |file: fs::File| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(file).map(|hasher| hasher.finalize().to_hex().to_string())
+        };
+        let found = match bounded::open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            other => Some(blake3::hash(&other.at("read", &path)?).to_hex().to_string()),
+            other => Some(other.and_then(hash).at("read", &path)?),
         };
         match (found, stored.thumbnail) {
             (found, expected) if found == expected => Ok(manifest),

@@ -77,13 +77,6 @@ impl Findings {
     }
 }
 
-/// Chunks of one snapshot that were found, and where; and the first error.
-struct Used {
-    id: SnapshotId,
-    chunks: Vec<(Location, ChunkHash)>,
-    error: Option<Error>,
-}
-
 impl Store {
     /// Reads everything back, or all that one snapshot consists of. Raw files of snapshots that are still being committed
     /// carry no checksums: of them only the records are checked.
@@ -112,7 +105,8 @@ impl Store {
         for broken in &catalogue.broken {
             findings.add(&broken.error, &broken.path, None);
         }
-        let mut all = Vec::new();
+        let mut errors = Vec::new();
+        let mut wanted = only.map(|_| Vec::new());
         for id in &ids {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -120,22 +114,41 @@ impl Store {
             if let Err(error) = self.check_records(id) {
                 findings.add(&error, &self.snapshot_dir(id), Some(id));
             }
-            all.push(self.used_by(id, &mut reader));
+            let mut want = |at: Location, hash: ChunkHash| {
+                if let Some(wanted) = &mut wanted {
+                    wanted.push((at, hash));
+                }
+            };
+            errors.push(self.visit_chunks(id, &mut reader, &mut want));
         }
-        let wanted = only.map(|_| all.iter().flat_map(|used| used.chunks.iter().copied()).collect());
+        if let Some(wanted) = &mut wanted {
+            wanted.sort_unstable();
+            wanted.dedup();
+        }
         let reading = Reading::new(&catalogue, wanted, cancel, progress);
         let bytes = reading.run(&mut findings)?;
         let bad = reading.bad.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for Used { id, chunks, error } in all {
+        for (id, error) in ids.iter().zip(errors) {
             if let Some(error) = error {
-                findings.add(&error, &self.content_path(&id), Some(&id));
+                findings.add(&error, &self.content_path(id), Some(id));
             }
-            for (location, hash) in chunks {
-                if let Some(path) = bad.path(&catalogue, location, &hash)
-                    && let Some((_, touched)) = findings.0.get_mut(path)
-                {
-                    touched.insert(id.clone());
+        }
+        if !bad.is_empty() {
+            // Looked at a second time rather than kept: the chunks of some thousand snapshots take hundreds of megabytes.
+            for id in &ids {
+                if cancel.load(Ordering::Relaxed) {
+                    return Err(Error::Cancelled);
                 }
+                let mut touch = |at: Location, hash: ChunkHash| {
+                    if let Some(path) = bad.path(&catalogue, at, &hash)
+                        && let Some((_, touched)) = findings.0.get_mut(path)
+                        && !touched.contains(id)
+                    {
+                        touched.insert(id.clone());
+                    }
+                };
+                // What cannot be read of it was found the first time.
+                let _ = self.visit_chunks(id, &mut reader, &mut touch);
             }
         }
         if only.is_some() {
@@ -155,8 +168,13 @@ impl Store {
         Ok(self.list_snapshots()?.into_iter().filter_map(|listed| SnapshotId::new(listed.name).ok()).collect())
     }
 
-    fn used_by(&self, id: &SnapshotId, reader: &mut ChunkReader) -> Used {
-        let mut used = Used { id: id.clone(), chunks: Vec::new(), error: None };
+    /// Calls `each` with every chunk of a snapshot that the store has, and where; answers the first error.
+    fn visit_chunks(
+        &self,
+        id: &SnapshotId,
+        reader: &mut ChunkReader,
+        each: &mut dyn FnMut(Location, ChunkHash),
+    ) -> Option<Error> {
         let content = match self.content(id) {
             Ok(content) => content,
             Err(error) => {
@@ -164,35 +182,33 @@ impl Store {
                 // that is there and cannot be read is a finding even so.
                 let committing = matches!(self.state(id), Ok(State::Committing));
                 let absent = matches!(error, Error::Committing { .. });
-                used.error = (!committing || !absent).then_some(match error {
+                return (!committing || !absent).then_some(match error {
                     Error::Committing { .. } => Error::Damaged {
                         path: self.content_path(id),
                         reason: "it is missing, and so are the raw files".into(),
                     },
                     other => other,
                 });
-                return used;
             }
         };
+        let mut first = None;
         let catalogue = Arc::clone(reader.catalogue());
         let path = self.content_path(id);
         for tree in [&content.images, &content.layer] {
-            let (mut missing, chunks) = (None, &mut used.chunks);
+            let mut missing = None;
             let visited = visit(tree, reader, &path, &mut |hash, _| {
                 match catalogue.find(&hash) {
-                    Some(location) => chunks.push((location, hash)),
+                    Some(location) => each(location, hash),
                     None => missing = Some(hash),
                 }
                 Ok(())
             });
             let visited = visited.and_then(|()| missing.map_or(Ok(()), |hash| reader.locate(&hash).map(|_| ())));
             if let Err(error) = visited {
-                used.error.get_or_insert(error);
+                first.get_or_insert(error);
             }
         }
-        used.chunks.sort_unstable();
-        used.chunks.dedup();
-        used
+        first
     }
 }
 
@@ -206,6 +222,10 @@ struct Bad {
 }
 
 impl Bad {
+    fn is_empty(&self) -> bool {
+        self.packs.is_empty() && self.blocks.is_empty() && self.chunks.is_empty()
+    }
+
     /// The pack to blame, when the chunk at that location cannot be had.
     fn path<'a>(&self, catalogue: &'a Catalogue, at: Location, hash: &ChunkHash) -> Option<&'a Path> {
         let bad =

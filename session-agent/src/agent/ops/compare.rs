@@ -7,6 +7,7 @@ use freezeframe_api::records::{Comparison, FileChange, StorageUse};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::SnapshotId;
 use freezeframe_store::usage::bytes_below;
+use freezeframe_text::{PATH, line};
 
 use crate::agent::{Agent, failure};
 use crate::rules::rows::windows_without;
@@ -20,7 +21,7 @@ impl Agent {
         let (store, one, other) = (self.store.clone(), id(&first)?, id(&second)?);
         let changes = blocking(move || store.compare(&one, &other)).await?.map_err(|e| failure::of_store(&e))?;
         let row = |c: &freezeframe_store::FileChange| FileChange {
-            path: format!("/{}", String::from_utf8_lossy(&c.path)),
+            path: format!("/{}", line(&c.path, PATH)),
             change: c.change.as_str().to_owned(),
             bytes: c.bytes,
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use freezeframe_api::records::{CheckReport, ExecuteOptions, Executed, FindingRow};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol as protocol;
+use freezeframe_text::{MESSAGE, NAME, TITLE, line};
 use zbus::zvariant::{Fd, OwnedFd, OwnedObjectPath};
 
 use super::save::encode;
@@ -60,11 +61,11 @@ impl Agent {
             .map_err(|e| Error::new(ErrorKind::Failed, format!("the wrapper's report cannot be read: {e}")))?;
         let findings = report.findings.into_iter().map(|f| FindingRow {
             pid: f.pid,
-            application: f.application,
-            window: f.window,
-            object: f.object,
+            application: line(f.application, NAME),
+            window: line(f.window, TITLE),
+            object: line(f.object, MESSAGE),
             blocking: f.blocking,
-            remedy: f.remedy,
+            remedy: line(f.remedy, MESSAGE),
         });
         Ok(CheckReport { savable: report.savable, findings: findings.collect() })
     }

@@ -1,19 +1,22 @@
 //! What the user has set: kept in `config.toml`, where the user may write too.
 
+use std::fs::{DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use freezeframe_api::names::ROOT;
 use freezeframe_api::records::Settings;
 use freezeframe_api::{Dict, Error, ErrorKind, Result};
+use freezeframe_store::bounded;
 use freezeframe_store::sync::write_atomically;
 use tracing::{info, warn};
 use zbus::object_server::SignalEmitter;
 
 use crate::agent::manager::Manager;
 use crate::agent::{Agent, failure};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::rules::settings;
 
 impl Agent {
@@ -31,7 +34,7 @@ impl Agent {
     pub(crate) async fn set_settings(self: &Arc<Self>, change: &Dict) -> Result<()> {
         let _one_at_a_time = self.writing_config.lock().await;
         let file = &self.dirs.config_file;
-        let text = match std::fs::read_to_string(file) {
+        let text = match bounded::read_text(file, config::MOST) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(Error::new(ErrorKind::Failed, format!("cannot read {}: {e}", file.display()))),
@@ -56,11 +59,24 @@ impl Agent {
     }
 }
 
+/// Makes the directory (0700, whatever the umask), and takes away what lets others write to the one that is there.
+fn own_directory(directory: &Path) -> io::Result<()> {
+    if let Ok(there) = std::fs::metadata(directory) {
+        let mode = there.mode() & 0o7777;
+        if mode & 0o022 != 0 && there.uid() == rustix::process::geteuid().as_raw() {
+            std::fs::set_permissions(directory, Permissions::from_mode(mode & !0o022))?;
+        }
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    std::fs::set_permissions(directory, Permissions::from_mode(0o700))
+}
+
 /// Puts the file in its place. One that is a link stays one, as people keep such files elsewhere.
 fn replace(file: &Path, text: &str) -> Result<()> {
     let cannot = |e: io::Error| Error::new(ErrorKind::Failed, format!("cannot write {}: {e}", file.display()));
     if let Some(directory) = file.parent() {
-        std::fs::create_dir_all(directory).map_err(cannot)?;
+        own_directory(directory).map_err(cannot)?;
     }
     let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     write_atomically(&place, text.as_bytes()).map_err(|e| failure::of_store(&e))

@@ -11,6 +11,7 @@ use freezeframe_api::records::{
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::retention::plan_shared;
 use freezeframe_store::{GcOptions, GcReport, Sharing, SnapshotId, State, VerifyReport};
+use freezeframe_text::{MESSAGE, PATH, line};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::time::timeout;
@@ -62,8 +63,8 @@ impl Agent {
                 .damages
                 .into_iter()
                 .map(|d| DamageRow {
-                    path: d.path.display().to_string(),
-                    reason: d.reason,
+                    path: line(d.path.display().to_string(), PATH),
+                    reason: line(d.reason, MESSAGE),
                     snapshots: strings(&d.snapshots),
                 })
                 .collect(),
@@ -111,7 +112,7 @@ impl Agent {
             unreadable: report
                 .unreadable
                 .into_iter()
-                .map(|(id, reason)| UnreadableRow { snapshot: id.to_string(), reason })
+                .map(|(id, reason)| UnreadableRow { snapshot: id.to_string(), reason: line(reason, MESSAGE) })
                 .collect(),
         };
         info!(snapshots = collected.snapshots_removed.len(), freed_bytes = collected.freed_bytes, "collected");

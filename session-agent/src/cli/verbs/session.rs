@@ -1,6 +1,7 @@
 //! Verbs on sessions.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::process::ExitCode;
 
 use freezeframe_api::records::{
@@ -17,6 +18,7 @@ use crate::cli::args;
 use crate::cli::job::{self, Show};
 use crate::cli::output::{Output, table};
 use crate::cli::reach::Agent;
+use crate::cli::variables;
 use crate::rules::words;
 
 pub(super) async fn start(agent: &Agent, arguments: args::Start, output: Output) -> Result<()> {
@@ -44,11 +46,17 @@ pub(super) async fn list(agent: &Agent, output: Output) -> Result<()> {
 }
 
 pub(super) async fn exec(agent: &Agent, arguments: args::Exec, output: Output) -> Result<ExitCode> {
+    if arguments.wait && arguments.env_file.as_deref() == Some(Path::new("-")) {
+        let text = "standard input cannot be the program's and hold its variables as well";
+        return Err(Error::new(ErrorKind::InvalidArgument, text).hint("Name another file: --env-file FILE"));
+    }
+    let environment =
+        variables::all(arguments.environment, arguments.env_file.as_deref(), |name| std::env::var_os(name))?;
     let session = named_session(agent, &arguments.session).await?;
     let mut options = ExecuteOptions {
         root: arguments.root,
         wait: arguments.wait,
-        environment: arguments.environment.into_iter().collect(),
+        environment,
         directory: arguments.directory,
         ..ExecuteOptions::default()
     };

@@ -10,6 +10,7 @@ use zbus::zvariant::{OwnedValue, Value};
 
 use crate::cli::output::{Output, clean, table};
 use crate::cli::reach::Agent;
+use crate::rules::settings::budget;
 use crate::rules::words;
 
 /// Shows the settings, after those that are given are set.
@@ -24,6 +25,14 @@ pub(super) async fn settings(agent: &Agent, changes: &[(String, String)], output
 
 /// How a shortcut is set.
 const SHORTCUTS_HINT: &str = "Write shortcuts.snapshot=\"<Control>d\", or default in place of the keys.";
+/// How a rule that is not set is shown, and taken back; other words for nothing follow.
+const OFF: &str = "off";
+/// A budget or keys of a shortcut that are not there. No key of GTK has that name.
+const NONE: &str = "none";
+/// The base of who has set none. No base can have a name with blanks.
+const ONLY_ONE: &str = "the only one";
+/// A shortcut as it comes.
+const DEFAULT: &str = "default";
 /// A shortcut is set by its id after this.
 const SHORTCUT: &str = "shortcuts.";
 
@@ -37,7 +46,11 @@ fn read(now: &Dict, changes: &[(String, String)]) -> Result<Dict> {
         let mut all = Settings::from_dict(now)?.shortcuts;
         for (key, keys) in shortcuts {
             let id = key[SHORTCUT.len()..].to_owned();
-            if keys == "default" { drop(all.remove(&id)) } else { drop(all.insert(id, keys.clone())) }
+            match keys.as_str() {
+                DEFAULT => drop(all.remove(&id)),
+                NONE => drop(all.insert(id, String::new())),
+                keys => drop(all.insert(id, keys.to_owned())),
+            }
         }
         dict.extend(Field::put(&all).map(|all| ("shortcuts".to_owned(), all)));
     }
@@ -61,18 +74,24 @@ fn value(now: &Dict, key: &str, text: &str) -> Result<OwnedValue> {
             _ => return Err(wrong("write true or false")),
         }),
         Value::U16(_) => OwnedValue::from(text.parse::<u16>().map_err(|_| wrong(number))?),
+        // As `describe` shows a rule or a budget that is not set.
+        Value::U32(_) if key.starts_with("keep_") && text == OFF => OwnedValue::from(0u32),
         Value::U32(_) => OwnedValue::from(text.parse::<u32>().map_err(|_| wrong(number))?),
-        Value::U64(_) if text == "0" => OwnedValue::from(0u64),
+        Value::U64(_) if text == "0" || text == NONE => OwnedValue::from(0u64),
         Value::U64(_) => OwnedValue::from(parse_size(text).map_err(|e| invalid(e.to_string()))?),
         Value::Dict(_) => return Err(invalid(format!("{key} are set one by one")).hint(SHORTCUTS_HINT)),
-        _ => OwnedValue::try_from(Value::from(text)).map_err(zbus::Error::from)?,
+        _ => {
+            let text = if key == "default_base" && text == ONLY_ONE { "" } else { text };
+            OwnedValue::try_from(Value::from(text)).map_err(zbus::Error::from)?
+        }
     })
 }
 
+/// Each setting with its value, as [`read`] takes it back.
 fn describe(s: &Settings) -> String {
-    let rule = |count: u32| if count == 0 { "off".to_owned() } else { count.to_string() };
-    let budget = if s.budget_bytes == 0 { "none".to_owned() } else { words::bytes(s.budget_bytes) };
-    let base = if s.default_base.is_empty() { "the only one".to_owned() } else { clean(&s.default_base) };
+    let rule = |count: u32| if count == 0 { OFF.to_owned() } else { count.to_string() };
+    let budget = if s.budget_bytes == 0 { NONE.to_owned() } else { budget(s.budget_bytes) };
+    let base = if s.default_base.is_empty() { ONLY_ONE.to_owned() } else { clean(&s.default_base) };
     let rows = [
         ("automatic", s.automatic.to_string()),
         ("automatic_minutes", s.automatic_minutes.to_string()),
@@ -97,7 +116,7 @@ fn describe(s: &Settings) -> String {
 
 /// Each that is changed.
 fn shortcuts(changed: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let keys = |keys: &str| if keys.is_empty() { "none".to_owned() } else { clean(keys) };
+    let keys = |keys: &str| if keys.is_empty() { NONE.to_owned() } else { clean(keys) };
     changed.iter().map(|(id, all)| (clean(id), keys(all))).collect()
 }
 
@@ -117,6 +136,8 @@ pub(super) async fn storage(agent: &Agent, output: Output) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy as _;
+
     use super::*;
 
     #[test]
@@ -132,6 +153,50 @@ mod tests {
         assert_eq!(set, [pair("quit", ""), pair("search", "F3"), pair("snapshot", "<Control>d")]);
         assert_eq!(all(change("shortcuts.search", "default")), [pair("quit", "")]);
         assert!(change("shortcuts", "F3").unwrap_err().hint.contains("shortcuts.snapshot="));
+    }
+
+    proptest::proptest! {
+        /// Every line of `sessionctl settings` is taken back, and says what was set.
+        #[test]
+        fn what_is_printed_is_accepted_and_means_the_same(
+            flags in proptest::array::uniform3(proptest::bool::ANY),
+            minutes in 1u32..=10_080,
+            keep in proptest::array::uniform5(proptest::prop_oneof![proptest::strategy::Just(0), 1u32..]),
+            budget in proptest::prop_oneof![
+                proptest::strategy::Just(0), 1u64..=1 << 63, (1u64..4096).prop_map(|gib| gib << 30),
+            ],
+            base in "([a-zA-Z0-9][a-zA-Z0-9._-]{0,39})?",
+            size in (320u16..=7680, 200u16..=4320),
+            shortcuts in proptest::collection::btree_map("[a-z-]{1,20}", "(<Control>[a-z0-9])?", 0..4),
+        ) {
+            let set = Settings {
+                automatic: flags[0],
+                automatic_minutes: minutes,
+                automatic_only_if_changed: flags[1],
+                keep_last: keep[0],
+                keep_hourly: keep[1],
+                keep_daily: keep[2],
+                keep_weekly: keep[3],
+                keep_monthly: keep[4],
+                budget_bytes: budget,
+                default_base: base,
+                default_width: size.0,
+                default_height: size.1,
+                notify: flags[2],
+                shortcuts,
+            };
+            let lines = describe(&set);
+            let pairs: Vec<(String, String)> = lines
+                .lines()
+                .filter_map(|line| line.split_once(' '))
+                .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+                .collect();
+            let unset = Settings { automatic_minutes: 15, ..Settings::default() };
+            let dict = read(&unset.to_dict(), &pairs).unwrap();
+            // The agent's own check takes it, too.
+            let back = crate::rules::settings::changed(&unset, &dict).unwrap();
+            proptest::prop_assert_eq!(back, set);
+        }
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Snapshots as files.
 
-use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported, TrustedKey};
 use freezeframe_api::{Dictionary, Error, ErrorKind, Result};
@@ -13,53 +11,11 @@ use zbus::zvariant::Fd;
 
 use super::{base, find_snapshot};
 use crate::cli::args;
+use crate::cli::file::NewFile;
 use crate::cli::job::{self, Show};
 use crate::cli::output::{Output, table};
 use crate::cli::reach::Agent;
 use crate::rules::words;
-
-/// A file that gets its name when it is whole. Dropped before, it leaves nothing.
-struct NewFile {
-    file: File,
-    partial: PathBuf,
-    target: PathBuf,
-}
-
-impl NewFile {
-    /// Nobody else may read it: a snapshot holds what was on the screen and in memory.
-    fn create(target: &Path) -> Result<Self> {
-        let name = target.file_name().filter(|_| !target.is_dir()).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, format!("{} cannot be the name of a file", target.display()))
-        })?;
-        // What is there and no file is not replaced by one.
-        if target.metadata().is_ok_and(|there| !there.is_file()) {
-            let text = format!("{} is not a file", target.display());
-            let hint = "Name a file, or write to a device or a pipe by: sessionctl export SNAPSHOT - > NAME";
-            return Err(Error::new(ErrorKind::InvalidArgument, text).hint(hint));
-        }
-        let hidden = format!(".{}.{:08x}.partial", name.to_string_lossy(), rand::random::<u32>());
-        let partial = target.with_file_name(hidden);
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&partial);
-        Ok(Self { file: file.map_err(|e| cannot_write(target, &e))?, partial, target: target.to_owned() })
-    }
-
-    fn finish(self) -> Result<()> {
-        let named = self.file.sync_all().and_then(|()| fs::rename(&self.partial, &self.target));
-        named.map_err(|e| cannot_write(&self.target, &e))
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        // It has its name by now, or is worth nothing.
-        let _ = fs::remove_file(&self.partial);
-    }
-}
-
-fn cannot_write(file: &Path, error: &std::io::Error) -> Error {
-    let kind = if error.kind() == std::io::ErrorKind::StorageFull { ErrorKind::NoSpace } else { ErrorKind::Failed };
-    Error::new(kind, format!("cannot write {}: {error}", file.display()))
-}
 
 pub(super) async fn export(agent: &Agent, arguments: &args::Export, output: Output) -> Result<()> {
     let snapshot = find_snapshot(agent, &arguments.snapshot).await?;
@@ -130,25 +86,4 @@ pub(super) async fn trusted(agent: &Agent, output: Output) -> Result<()> {
             "No key but your own is trusted. With one: sessionctl import FILE --trust KEY --remember NAME",
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_files_are_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        fs::write(&file, "before").unwrap();
-        drop(NewFile::create(&file).unwrap());
-        assert_eq!(fs::read_to_string(&file).unwrap(), "before");
-        NewFile::create(&file).unwrap().finish().unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "");
-        for other in [Path::new("/dev/null"), directory.path(), Path::new("..")] {
-            let error = NewFile::create(other).err().unwrap();
-            assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
-        }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "something is left behind");
-    }
 }

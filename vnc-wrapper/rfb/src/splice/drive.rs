@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::machine::Splice;
 use super::outlet::{Counted, Outlet, Parcel, Phase, Server};
@@ -99,12 +99,17 @@ impl<S: Server> Drive<S> {
         let outlet = Arc::clone(&self.outlet);
         let closed = outlet.until_closed();
         tokio::pin!(closed);
+        let mut looked = Instant::now();
         loop {
             self.splice.from_viewer(&mut self.from_viewer)?;
+            let now = Instant::now();
+            self.splice.pass_time(now - std::mem::replace(&mut looked, now));
             if let Err(error) = self.write_to_server(link) {
                 return Ok(Left::Lost(error));
             }
             self.write_to_viewer()?;
+            // One that waits inside an update goes with its end, which the server tells.
+            let texts = self.splice.texts_wait().filter(|wait| !wait.is_zero());
             tokio::select! {
                 biased;
                 () = &mut closed => return Ok(Left::Told),
@@ -118,6 +123,7 @@ impl<S: Server> Drive<S> {
                     }
                 }
                 ready = self.viewer.writable(), if self.splice.has_for_viewer() => ready?,
+                () = sleep(texts.unwrap_or_default()), if texts.is_some() => {}
                 ready = link.stream.writable(), if !self.splice.for_server().is_empty() => {
                     if let Err(error) = ready {
                         return Ok(Left::Lost(error.into()));

@@ -13,6 +13,7 @@ use super::held::{Held, Kind};
 use super::modifiers::Modifiers;
 use super::outbox::Outbox;
 use super::promises::Promises;
+use super::texts::Texts;
 use super::told::Place;
 use crate::error::{Error, Result};
 use crate::framebuffer::{Framebuffer, Rect};
@@ -60,6 +61,8 @@ pub struct Splice {
     /// Bytes of a text to be left out.
     skip: u64,
     #[serde(skip)]
+    texts: Texts,
+    #[serde(skip)]
     place: Place,
     #[serde(skip)]
     picture: Option<Arc<Framebuffer>>,
@@ -95,6 +98,7 @@ impl Splice {
             modifiers: Modifiers::default(),
             held: Held::default(),
             skip: 0,
+            texts: Texts::default(),
             place: Place::default(),
             picture: None,
             to_viewer: Outbox::default(),

@@ -15,6 +15,7 @@
 //!   that the viewer waits for are answered.
 //! - While none is there, input is kept in order and nothing of it is lost (only motions are joined); when there is no
 //!   room for more, no more is read. Requests for the whole picture are answered from the last one.
+//! - What a server tells of its clipboard goes on at a bounded pace (`texts`); the newest text takes the place of older ones.
 //! - When one is there, it is told pixel format and encodings, the clipboard's offer and the modifiers that are held down,
 //!   is asked for the whole picture, and given the input.
 
@@ -27,6 +28,7 @@ mod outlet;
 mod promises;
 mod reach;
 mod said;
+mod texts;
 mod told;
 mod welcome;
 

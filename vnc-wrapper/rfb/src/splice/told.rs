@@ -44,6 +44,8 @@ pub(super) enum Told {
     Rectangle,
     /// The clipboard in the session has a text.
     Offer,
+    /// Something else about the clipboard.
+    Clipboard,
     /// A text that is longer than is passed on: so many bytes follow.
     TooLong(u32),
     EndOfContinuousUpdates,
@@ -76,7 +78,7 @@ pub(super) fn message(take: &mut Take<'_>) -> Result<Told, Stop> {
                 return Ok(Told::TooLong(length));
             }
             let bytes = take.bytes(length as usize)?;
-            if signed >= 0 || offers(bytes) == Some(true) { Told::Offer } else { Told::Message }
+            if signed >= 0 || offers(bytes) == Some(true) { Told::Offer } else { Told::Clipboard }
         }
         150 => Told::EndOfContinuousUpdates,
         248 => Told::Fence { flags: fence(take)?.0 },

@@ -166,6 +166,14 @@ fn sizes_and_ids_are_bounded() {
     assert!(copied(&closed(root(&[link_with_contents]))).unwrap_err().contains("cannot have contents"));
 }
 
+/// Issue 9, number 15.
+#[test]
+fn headers_without_end_are_refused() {
+    let name = member("x", b'L', "", &vec![b'n'; MAX_PATH]);
+    let error = copied(&closed(root(&vec![name; MAX_PRELUDE / MAX_PATH + 1]))).unwrap_err();
+    assert!(error.contains("bytes of headers"), "{error}");
+}
+
 #[test]
 fn no_damage_to_any_byte_makes_it_panic() {
     let good = closed(root(&[

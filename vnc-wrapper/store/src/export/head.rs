@@ -1,5 +1,6 @@
 //! What an export says of itself before anything else.
 
+use freezeframe_text::{LABEL, line};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
@@ -43,7 +44,7 @@ impl Head {
     /// Reads and checks a head. Bytes from a file are hostile, also when somebody trusted has signed them.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let damaged = |reason: &str| Error::Damaged(format!("its head {reason}"));
-        let head: Self = serde_json::from_slice(bytes).map_err(|e| damaged(&format!("cannot be read ({e})")))?;
+        let mut head: Self = serde_json::from_slice(bytes).map_err(|e| damaged(&format!("cannot be read ({e})")))?;
         let manifest = &head.manifest;
         let formats = [(manifest.format, Manifest::FORMAT)];
         let base_format = head.base.iter().map(|base| (base.format, BaseRecord::FORMAT));
@@ -65,6 +66,11 @@ impl Head {
             if (&base.name, &base.identity, base.first_id) != (&manifest.base, &manifest.base_identity, head.first_id) {
                 return Err(damaged("names two bases"));
             }
+        }
+        head.manifest.tidy();
+        head.label = line(&head.label, LABEL);
+        if let Some(base) = &mut head.base {
+            base.tidy();
         }
         Ok(head)
     }

@@ -16,7 +16,7 @@ use crate::pack::{Catalogue, Unpacker, open_pack};
 use crate::record::{self, Record};
 use crate::session::{Network, SessionRecord};
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     Manifest {
         format: 1,
         id: SnapshotId::new("0123456789ab").unwrap(),

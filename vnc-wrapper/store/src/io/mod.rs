@@ -219,7 +219,9 @@ impl Disk {
             let _ = self.remove_file(&partial);
             return Err(error);
         }
-        path.parent().map_or(Ok(()), |parent| self.sync_directory(parent))
+        // A bare name is one in the current directory.
+        let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+        parent.map_or(Ok(()), |parent| self.sync_directory(parent))
     }
 }
 

@@ -19,6 +19,10 @@ impl Splice {
             return;
         }
         self.end_update();
+        // The newest text is not lost with the server that told it.
+        for text in self.texts.take() {
+            self.to_viewer.push(&text);
+        }
         self.change_format();
         self.promises.leave();
         self.keep_promises();

@@ -1,5 +1,7 @@
 //! What a server tells, on its way to the viewer.
 
+use std::time::Duration;
+
 use bytes::{Buf as _, BytesMut};
 
 use super::super::told::{self, Place, Told};
@@ -73,10 +75,14 @@ impl Splice {
                 self.place = Place::Skip { bytes: length.into() };
                 false
             }
-            Told::Offer => {
-                // The session's clipboard took the place of the viewer's.
-                self.offer = None;
-                true
+            Told::Offer | Told::Clipboard => {
+                if told == Told::Offer {
+                    // The session's clipboard took the place of the viewer's.
+                    self.offer = None;
+                }
+                self.texts.push(message);
+                self.pass_texts();
+                false
             }
             Told::EndOfContinuousUpdates => {
                 let pass = self.promises.end();
@@ -124,5 +130,26 @@ impl Splice {
         if left == 0 && !self.promises.owes_end() {
             self.change_format();
         }
+        self.pass_texts();
+    }
+
+    /// Passes on what the server told of its clipboard, as far as it may go now.
+    fn pass_texts(&mut self) {
+        while matches!(self.place, Place::Message | Place::Skip { .. })
+            && let Some(text) = self.texts.next()
+        {
+            self.to_viewer.push(&text);
+        }
+    }
+
+    /// So much time has passed since this was said last.
+    pub fn pass_time(&mut self, time: Duration) {
+        self.texts.pass(time);
+        self.pass_texts();
+    }
+
+    /// How long to wait until more of the clipboard may go to the viewer; none when nothing waits.
+    pub fn texts_wait(&self) -> Option<Duration> {
+        self.texts.wait()
     }
 }
