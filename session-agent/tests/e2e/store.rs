@@ -2,7 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::AtomicBool;
 
+use freezeframe_store::manifest::Watched;
+use freezeframe_store::record::Record;
+use freezeframe_store::session::Network;
+use freezeframe_store::{Manifest, SessionId, SnapshotId, Store};
 use serde_json::{Value, json};
 
 use crate::world::{World, kill, until};
@@ -335,4 +340,59 @@ fn a_snapshot_travels_as_a_file_to_whoever_trusts_its_maker() {
     ann.json(&["export", &id, nowhere.to_str().unwrap()]).refused(1, "Failed");
     let left = fs::read_dir(ann.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     assert!(left.into_iter().all(|name| !name.ends_with(".partial")));
+}
+
+/// Issue 9, number 15: an agent held 400 MB after it had verified 3,000 snapshots.
+#[test]
+fn an_agent_that_has_verified_many_snapshots_is_small() {
+    const SNAPSHOTS: usize = 200;
+    const PAGES: u64 = 5_000;
+    let world = World::without_agent();
+    let store = Store::open(world.data()).unwrap();
+    // One of the stand-in's has no bytes to speak of; this one has a list of its own for each.
+    let first = SnapshotId::random();
+    let manifest = |id: &SnapshotId| Manifest {
+        format: Manifest::FORMAT,
+        id: id.clone(),
+        session: SessionId::new("desktop").unwrap(),
+        lineage: "lineage".into(),
+        parent: None,
+        created: "2026-11-22T12:00:00Z".parse().unwrap(),
+        label: String::new(),
+        automatic: false,
+        base: "xfce".into(),
+        base_identity: "identity".into(),
+        width: 1280,
+        height: 800,
+        network: Network::None,
+        engine: "fake 1".into(),
+        kernel: "6.0".into(),
+        pause_ms: 1.0,
+        freeze_ms: 1.0,
+        memory_bytes: PAGES * 4096,
+        layer_bytes: 0,
+        processes: 1,
+        threads: 1,
+        windows: vec![],
+        closed: vec![],
+        watched: Watched::default(),
+    };
+    let writer = store.begin_snapshot(first.clone()).unwrap();
+    fs::create_dir(writer.layer_dir()).unwrap();
+    let pages = (1..=PAGES).flat_map(|number| [&number.to_le_bytes()[..], &[1; 4088]].concat()).collect::<Vec<u8>>();
+    fs::write(writer.images_dir().join("pages-1.img"), pages).unwrap();
+    writer.commit(&manifest(&first), None).unwrap();
+    store.pack(&first, &AtomicBool::new(false), &|_| {}).unwrap();
+    let content = store.content(&first).unwrap();
+    for _ in 1..SNAPSHOTS {
+        let written = store.chunk_writer().unwrap().finish().unwrap();
+        store.commit_packed(&manifest(&SnapshotId::random()), None, &content, &written).unwrap();
+    }
+    let verified = world.json(&["verify"]).done();
+    assert_eq!(verified["snapshots"].as_array().unwrap().len(), SNAPSHOTS);
+    // proc_pid_status(5), in kibibytes.
+    let status = fs::read_to_string(format!("/proc/{}/status", world.agent_pid().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let resident: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(resident < 60 << 10, "{resident} KiB");
 }
