@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::domains::{self, Domain};
 use super::peers::{self, Person};
 use super::sockets::{self, Socket};
+use super::speculation::{self, Speculation};
 use super::stops::{self, Stopped};
 use super::terminals::{self, Typed};
 use super::traced::Traced;
@@ -48,6 +49,9 @@ struct Kept {
     /// Execution domains of threads; releases that did not keep them gave none back.
     #[serde(default)]
     domains: Option<Vec<Domain>>,
+    /// Threads that have switched speculation off.
+    #[serde(default)]
+    speculation: Vec<Speculation>,
     /// Processes that are stopped.
     #[serde(default)]
     stopped: Vec<Stopped>,
@@ -163,6 +167,7 @@ impl Taken {
             typed: self.typed.typed(),
             sockets: std::mem::take(&mut self.sockets),
             domains: Some(domains::all(&threads)?),
+            speculation: speculation::all(&threads)?,
             stopped: std::mem::take(&mut self.stopped),
             people: peers::all(&self.processes)?,
             waits: self.waits.clone(),
@@ -212,7 +217,14 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<Rest> {
     let processes = processes::list(init)?;
     let silence = Silence::begin(&processes)?;
     let Some(kept) = Kept::read(images)? else {
-        return Ok(Rest { init, silence, domains: None, stopped: Vec::new(), waits: Vec::new() });
+        return Ok(Rest {
+            init,
+            silence,
+            domains: None,
+            speculation: Vec::new(),
+            stopped: Vec::new(),
+            waits: Vec::new(),
+        });
     };
     terminals::put_back(&processes, &kept.typed)?;
     sockets::put_back(&processes, &kept.sockets)?;
@@ -222,6 +234,7 @@ pub(super) fn give_back(init: u32, images: &Path) -> io::Result<Rest> {
         init,
         silence: silence.then(&kept.masks),
         domains: kept.domains,
+        speculation: kept.speculation,
         stopped: kept.stopped,
         waits: kept.waits,
     })
@@ -233,6 +246,7 @@ pub(super) struct Rest {
     init: u32,
     silence: Silence,
     domains: Option<Vec<Domain>>,
+    speculation: Vec<Speculation>,
     stopped: Vec<Stopped>,
     waits: Vec<Wait>,
 }
@@ -248,6 +262,7 @@ impl Rest {
         if let Some(domains) = &self.domains {
             domains::put_back(traced, &threads, domains)?;
         }
+        speculation::put_back(traced, &threads, &self.speculation);
         stops::put_back(traced, &processes, &self.stopped);
         waits::put_back(traced, &threads, &self.waits);
         Ok(())

@@ -10,6 +10,7 @@ mod kept;
 mod peers;
 mod plugin;
 mod sockets;
+mod speculation;
 mod stats;
 mod stops;
 mod terminals;

@@ -26,6 +26,7 @@ mod pipe;
 mod protocol;
 mod semaphore;
 mod session;
+pub mod speculation;
 mod tcp;
 pub mod terminal;
 mod thread;
@@ -82,13 +83,14 @@ type OfProcess = fn(&Process, &Session<'_>) -> io::Result<Vec<Trouble>>;
 type OfDescriptor = fn(&Descriptor<'_>, &Session<'_>) -> io::Result<Vec<Trouble>>;
 
 /// Rules for what a process has, or is. Those for the session as a whole (its mounts) judge its first process.
-const OF_PROCESSES: [OfProcess; 7] = [
+const OF_PROCESSES: [OfProcess; 8] = [
     tracer::look,
     namespace::look,
     uninterruptible::look,
     semaphore::look,
     thread::look,
     personality::look,
+    speculation::look,
     mount::look,
 ];
 
