@@ -211,8 +211,7 @@ impl Stage {
     }
 
     pub(crate) fn xdotool(&self, arguments: &[&str]) -> String {
-        let output = Command::new("xdotool").args(arguments).env("DISPLAY", &self.display).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        xdotool_on(&self.display, arguments)
     }
 
     /// The title of the window that has the keyboard.
@@ -229,13 +228,9 @@ impl Stage {
         picture_of(&self.display)
     }
 
-    /// Where pixels of this colour are: left, top, width, height of the smallest box around them.
+    /// Where pixels of this colour are on the screen, as [`box_around`] has it.
     pub(crate) fn find(&self, colour: [u8; 3]) -> Option<[u32; 4]> {
-        let picture = self.picture();
-        let found = || picture.enumerate_pixels().filter(|(_, _, pixel)| **pixel == Rgb(colour));
-        let (left, right) = (found().map(|(x, ..)| x).min()?, found().map(|(x, ..)| x).max()?);
-        let (top, bottom) = (found().map(|(_, y, _)| y).min()?, found().map(|(_, y, _)| y).max()?);
-        Some([left, top, right - left + 1, bottom - top + 1])
+        box_around(&self.picture(), colour)
     }
 
     /// Keeps a picture for people to look at, where they ask for it with `FREEZEFRAME_TEST_PICTURES`.
@@ -244,10 +239,23 @@ impl Stage {
     }
 }
 
+fn xdotool_on(display: &str, arguments: &[&str]) -> String {
+    let output = Command::new("xdotool").args(arguments).env("DISPLAY", display).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 fn keep(display: &str, name: &str) {
     if let Some(directory) = std::env::var_os("FREEZEFRAME_TEST_PICTURES") {
         picture_of(display).save(Path::new(&directory).join(format!("{name}.png"))).unwrap();
     }
+}
+
+/// Where pixels of this colour are: left, top, width, height of the smallest box around them.
+pub(crate) fn box_around(picture: &RgbImage, colour: [u8; 3]) -> Option<[u32; 4]> {
+    let found = || picture.enumerate_pixels().filter(|(_, _, pixel)| **pixel == Rgb(colour));
+    let (left, right) = (found().map(|(x, ..)| x).min()?, found().map(|(x, ..)| x).max()?);
+    let (top, bottom) = (found().map(|(_, y, _)| y).min()?, found().map(|(_, y, _)| y).max()?);
+    Some([left, top, right - left + 1, bottom - top + 1])
 }
 
 fn picture_of(display: &str) -> RgbImage {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use freezeframe_rfb::Framebuffer;
 
-use super::{Program, Stage, start_x};
+use super::{Program, Stage, start_x, xdotool_on};
 
 /// Xtigervnc on a Unix socket.
 pub(crate) struct VncServer {
@@ -30,6 +30,12 @@ impl VncServer {
     pub(crate) fn solid_root(&self, colour: &str) {
         let status = Command::new("xsetroot").args(["-solid", colour]).env("DISPLAY", &self.display).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Where its pointer is.
+    pub(crate) fn pointer(&self) -> [u16; 2] {
+        let said = xdotool_on(&self.display, &["getmouselocation", "--shell"]);
+        ["X=", "Y="].map(|name| said.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap())
     }
 
     /// An xterm that runs this, at this place.
