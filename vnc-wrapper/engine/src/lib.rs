@@ -6,6 +6,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
+//! | [`freeze`] | stops every thread of a set of processes that may fork, exec and end meanwhile |
 //! | [`memory`] | the memory of processes |
 //! | [`fault`] | named steps that a test makes fail |
 //! | [`remote`] | the guard over a stopped thread of somebody else: calls made in it, and everything given back |
@@ -15,6 +16,7 @@
 
 pub mod able;
 pub mod fault;
+pub mod freeze;
 pub mod memory;
 pub mod remote;
 pub mod sys;

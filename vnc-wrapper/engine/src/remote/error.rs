@@ -12,21 +12,37 @@ pub struct Who {
     pub pid: pid_t,
     /// The thread.
     pub tid: pid_t,
-    /// The thread's name, as `/proc/PID/task/TID/comm` has it.
+    /// The thread's name, as `/proc/PID/task/TID/comm` has it; empty: read when it is shown.
     pub name: String,
 }
 
 impl Who {
+    /// Without a name, which would take time to read.
+    #[must_use]
+    pub(crate) fn unnamed(pid: pid_t, tid: pid_t) -> Self {
+        Self { pid, tid, name: String::new() }
+    }
+
     /// Reads the thread's name.
     #[must_use]
     pub fn of(pid: pid_t, tid: pid_t) -> Self {
         let name = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm"));
-        Self { pid, tid, name: name.map_or_else(|_| "?".to_owned(), |name| name.trim_end().to_owned()) }
+        Self {
+            pid,
+            tid,
+            name: name
+                .ok()
+                .filter(|name| name.trim_end() != "")
+                .map_or_else(|| "?".to_owned(), |name| name.trim_end().to_owned()),
+        }
     }
 }
 
 impl fmt::Display for Who {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.is_empty() {
+            return Self::of(self.pid, self.tid).fmt(out);
+        }
         write!(out, "{} (process {}, thread {})", self.name, self.pid, self.tid)
     }
 }

@@ -46,6 +46,7 @@ mod thread;
 
 pub use call::{Call, ENTRY};
 pub use error::{Error, Who};
+pub(crate) use stopped::begin_again;
 pub use stopped::{Stopped, Tracer, tracing};
 pub use thread::Thread;
 

@@ -67,6 +67,11 @@ impl<'t> Stopped<'t> {
         Ok(stopped)
     }
 
+    /// A thread that the caller has seized and seen in a stop that no signal caused.
+    pub(crate) fn adopt(_: &'t Tracer, who: Who, patience: Duration) -> Self {
+        Self { who, patience, held: true, ended: None, instruction: None, _tracer: PhantomData }
+    }
+
     /// Which thread.
     #[must_use]
     pub fn who(&self) -> &Who {

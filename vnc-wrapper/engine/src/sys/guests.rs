@@ -354,3 +354,173 @@ pub(crate) fn with_dead_leader(shared: Shared) -> i32 {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
     1
 }
+
+/// Numbers of [`Shared`]: 1 ends a storm, 9 counts what went wrong, 10 rounds.
+const OVER: usize = 1;
+const WRONG: usize = 9;
+const ROUNDS: usize = 10;
+
+/// A kind of storm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Storm {
+    /// fork(2), with orphans.
+    Fork,
+    /// vfork(2) and execve(2).
+    Vfork,
+    /// Threads that end at once.
+    Threads,
+    /// execve(2) by a thread that is not the leader.
+    Exec,
+}
+
+fn fork() -> pid_t {
+    // SAFETY: the caller is a guest, whose other threads hold no locks that the child needs.
+    unsafe { libc::fork() }
+}
+
+fn exit(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// The exit code of a child.
+fn code_of(pid: pid_t) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: one int is written.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    (waited == pid && libc::WIFEXITED(status)).then(|| libc::WEXITSTATUS(status))
+}
+
+fn round(storm: Storm) -> bool {
+    let shell = || std::process::Command::new("/bin/sh").args(["-c", "exit 7"]).status();
+    match storm {
+        Storm::Fork => {
+            let child = fork();
+            if child == 0 {
+                if fork() == 0 {
+                    exit(3);
+                }
+                exit(5);
+            }
+            code_of(child) == Some(5)
+        }
+        // The standard library spawns by vfork(2).
+        Storm::Vfork => shell().is_ok_and(|status| status.code() == Some(7)),
+        Storm::Threads => (0..8)
+            .map(|at| std::thread::spawn(move || std::thread::sleep(Duration::from_millis(at % 2))))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .all(|thread| thread.join().is_ok()),
+        Storm::Exec => {
+            let child = fork();
+            if child == 0 {
+                for _ in 0..3 {
+                    std::thread::spawn(|| std::thread::sleep(PATIENCE));
+                }
+                std::thread::spawn(|| {
+                    use std::os::unix::process::CommandExt;
+                    let _ = std::process::Command::new("/bin/sh").args(["-c", "exit 7"]).exec();
+                    exit(1);
+                });
+                std::thread::sleep(PATIENCE);
+                exit(2);
+            }
+            code_of(child) == Some(7)
+        }
+    }
+}
+
+/// Two processes that do nothing but that, below one that adopts their orphans.
+pub(crate) fn storm(shared: Shared, storm: Storm) -> i32 {
+    // SAFETY: numbers only.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    let makers: Vec<_> = (0..2)
+        .map(|_| {
+            let maker = fork();
+            if maker == 0 {
+                die_with_parent();
+                while shared.word(OVER).load(Ordering::SeqCst) == 0 {
+                    if !round(storm) {
+                        shared.word(WRONG).fetch_add(1, Ordering::SeqCst);
+                    }
+                    shared.word(ROUNDS).fetch_add(1, Ordering::SeqCst);
+                }
+                exit(0);
+            }
+            maker
+        })
+        .collect();
+    shared.ready();
+    // Orphans come here too: not reaped, they would fill the machine.
+    let (mut left, mut ended) = (makers.len(), true);
+    while left > 0 {
+        let mut status = 0;
+        // SAFETY: one int is written.
+        let child = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        if makers.contains(&child) {
+            left -= 1;
+            ended &= libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+        } else if child < 0 {
+            return 1;
+        }
+    }
+    let rounds = shared.word(ROUNDS).load(Ordering::SeqCst);
+    i32::from(!ended || rounds == 0 || shared.word(WRONG).load(Ordering::SeqCst) > 0)
+}
+
+/// Measures itself until word 1 is set: the result is 0 unless a call was interrupted, a signal came or a tick was lost.
+pub(crate) fn measures_itself(shared: Shared) -> i32 {
+    for signal in 1..=64 {
+        if ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD, 32, 33].contains(&signal) {
+            on(signal, count);
+        }
+    }
+    // SAFETY: numbers only.
+    let epoll = unsafe { libc::epoll_create1(0) };
+    // SAFETY: numbers only.
+    let timer = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) };
+    let period = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+    let setting = libc::itimerspec { it_interval: period, it_value: period };
+    let started = Instant::now();
+    // SAFETY: `setting` is read.
+    unsafe { libc::timerfd_settime(timer, 0, &raw const setting, null_mut()) };
+    let interrupted = |result: i64| failed(result, libc::EINTR);
+    let over = move || shared.word(OVER).load(Ordering::SeqCst) != 0;
+    let waiter = std::thread::spawn(move || {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        let mut wrong = 0;
+        while !over() {
+            // SAFETY: one event is written.
+            wrong += i32::from(interrupted(unsafe { libc::epoll_wait(epoll, &raw mut event, 1, 2) }.into()));
+        }
+        wrong
+    });
+    let sleeper = std::thread::spawn(move || {
+        let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        let mut wrong = 0;
+        while !over() {
+            // SAFETY: `time` is read.
+            wrong += i32::from(unsafe { libc::nanosleep(&raw const time, null_mut()) } != 0);
+        }
+        wrong
+    });
+    shared.ready();
+    let (mut ticks, mut wrong) = (0u64, 0);
+    while !over() {
+        let mut expired = 0u64;
+        // SAFETY: eight bytes are written.
+        let read = unsafe { libc::read(timer, (&raw mut expired).cast(), 8) };
+        wrong += i32::from(read != 8);
+        ticks += expired;
+    }
+    let passed = started.elapsed().as_millis() as u64 / 5;
+    wrong += waiter.join().unwrap_or(1) + sleeper.join().unwrap_or(1);
+    let lost = passed.saturating_sub(ticks) > 1 && {
+        // What expired since the last look is still there to be read.
+        let mut expired = 0u64;
+        // SAFETY: eight bytes are written.
+        unsafe { libc::read(timer, (&raw mut expired).cast(), 8) };
+        passed > ticks + expired
+    };
+    i32::from(wrong > 0) | i32::from(lost) << 1 | i32::from(HANDLED.load(Ordering::SeqCst) > 0) << 2
+}

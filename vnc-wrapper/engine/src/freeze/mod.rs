@@ -1,0 +1,123 @@
+//! Stops every thread of a set of processes, which may fork, exec, start threads and end meanwhile.
+//!
+//! [`freeze`] takes hold of what a source lists, asks all of it to stop, and looks again until two looks find nothing new.
+//! [`Frozen`] is a guard: dropped, everything runs on, stopped processes stay stopped, interrupted calls go on.
+//!
+//! What it knows about the kernel (`kernel/ptrace.c`, `kernel/fork.c`, `fs/exec.c`):
+//!
+//! - A parent in vfork(2) waits uninterruptibly for its child, which is stopped: the child is let run until it has let go of
+//!   the parent's memory ([`vfork`]).
+//! - `PTRACE_SEIZE` waits for an execve(2) that waits for its traced siblings to be reaped: another thread reaps them
+//!   meanwhile ([`reaper`]).
+//! - A thread that is no leader and execs takes the leader's id; `PTRACE_O_TRACEEXEC` says which id is gone.
+//! - Zombies answer `EPERM`; a leader that has ended reports nothing while its threads live.
+
+mod attempt;
+mod reaper;
+mod source;
+mod vfork;
+
+use std::time::Duration;
+
+use libc::pid_t;
+
+use crate::remote::{Stopped, Tracer, Who};
+
+pub use source::{Source, descendants};
+
+/// How long a freeze may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of one try, after which everything runs on.
+    pub deadline: Duration,
+    /// How many tries.
+    pub tries: u32,
+    /// How long any one wait for a thread may take while all stand still.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(50), tries: 3, patience: Duration::from_millis(50) }
+    }
+}
+
+/// Why a freeze was given up. Everything runs on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// These threads did not stop in time.
+    #[error("{} did not stop within {} ms, {} times", names(.threads), .limits.deadline.as_millis(), .limits.tries)]
+    Restless {
+        /// Which.
+        threads: Vec<Who>,
+        /// What was allowed.
+        limits: Limits,
+    },
+    /// Another program traces this thread.
+    #[error("{who} is traced by process {tracer}; end the debugger, or detach it")]
+    Traced {
+        /// The thread.
+        who: Who,
+        /// The other program.
+        tracer: pid_t,
+    },
+    /// The processes could not be listed.
+    #[error("cannot list the processes to freeze: {0}")]
+    Source(std::io::Error),
+}
+
+fn names(threads: &[Who]) -> String {
+    let shown: Vec<_> = threads.iter().take(3).map(ToString::to_string).collect();
+    let more = threads.len().saturating_sub(3);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}
+
+/// Everything that was frozen; dropped, it runs on.
+pub struct Frozen<'t> {
+    threads: Vec<Stopped<'t>>,
+}
+
+impl<'t> Frozen<'t> {
+    /// Every thread.
+    #[must_use]
+    pub fn threads(&self) -> &[Stopped<'t>] {
+        &self.threads
+    }
+
+    /// One thread, to make calls in.
+    pub fn thread(&mut self, tid: pid_t) -> Option<&mut Stopped<'t>> {
+        self.threads.iter_mut().find(|thread| thread.who().tid == tid)
+    }
+}
+
+/// Freezes all that `source` lists, whatever it does meanwhile.
+///
+/// After an error let the tracing thread end soon: a thread that did not stop in all that time is let go by the kernel then.
+///
+/// # Errors
+/// [`Error`]; everything runs on.
+pub fn freeze<'t>(tracer: &'t Tracer, source: &mut dyn Source, limits: Limits) -> Result<Frozen<'t>, Error> {
+    let mut attempt = attempt::Attempt::default();
+    let mut restless = Vec::new();
+    for _ in 0..limits.tries {
+        match attempt.run(source, limits.deadline) {
+            Ok(()) => {
+                let threads = attempt.stopped().into_iter();
+                return Ok(Frozen {
+                    threads: threads.map(|who| Stopped::adopt(tracer, who, limits.patience)).collect(),
+                });
+            }
+            Err(attempt::Failure::Late(threads)) => restless = threads,
+            Err(attempt::Failure::Final(error)) => {
+                attempt.thaw();
+                return Err(error);
+            }
+        }
+        attempt.thaw();
+    }
+    Err(Error::Restless { threads: restless, limits })
+}
+
+#[cfg(test)]
+mod tests;
