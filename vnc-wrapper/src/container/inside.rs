@@ -1,4 +1,4 @@
-//! Reaching sockets of a session from outside, without being led astray.
+//! Reaching files and sockets of a session from outside, without being led astray.
 //!
 //! Through /proc/PID/root an absolute symbolic link of the session would lead into the outside's own files. So every
 //! path is resolved with the session's root as the root of all (openat2(2), RESOLVE_IN_ROOT), and what was found is
@@ -10,6 +10,20 @@ use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
+/// What the session of `init` has at `path`, opened with `flags` and without following a link at its end.
+///
+/// # Errors
+/// When nothing is there, or it cannot be opened.
+pub fn open_at(init: u32, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let root = open(format!("/proc/{init}/root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let path = match path.trim_start_matches('/') {
+        "" => ".",
+        path => path,
+    };
+    Ok(openat2(&root, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+}
+
 /// A socket of a session, found once; it stays this one whatever the session does to its name.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
@@ -20,11 +34,7 @@ impl Socket {
     /// # Errors
     /// When nothing is there, or no socket.
     pub fn find(init: u32, path: &str) -> io::Result<Self> {
-        let root =
-            open(format!("/proc/{init}/root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let found = openat2(&root, path.trim_start_matches('/'), flags, Mode::empty(), resolve)?;
+        let found = open_at(init, path, OFlags::PATH)?;
         if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Socket {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{path} of the session is no socket")));
         }

@@ -31,12 +31,19 @@ impl Process {
 }
 
 impl Process {
-    /// Memory that it holds alone or with others (proc_pid_statm(5)); 0 once it has ended.
-    pub fn resident_bytes(&self) -> u64 {
-        let text = fs::read_to_string(self.proc("statm")).unwrap_or_default();
-        let pages: u64 = text.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-        pages * rustix::param::page_size() as u64
+    /// Memory whose contents no file has, in RAM and swapped out (proc_pid_smaps(5)): what the engine writes of it. Pages of
+    /// files are not among them, nor is shared memory. 0 once it has ended.
+    pub fn private_bytes(&self) -> u64 {
+        private_bytes(&fs::read_to_string(self.proc("smaps_rollup")).unwrap_or_default())
     }
+}
+
+fn private_bytes(rollup: &str) -> u64 {
+    let field = |key: &str| {
+        let text = rollup.lines().find_map(|line| line.strip_prefix(key))?;
+        text.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    (field("Anonymous:").unwrap_or(0) + field("Swap:").unwrap_or(0)) << 10
 }
 
 /// Whether an error says that the process, whose files in /proc were looked at, is not there any more.
@@ -97,6 +104,14 @@ fn parse_status(outside: u32, status: &str) -> Option<(Process, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_files_are_no_memory_of_a_process() {
+        let rollup =
+            "5-7 ---p 0 0:0 0 [rollup]\nRss:  900 kB\nAnonymous:     300 kB\nAnonHugePages: 2 kB\nSwap:   20 kB\n";
+        assert_eq!(private_bytes(rollup), 320 << 10);
+        assert_eq!(private_bytes(""), 0);
+    }
 
     #[test]
     fn only_processes_of_a_namespace_below_are_the_sessions() {

@@ -3,7 +3,10 @@
 use std::fs;
 use std::io;
 
+use rustix::fs::{Dir, OFlags};
+
 use super::{Session, Trouble};
+use crate::container::inside;
 use crate::container::processes::Process;
 
 /// Types of file systems that the engine saves, or makes anew; overlays only where they are the session's own root.
@@ -63,10 +66,8 @@ pub(super) fn look(process: &Process, session: &Session<'_>) -> io::Result<Vec<T
     let mut found: Vec<Trouble> = all.iter().filter(|m| !is_saved(m, &all)).map(unsaved).collect();
     found.extend(all.iter().filter(|m| is_second(m, &all)).map(bound));
     for queues in all.iter().filter(|m| m.kind == "mqueue") {
-        // As the session sees it: the path is the session's own.
-        let directory = process.proc("root").join(queues.path.trim_start_matches('/'));
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let object = format!("there is a message queue, /{}", entry.file_name().to_string_lossy());
+        for name in names(process, &queues.path).unwrap_or_default() {
+            let object = format!("there is a message queue, /{name}");
             found.push(Trouble::blocking(object, "close the application that made it, or remove it from /dev/mqueue"));
         }
     }
@@ -82,6 +83,13 @@ fn is_second(mount: &MountPoint, all: &[MountPoint]) -> bool {
 fn bound(mount: &MountPoint) -> Trouble {
     let object = format!("the session has a bind mount at {}, which could not be resumed", mount.path);
     Trouble::blocking(object, UNMOUNT)
+}
+
+/// The names in the directory that the session of `process` has at `path`.
+fn names(process: &Process, path: &str) -> io::Result<Vec<String>> {
+    let directory = inside::open_at(process.outside, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let names = Dir::new(directory)?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    Ok(names.filter(|name| name != "." && name != "..").collect())
 }
 
 /// Devices that every session has are binds of the outside's device files, and are found again there.

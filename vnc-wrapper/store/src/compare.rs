@@ -5,8 +5,10 @@
 //! not told of, but for one that was removed whole; neither are times and attributes.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
 
 use crate::error::Result;
 use crate::id::SnapshotId;
@@ -47,6 +49,9 @@ pub struct FileChange {
     pub bytes: u64,
 }
 
+/// What the overlay's upper directory is called in a stored layer, of which all else is the overlay's own.
+const UPPER: &[u8] = b"upper/";
+
 /// The files of a layer by path.
 type Files = BTreeMap<Vec<u8>, Entry>;
 
@@ -60,24 +65,36 @@ impl Store {
         let before = self.files_of(first, &mut reader)?;
         let after = self.files_of(second, &mut reader)?;
         let (base_before, base_after) = (self.base_of(first)?, self.base_of(second)?);
-        Ok(differences(&before, &after, &|path| size_in(&base_before, path), &|path| size_in(&base_after, path)))
+        Ok(differences(&before, &after, &|path| size_in(base_before.as_ref(), path), &|path| {
+            size_in(base_after.as_ref(), path)
+        }))
     }
 
     fn files_of(&self, id: &SnapshotId, reader: &mut ChunkReader) -> Result<Files> {
         let content = self.content(id)?;
-        Ok(files(unfold(&content.layer, reader, &self.content_path(id))?))
+        let stored = files(unfold(&content.layer, reader, &self.content_path(id))?);
+        Ok(stored.into_iter().filter_map(|(path, entry)| Some((path.strip_prefix(UPPER)?.to_vec(), entry))).collect())
     }
 
-    fn base_of(&self, id: &SnapshotId) -> Result<PathBuf> {
-        Ok(self.base_dir(&self.manifest(id)?.base)?.join("root"))
+    /// The base's root directory; none when it is not here.
+    fn base_of(&self, id: &SnapshotId) -> Result<Option<OwnedFd>> {
+        let root = self.base_dir(&self.manifest(id)?.base)?.join("root");
+        Ok(File::open(root).ok().map(OwnedFd::from))
     }
 }
 
-/// Bytes of a file in the base; none when it has none there.
-fn size_in(base: &Path, path: &[u8]) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let metadata = fs::symlink_metadata(base.join(std::ffi::OsStr::from_bytes(path))).ok()?;
-    Some(if metadata.is_file() { metadata.len() } else { 0 })
+/// Bytes of a file in the base; none when it has none there. No symbolic link of the base is followed: it may lead anywhere.
+fn size_in(base: Option<&OwnedFd>, path: &[u8]) -> Option<u64> {
+    let (parent, name) = match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (path.get(..slash)?, path.get(slash + 1..)?),
+        None => (b".".as_slice(), path),
+    };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = openat2(base?, parent, flags, Mode::empty(), resolve).ok()?;
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Some(if is_file { stat.st_size.max(0).cast_unsigned() } else { 0 })
 }
 
 /// Everything but directories, by path.
@@ -222,6 +239,21 @@ mod tests {
         ];
         assert_eq!(told, expected.map(|(path, change, bytes)| (path.to_owned(), change, bytes)));
         assert_eq!(differences(&after, &after, &base, &base), []);
+    }
+
+    #[test]
+    fn issue_9_6_links_of_a_base_lead_nowhere() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("root");
+        std::fs::create_dir_all(root.join("usr/lib")).unwrap();
+        std::fs::write(root.join("usr/lib/x"), "four").unwrap();
+        std::fs::write(scratch.path().join("secret"), "seven77").unwrap();
+        std::os::unix::fs::symlink(scratch.path(), root.join("lib")).unwrap();
+        let root = OwnedFd::from(File::open(root).unwrap());
+        assert_eq!(size_in(Some(&root), b"usr/lib/x"), Some(4));
+        assert_eq!(size_in(Some(&root), b"lib/secret"), None);
+        assert_eq!(size_in(Some(&root), b"lib"), Some(0));
+        assert_eq!(size_in(None, b"lib"), None);
     }
 
     #[test]
