@@ -88,12 +88,9 @@ enum Verb {
     /// Sleep with a few sockets open, to be dumped by a probe of CRIU
     #[command(name = probe::TARGET_VERB, hide = true)]
     ProbeTarget,
-    /// Run a program in a session (used by the supervisor)
+    /// Run a program in a session (used by the supervisor); what and where is read from descriptor 3
     #[command(hide = true)]
-    Enter {
-        /// The request, as JSON
-        request: String,
-    },
+    Enter,
     /// Put file events back into a session that was restored (used by the supervisor)
     #[command(hide = true)]
     Replay,
@@ -136,11 +133,8 @@ enum BaseVerb {
 /// Runs the verb of the command line. Returns the exit status.
 pub(crate) fn run() -> i32 {
     let arguments = Arguments::parse();
-    if let Verb::Enter { request } = &arguments.verb {
-        return match serde_json::from_str(request) {
-            Ok(request) => enter::run(&request),
-            Err(_) => 2,
-        };
+    if matches!(arguments.verb, Verb::Enter) {
+        return enter::run();
     }
     if matches!(arguments.verb, Verb::Replay) {
         return inotify::replay::run();
@@ -164,7 +158,7 @@ pub(crate) fn run() -> i32 {
             close_from(3);
             i32::from(probe::target().is_err())
         }
-        Verb::Enter { .. } | Verb::Replay => 2,
+        Verb::Enter | Verb::Replay => 2,
     }
 }
 

@@ -291,7 +291,8 @@ pub struct Export {
 pub struct Import {
     /// The file; - for standard input
     pub file: PathBuf,
-    /// A key to trust this time, as its owner's `sessionctl key` prints it
+    /// A key to trust this time, as its owner's `sessionctl key` prints it: that its owner's programs may run in your sessions,
+    /// and that CRIU, as root, may read what they saved. What it restores is checked before it runs
     #[arg(long)]
     pub trust: Option<String>,
     /// Trust that key from now on, under this name: whose it is, in your words

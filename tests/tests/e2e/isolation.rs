@@ -177,3 +177,73 @@ fn what_is_the_users_is_out_of_reach_for_others() {
         Ok(())
     });
 }
+
+/// Issue 9, 5: command lines can be read by every user of the machine.
+#[test]
+fn what_a_program_finds_in_its_environment_is_in_no_command_line_of_the_wrapper() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        let secret = format!("secret-{}", std::process::id());
+        let variable = format!("PASSWORD={secret}");
+        let held = "echo $PASSWORD > /tmp/had; exec cat";
+        std::thread::scope(|scope| {
+            let command = ["exec", &session, "--env", &variable, "--wait", "--", "sh", "-c", held];
+            let mut waited = stage.command(stage.sessionctl().as_os_str());
+            waited.args(command).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+            let mut waited = waited.spawn()?;
+            let seen = scope.spawn(|| -> Result<Vec<String>> {
+                ensure!(stage.file_inside(&session, "/tmp/had")?.trim() == secret, "the program lacks its variable");
+                let all = freezeframe_tests::all_processes().into_iter();
+                Ok(all.map(|p| p.command).filter(|c| c.contains(&secret) && !c.contains("sessionctl")).collect())
+            });
+            let seen = seen.join().map_err(|_| anyhow::anyhow!("the look was lost"))?;
+            drop(waited.stdin.take());
+            ensure!(waited.wait()?.success(), "the program failed");
+            ensure!(seen?.is_empty(), "the secret is in a command line");
+            Ok(())
+        })
+    });
+}
+
+/// Issue 9, 4: capabilities that no program of a desktop needs are in nobody's bounding set, and what is needed works.
+#[test]
+fn capabilities_that_nothing_needs_are_out_of_reach() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        // capabilities(7): CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYSLOG, CAP_BPF.
+        let dropped = [16, 17, 22, 25, 34, 39];
+        // CAP_CHOWN, CAP_SETUID, CAP_NET_RAW, CAP_SYS_CHROOT, CAP_SYS_PTRACE, CAP_SYS_ADMIN.
+        let kept = [0, 7, 13, 18, 19, 21];
+        let look = "grep -h CapBnd /proc/[0-9]*/status; sudo -n grep -h CapEff /proc/self/status";
+        let said = stage.inside(&session, &["sh", "-c", look])?;
+        let sets = said.lines().filter_map(|l| l.split_whitespace().nth(1)).map(|n| u64::from_str_radix(n, 16));
+        let sets = sets.collect::<Result<Vec<u64>, _>>()?;
+        ensure!(sets.len() > 4, "{said}");
+        for set in sets {
+            ensure!(dropped.iter().all(|bit| set >> bit & 1 == 0), "{set:x}: {said}");
+            ensure!(kept.iter().all(|bit| set >> bit & 1 == 1), "{set:x}: {said}");
+        }
+        let works =
+            "mkdir -p /tmp/m && mount -t tmpfs none /tmp/m && umount /tmp/m && chroot / true && chown 1000 /tmp/m";
+        stage.inside(&session, &["sudo", "-n", "sh", "-c", works]).map(drop)
+    });
+}
+
+/// Issue 9, 4: a device is the session's own, so that what it does to it (locks, watches) is nobody else's.
+#[test]
+fn devices_are_not_the_hosts_own_files() {
+    small(|stage| {
+        use std::os::unix::fs::MetadataExt;
+        let session = stage.start(&["--name", "desk"])?;
+        for device in ["null", "zero", "full", "random", "urandom", "tty"] {
+            let path = format!("/dev/{device}");
+            let host = std::fs::metadata(&path)?;
+            let said = stage.inside(&session, &["stat", "-c", "%d %t:%T", &path])?;
+            let (file_system, numbers) = said.trim().split_once(' ').unwrap_or_default();
+            ensure!(file_system.parse() != Ok(host.dev()), "{path} is the host's");
+            let (major, minor) = (nix::sys::stat::major(host.rdev()), nix::sys::stat::minor(host.rdev()));
+            ensure!(numbers == format!("{major:x}:{minor:x}"), "{path}: {numbers}");
+        }
+        stage.inside(&session, &["sh", "-c", "echo x > /dev/null && head -c 8 /dev/urandom | wc -c"]).map(drop)
+    });
+}

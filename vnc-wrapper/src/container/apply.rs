@@ -12,10 +12,10 @@ use nix::mount::MsFlags;
 use nix::sched::unshare;
 
 use super::plan::{Contents, DEVICES, EMPTY, Step};
-use super::{INIT_PATH, network};
+use super::{INIT_PATH, network, settings};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session};
-use crate::kernel::{loopback, mounts, namespaces, seccomp, userns};
+use crate::kernel::{loopback, mounts, namespaces, userns};
 
 /// The static program of process 1, built from `init/main.rs`.
 const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/session-init"));
@@ -124,7 +124,6 @@ fn become_init(steps: &[Step]) -> String {
 fn prepare(steps: &[Step]) -> Result<(), String> {
     let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     lead_session().map_err(named("setsid"))?;
-    seccomp::install().map_err(named("the filter of system calls"))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     mounts::make_all_private().map_err(named("private mounts"))?;
     // Taken while the outside can still be seen; attached once it cannot be reached any more.
@@ -145,7 +144,7 @@ fn prepare(steps: &[Step]) -> Result<(), String> {
     rustix::stdio::dup2_stdin(&null).map_err(|e| format!("stdin: {e}"))?;
     rustix::stdio::dup2_stdout(&null).map_err(|e| format!("stdout: {e}"))?;
     rustix::stdio::dup2_stderr(&null).map_err(|e| format!("stderr: {e}"))?;
-    Ok(())
+    settings::apply().map_err(named("process settings"))
 }
 
 fn apply(step: &Step, devices: &[(&str, OwnedFd)]) -> io::Result<()> {

@@ -1,12 +1,12 @@
 //! Puts a program into a running session.
 //!
-//! The wrapper runs itself as `vnc-wrapper enter REQUEST`, a program with one thread, because joining a user namespace and
+//! The wrapper runs itself as `vnc-wrapper enter`, with a [`Request`] in an inherited file, a program with one thread, because joining a user namespace and
 //! forking both need that. A program without ties becomes a child of the session's init, in a session (setsid(2)) of its
 //! own, or CRIU would refuse it; one that somebody waits for stays a child of the outside, and is named by the pre-flight.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -15,9 +15,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
-use super::USER_ID;
+use super::{USER_ID, settings};
 use crate::kernel::process::{Fork, close_on_exec_from, exit_now, fork, lead_session, wait_until_ended};
-use crate::kernel::{namespaces, process, seccomp, userns};
+use crate::kernel::{namespaces, process, userns};
 
 /// What to run, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,10 +43,33 @@ const CANNOT_RUN: i32 = 126;
 /// Exit status for "there is no such program", as shells have it.
 const NOT_FOUND: i32 = 127;
 
+/// The descriptor at which `vnc-wrapper enter` finds its request.
+pub const REQUEST: i32 = 3;
+
+impl Request {
+    /// A file in memory with this request, for a program to inherit as [`REQUEST`].
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn hand_over(&self) -> io::Result<OwnedFd> {
+        let mut file = fs::File::from(rustix::fs::memfd_create("request", rustix::fs::MemfdFlags::CLOEXEC)?);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        Ok(file.into())
+    }
+
+    /// Reads what [`Request::hand_over`] wrote, and closes whatever this program has inherited beyond standard error.
+    fn take_over() -> io::Result<Self> {
+        // Opened a second time, to be read from its beginning.
+        let text = fs::read(format!("/proc/self/fd/{REQUEST}"))?;
+        process::close_from(REQUEST.unsigned_abs());
+        Ok(serde_json::from_slice(&text)?)
+    }
+}
+
 /// The whole of `vnc-wrapper enter`: runs the request and returns the exit status. Without `wait` the program's pid inside
 /// the session goes to standard output. What went wrong goes to standard error.
-pub fn run(request: &Request) -> i32 {
-    match enter(request) {
+pub fn run() -> i32 {
+    match Request::take_over().and_then(|request| enter(&request)) {
         Ok(status) => status,
         Err(error) => {
             let _ = writeln!(io::stderr(), "cannot enter the session: {error}");
@@ -117,7 +140,6 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
     };
     let prepared = (|| {
         lead_session()?;
-        seccomp::install()?;
         // The outside's /dev/null is a file of a mount that the session does not have.
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let replace = |fd: BorrowedFd<'_>| Ok::<_, io::Error>(!request.wait || is_null(&rustix::fs::fstat(fd)?));
@@ -131,6 +153,7 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
             rustix::stdio::dup2_stderr(&null)?;
         }
         reset_signals()?;
+        settings::apply()?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         if !request.root {
             let table = small_file("/etc/group").unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +19,7 @@ use super::kept::{self, Taken};
 use super::traced::Traced;
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
-    plugin, stats,
+    cache, plugin, stats,
 };
 use crate::container::processes;
 use crate::failure::panic_words;
@@ -119,6 +120,7 @@ impl CriuEngine {
             child.kill().map_err(|e| self.cannot_run(e))?;
         }
         let status = child.wait().map_err(|e| self.cannot_run(e))?;
+        self.runtime.parent().into_iter().for_each(cache::keep);
         if let Ok(Served::Hung) = served {
             return Err(EngineError::Hung { engine: self.describe(), quiet: QUIET });
         }
@@ -153,6 +155,12 @@ impl CriuEngine {
         let Blame { process, reason } = blame(&text);
         EngineError::Refused { engine: self.describe(), action, process, reason }
     }
+}
+
+/// Ends a session that must not run, at once; its own error is the one to report.
+fn kill_for(session: &OwnedFd, error: BoxedError) -> Result<(), BoxedError> {
+    process::kill(session)?;
+    Err(error)
 }
 
 impl Engine for CriuEngine {
@@ -255,14 +263,17 @@ impl Engine for CriuEngine {
                 "setup-namespaces" => connect(Moment::Namespaces, init)?,
                 // Every process is there, and none runs.
                 "post-restore" => {
-                    session = Some(process::open(init)?);
+                    let opened = session.insert(process::open(init)?);
+                    connect(Moment::Restored, init).or_else(|error| kill_for(opened, error))?;
                     rest = Some(kept::give_back(init, request.images)?);
                 }
                 plugin::TRACE => rest.as_mut().map_or(Ok(()), |rest| rest.trace(&mut Traced::new(asking)))?,
                 // CRIU has taken its own links to files away.
                 "pre-resume" => {
                     rest.take().map_or(Ok(()), |rest| rest.end(!request.stopped))?;
-                    connect(Moment::BeforeRun, init)?;
+                    let done = connect(Moment::BeforeRun, init);
+                    // CRIU lets them run whatever it is told now.
+                    done.or_else(|error| session.as_ref().map_or(Ok(()), |opened| kill_for(opened, error)))?;
                 }
                 _ => {}
             }

@@ -3,6 +3,7 @@
 //! The rest of the wrapper knows only [`Engine`]; [`criu`] is the first one.
 
 mod blame;
+pub mod cache;
 pub mod criu;
 mod domains;
 pub mod hooks;
@@ -84,7 +85,10 @@ pub type WhileFrozen<'a> = dyn FnMut(DumpReport) -> Result<(), BoxedError> + 'a;
 pub enum Moment {
     /// The session's namespaces are there, and its sockets are not.
     Namespaces,
-    /// Everything is there, and stopped. An error does not stop the restore any more.
+    /// Every process is there, as its images say, and none has run: the last moment at which an error stops the restore.
+    Restored,
+    /// Everything is there, and stopped, and the engine has closed what it had open in the processes. An error does not
+    /// stop the restore any more, but kills what was restored.
     BeforeRun,
 }
 
@@ -110,7 +114,7 @@ pub trait Engine: Send + Sync {
     /// When anything fails, `while_frozen` included; the session then runs on.
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError>;
 
-    /// Makes the processes anew from their images, after `connect` where they had a way out, and lets them run. Returns the pid of the session's init.
+    /// Makes the processes anew from their images, calling `connect` at each [`Moment`], and lets them run. Returns the pid of the session's init.
     ///
     /// # Errors
     /// When anything fails; no process is then left.

@@ -15,6 +15,7 @@ pub mod messages;
 pub mod mounts;
 pub mod namespaces;
 pub mod objects;
+pub mod own_root;
 pub mod peek;
 pub mod process;
 pub mod scheduling;

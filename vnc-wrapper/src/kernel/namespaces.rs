@@ -1,7 +1,8 @@
-//! Making and joining namespaces (namespaces(7)).
+//! Making, joining and telling apart namespaces (namespaces(7)).
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -45,4 +46,49 @@ pub fn in_network_of<T: Send>(of: u32, work: impl FnOnce() -> io::Result<T> + Se
         });
         work.join().unwrap_or_else(|_| Err(io::Error::other("the work was lost")))
     })
+}
+
+/// What tells a namespace from every other while it exists: the device and inode of its file (namespaces(7)).
+pub type Identity = (u64, u64);
+
+/// The namespace of that kind (a name in /proc/PID/ns) that process `pid` is in.
+///
+/// # Errors
+/// When the process is gone.
+pub fn identity(pid: u32, kind: &str) -> io::Result<Identity> {
+    identity_of(&file(pid, kind)?)
+}
+
+/// The user namespace that owns that namespace of process `pid`.
+///
+/// # Errors
+/// When the process is gone, or the owner lies outside this process's user namespace.
+pub fn owner(pid: u32, kind: &str) -> io::Result<Identity> {
+    // ioctl_nsfs(2), NS_GET_USERNS.
+    related(&file(pid, kind)?, 0xb701)
+}
+
+/// The parent of the user namespace that process `pid` is in.
+///
+/// # Errors
+/// When the process is gone, or the parent lies outside this process's user namespace.
+pub fn parent_of_user(pid: u32) -> io::Result<Identity> {
+    // ioctl_nsfs(2), NS_GET_PARENT.
+    related(&file(pid, "user")?, 0xb702)
+}
+
+fn file(pid: u32, kind: &str) -> io::Result<File> {
+    File::open(format!("/proc/{pid}/ns/{kind}"))
+}
+
+fn identity_of(file: &impl AsFd) -> io::Result<Identity> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+fn related(namespace: &File, request: libc::c_ulong) -> io::Result<Identity> {
+    // SAFETY: both requests of ioctl_nsfs(2) take no argument and answer a new descriptor.
+    let found = Errno::result(unsafe { libc::ioctl(namespace.as_raw_fd(), request) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    identity_of(&unsafe { OwnedFd::from_raw_fd(found) })
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -146,6 +148,24 @@ pub fn be_nice() {
 pub fn close_from(first: u32) {
     // SAFETY: close_range(2) takes numbers only; no value of this program owns a descriptor yet.
     unsafe { libc::close_range(first, u32::MAX, 0) };
+}
+
+/// Makes the program of `command` inherit `file` as descriptor `number`, which must not be one of the standard ones.
+pub fn inherit_as(command: &mut Command, file: OwnedFd, number: i32) {
+    let hook = move || {
+        let placed = if file.as_raw_fd() == number {
+            // SAFETY: fcntl(2) takes numbers only; the hook owns the descriptor.
+            unsafe { libc::fcntl(number, libc::F_SETFD, 0) }
+        } else {
+            // SAFETY: dup2(2) takes numbers only; the hook owns the descriptor.
+            unsafe { libc::dup2(file.as_raw_fd(), number) }
+        };
+        nix::errno::Errno::result(placed)?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec the hook makes one system call and neither allocates nor takes a lock. Whatever the
+    // child has at `number` is closed by exec anyway, as all that Rust opens is.
+    unsafe { command.pre_exec(hook) };
 }
 
 /// Marks every descriptor from `first` on to be closed by exec.

@@ -16,6 +16,7 @@ use super::saved::Images;
 use super::session::Session;
 use super::{Directories, control, exec, saved, system_bus};
 use crate::container::inside::has_socket;
+use crate::container::restored::{self, Expected};
 use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
 use crate::engine::{Connect, Engine, Moment, RestoreRequest};
@@ -108,7 +109,17 @@ fn restore(
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let (images, root) = (images.path(), mount.path());
     let request = RestoreRequest { images, work: &work, root, network: manifest.network, stopped };
-    engine.restore(&request, connect).map_err(|e| e.to_failure())
+    let expected = Expected { map: &boot.map, root, devices: &plan::DEVICES };
+    let mut checked = |moment: Moment, init: u32| {
+        match moment {
+            // Before the host's network is given to it.
+            Moment::Namespaces => restored::check_namespaces(init, &boot.map)?,
+            Moment::Restored => restored::check(init, &expected)?,
+            Moment::BeforeRun => restored::check_open(init, &expected)?,
+        }
+        connect(moment, init)
+    };
+    engine.restore(&request, &mut checked).map_err(|e| e.to_failure())
 }
 
 /// Lays the layer, empty or of a snapshot, over its base; with the images, when there is a snapshot.
@@ -259,7 +270,7 @@ fn resume<W: Write>(
                 }
             }
             Moment::BeforeRun if outbound => reset_connections(init),
-            Moment::BeforeRun => {}
+            Moment::Restored | Moment::BeforeRun => {}
         }
         Ok(())
     };

@@ -11,6 +11,7 @@ use freezeframe_store::BaseRecord;
 use super::session::Session;
 use crate::container::{enter, environment};
 use crate::failure::{ToFailure, failure};
+use crate::kernel::process;
 use crate::preflight::Waiting;
 
 /// How long the session may hold up a program that is put into it. Its root could, for ever.
@@ -31,11 +32,14 @@ fn request(init: u32, base: &BaseRecord, options: ExecOptions) -> enter::Request
     }
 }
 
+/// The request goes by a descriptor: everybody on the machine can read command lines, and its environment may be secret.
 fn command(request: &enter::Request) -> Result<Command, Failure> {
-    let text = serde_json::to_string(request)
+    let handed = request
+        .hand_over()
         .map_err(|e| failure(error_name::INVALID_ARGUMENT, format!("the command cannot be passed on: {e}"), ""))?;
     let mut command = Command::new(OWN_PROGRAM);
-    command.arg("enter").arg(text).stdin(Stdio::null());
+    command.arg("enter").stdin(Stdio::null());
+    process::inherit_as(&mut command, handed, enter::REQUEST);
     Ok(command)
 }
 

@@ -8,6 +8,7 @@ mod boot;
 mod control;
 mod end;
 mod exec;
+mod host;
 mod peer;
 mod rehearsal;
 mod save;
@@ -27,10 +28,11 @@ use freezeframe_store::{SessionId, SnapshotId, Store, layout};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::FlockOperation;
 
+use crate::engine::cache;
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_from, fork, lead_session};
-use crate::kernel::{keyring, mounts, process, userns};
+use crate::kernel::{keyring, process, userns};
 use crate::report::Report;
 
 pub use rehearsal::rehearse;
@@ -119,10 +121,7 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
     match fork().map_err(told)? {
         Fork::Child => {
             drop(lines);
-            let outcome = (|| {
-                let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-                isolate(&log, &null)
-            })();
+            let outcome = isolate(&log, &request.data, &request.runtime);
             let mut report = Report::new(to_parent);
             let status = match outcome {
                 Ok(()) => {
@@ -157,16 +156,19 @@ fn open_log(path: &Path) -> io::Result<File> {
     })
 }
 
-/// Takes what ties process 1 of a new pid namespace to the outside away from it; what it says goes to `log`.
-fn isolate(log: &impl AsFd, null: &File) -> io::Result<()> {
+/// Takes what ties process 1 of a new pid namespace to the outside away from it, the host's mounts among that; what it
+/// says goes to `log`.
+fn isolate(log: &impl AsFd, data: &Path, runtime: &Path) -> io::Result<()> {
     // Until the session runs, whoever asked for it may end it by ending this process's parent.
     process::end_with_parent(true)?;
     lead_session()?;
     keyring::leave()?;
-    mounts::make_all_private()?;
-    mounts::mount_proc()?;
-    rustix::stdio::dup2_stdin(null)?;
-    rustix::stdio::dup2_stdout(null)?;
+    host::leave(data, runtime)?;
+    cache::give(runtime);
+    // Opened only now: a descriptor of the host's /dev would keep that mounted.
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(log)?;
     Ok(())
 }

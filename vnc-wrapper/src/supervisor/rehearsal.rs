@@ -3,7 +3,7 @@
 //! The processes are made and never run: they stay stopped, with no way out and no viewers, in namespaces of this verb's
 //! own, and go with it.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn rehearse(data: &Path, runtime: &Path, id: &SnapshotId) -> i32 {
     let mut report = Report::new(io::stdout());
     let outcome = prepare(data, runtime, id).and_then(|boot| {
         let directories = boot.directories.clone();
-        let outcome = in_a_child(boot, id, &mut report);
+        let outcome = in_a_child(boot, runtime, id, &mut report);
         clear(&directories);
         outcome
     });
@@ -84,7 +84,12 @@ fn prepare(data: &Path, runtime: &Path, id: &SnapshotId) -> Result<boot::Boot, F
 }
 
 /// The child is process 1 of its pid namespace: whatever was made ends with it.
-fn in_a_child<W: Write>(boot: boot::Boot, id: &SnapshotId, report: &mut Report<W>) -> Result<(), Failure> {
+fn in_a_child<W: Write>(
+    boot: boot::Boot,
+    runtime: &Path,
+    id: &SnapshotId,
+    report: &mut Report<W>,
+) -> Result<(), Failure> {
     report.progress("restoring it on the side, without running it", 0.1);
     let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWCGROUP;
     unshare(own).map_err(|error| cannot_isolate(&error.into()))?;
@@ -92,9 +97,8 @@ fn in_a_child<W: Write>(boot: boot::Boot, id: &SnapshotId, report: &mut Report<W
     match fork().map_err(|e| e.to_failure())? {
         Fork::Child => {
             drop(told);
-            let null =
-                File::options().read(true).write(true).open("/dev/null").and_then(|null| isolate(&io::stderr(), &null));
-            let outcome = null.map_err(|error| cannot_isolate(&error)).and_then(|()| boot::rehearse(&boot, id));
+            let isolated = isolate(&io::stderr(), boot.store.root(), runtime);
+            let outcome = isolated.map_err(|error| cannot_isolate(&error)).and_then(|()| boot::rehearse(&boot, id));
             let text = serde_json::to_vec(&outcome.err()).unwrap_or_default();
             std::process::exit(i32::from(tell.write_all(&text).is_err()))
         }
