@@ -59,6 +59,10 @@ steps! {
     ListRun = "remote.list-run",
     /// The list's results were read.
     ListRead = "remote.list-read",
+    /// One of many threads is held.
+    FreezeHeld = "freeze.held",
+    /// All stand still, at the first look.
+    FreezeQuiet = "freeze.quiet",
 }
 
 thread_local! {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use libc::pid_t;
 
+use crate::fault::{self, Step};
 use crate::remote::{Who, begin_again};
 use crate::sys::ptrace::{self, EVENT_EXEC, EVENT_STOP};
 use crate::sys::wait::{self, Status};
@@ -33,6 +34,8 @@ enum State {
     Stopped,
     /// A child of vfork(2) that runs until its parent stops.
     Let,
+    /// A leader that has ended and whose threads live: it reports its end with theirs.
+    Ended,
 }
 
 /// Why a try ended.
@@ -47,6 +50,13 @@ pub(super) enum Failure {
 #[derive(Default)]
 pub(super) struct Attempt {
     held: BTreeMap<pid_t, Held>,
+}
+
+impl State {
+    /// Whether it may still do something.
+    fn moves(self) -> bool {
+        matches!(self, Self::Asked | Self::Let)
+    }
 }
 
 impl Attempt {
@@ -73,9 +83,12 @@ impl Attempt {
             }
             self.collect();
             self.let_children_run();
-            let moving: Vec<_> = self.held.iter().filter(|(_, held)| held.state != State::Stopped).collect();
+            let moving: Vec<_> = self.held.iter().filter(|(_, held)| held.state.moves()).collect();
             if fresh == 0 && refused.is_empty() && moving.is_empty() {
                 quiet += 1;
+                if let Some((tid, held)) = self.held.first_key_value() {
+                    point(Step::FreezeQuiet, held.pid, *tid)?;
+                }
                 continue;
             }
             quiet = 0;
@@ -106,6 +119,7 @@ impl Attempt {
                         // A failure means that it is gone, which the next look finds.
                         let _ = ptrace::interrupt(tid);
                         self.held.insert(tid, Held { pid, state: State::Asked, since: Instant::now() });
+                        point(Step::FreezeHeld, pid, tid)?;
                     }
                     Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
                         if let Some(who) = self.refusal(pid, tid)? {
@@ -138,13 +152,20 @@ impl Attempt {
 
     /// Learns what those that move have done.
     fn collect(&mut self) {
-        let moving = |(tid, held): (&pid_t, &Held)| (held.state != State::Stopped).then_some((*tid, held.since));
-        for (tid, since) in self.held.iter().filter_map(moving).collect::<Vec<_>>() {
+        // One that stands still may be killed, by an execve(2) of its process that then waits for it to be reaped.
+        let late = self.held.values().any(|held| held.state.moves() && held.since.elapsed() > LONG);
+        let unknown =
+            |(tid, held): (&pid_t, &Held)| (late || held.state != State::Stopped).then_some((*tid, held.since));
+        for (tid, since) in self.held.iter().filter_map(unknown).collect::<Vec<_>>() {
             match wait::now(tid) {
                 Ok(Some(status)) => self.note(tid, status),
-                // A leader that has ended reports nothing while its threads live.
-                Ok(None) if since.elapsed() > LONG && source::state(tid).is_some_and(|(state, _)| state == 'Z') => {
-                    self.held.remove(&tid);
+                Ok(None) if since.elapsed() > LONG => {
+                    // Not for other threads: one that has ended must be reaped, an execve(2) may wait for that.
+                    if let Some(held) = self.held.get_mut(&tid).filter(|held| held.pid == tid && held.state.moves())
+                        && source::state(tid).is_some_and(|(state, _)| state == 'Z')
+                    {
+                        held.state = State::Ended;
+                    }
                 }
                 Ok(None) => {}
                 Err(_) => {
@@ -169,13 +190,13 @@ impl Attempt {
             }
         }
         let Some(held) = self.held.get_mut(&tid) else { return };
-        if event == EVENT_STOP && held.state == State::Asked {
+        if event == EVENT_STOP && matches!(held.state, State::Asked | State::Stopped) {
             held.state = State::Stopped;
             return;
         }
         // On to the stop that was asked for; a signal is delivered on the way. A child of vfork(2) that has execed no longer
         // runs in its parent's memory.
-        if event == EVENT_EXEC {
+        if event == EVENT_EXEC || held.state == State::Ended {
             held.state = State::Asked;
         }
         let delivered = if event == 0 && signal != ptrace::CALL_STOP { signal } else { 0 };
@@ -192,7 +213,7 @@ impl Attempt {
         let parents: Vec<_> = parents.into_iter().map(|(tid, held)| (*tid, held.pid)).collect();
         let mut running = Vec::new();
         for (tid, held) in &self.held {
-            if held.state != State::Asked
+            if matches!(held.state, State::Stopped | State::Let)
                 && let Some(_) = parents.iter().find(|(parent, process)| vfork::is_child(*tid, *process, *parent))
             {
                 running.push(*tid);
@@ -214,7 +235,8 @@ impl Attempt {
     /// Those that stand still, which the caller now holds.
     pub(super) fn stopped(&mut self) -> Vec<Who> {
         let held = std::mem::take(&mut self.held);
-        held.into_iter().map(|(tid, held)| Who::unnamed(held.pid, tid)).collect()
+        let held = held.into_iter().filter(|(_, held)| held.state == State::Stopped);
+        held.map(|(tid, held)| Who::unnamed(held.pid, tid)).collect()
     }
 
     /// Lets all run on. What does not stop stays held.
@@ -229,12 +251,16 @@ impl Attempt {
                 }
             }
             self.collect();
-            if self.held.is_empty() || Instant::now() >= deadline {
+            if self.held.values().all(|held| held.state == State::Ended) || Instant::now() >= deadline {
                 return;
             }
             std::thread::sleep(Duration::from_micros(50));
         }
     }
+}
+
+fn point(step: Step, pid: pid_t, tid: pid_t) -> Result<(), Failure> {
+    fault::point(step).map_err(|error| Failure::Final(Error::Failed { who: Who::of(pid, tid), error }))
 }
 
 /// Lets a stopped thread run on; true when it is no longer held.

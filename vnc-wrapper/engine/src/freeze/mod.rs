@@ -13,6 +13,7 @@
 //! - Zombies answer `EPERM`; a leader that has ended reports nothing while its threads live.
 
 mod attempt;
+pub mod idle;
 mod reaper;
 mod source;
 mod vfork;
@@ -64,6 +65,14 @@ pub enum Error {
     /// The processes could not be listed.
     #[error("cannot list the processes to freeze: {0}")]
     Source(std::io::Error),
+    /// A step failed.
+    #[error("cannot freeze {who}: {error}")]
+    Failed {
+        /// The thread, or any one of all.
+        who: Who,
+        /// Why.
+        error: std::io::Error,
+    },
 }
 
 fn names(threads: &[Who]) -> String {

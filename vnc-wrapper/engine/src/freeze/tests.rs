@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Error, Limits, descendants, freeze};
+use super::{Error, Limits, descendants, freeze, source};
+use crate::fault::{self, Step};
 use crate::remote::{Stopped, tracing};
 use crate::sys::guests::{self, Guest, PATIENCE, Storm};
 use crate::testing::as_both_users;
@@ -33,8 +34,7 @@ fn again_and_again(name: &str, guest: Guest) {
         std::thread::sleep(Duration::from_millis(1));
     }
     for pid in descendants(root).unwrap() {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        assert!(!status.contains("TracerPid:") || status.contains("TracerPid:\t0"), "{name}: {pid} is still traced");
+        assert_eq!(guests::tracer(pid, pid), 0, "{name}: {pid} is still traced");
     }
     guest.shared.word(1).store(1, Ordering::SeqCst);
     assert_eq!(guest.end(), 0, "{name}: something was lost");
@@ -101,4 +101,44 @@ fn a_process_that_another_program_traces_is_refused_by_its_name() {
     assert_eq!(other.end(), 0);
     guest.shared.write();
     assert_eq!(guest.end(), 0, "it was not let run on");
+}
+
+#[test]
+fn issue_10_a_freeze_that_does_not_come_to_rest_is_refused_by_name_and_all_run_on() {
+    let guest = Guest::start(guests::in_vfork);
+    let root = guest.pid;
+    guests::until("it waits for its child", || guests::state(root, root) == Some('D'));
+    let error = tracing(|tracer| freeze(tracer, &mut || descendants(root), Limits::default()).map(drop)).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(&error, Error::Restless { threads, .. } if threads.iter().any(|who| who.pid == root)), "{text}");
+    assert!(text.contains(&format!("(process {root}, thread {root})")) && text.contains("50 ms, 3 times"), "{text}");
+    guest.shared.word(1).store(1, Ordering::SeqCst);
+    assert_eq!(guest.end(), 0, "it was not let run on");
+}
+
+#[test]
+fn issue_10_every_step_of_a_freeze_can_fail() {
+    let guest = Guest::start(guests::with_threads);
+    let root = guest.pid;
+    for step in Step::ALL.iter().filter(|step| step.name().starts_with("freeze.")) {
+        for skip in 0.. {
+            let (met, done) = tracing(|tracer| {
+                let armed = fault::arm(*step, skip);
+                let done = freeze(tracer, &mut || descendants(root), patient()).map(drop);
+                (armed.met(), done)
+            });
+            if !met {
+                done.unwrap();
+                assert!(skip > 0, "no test reaches {step:?}");
+                break;
+            }
+            let error = done.unwrap_err().to_string();
+            assert!(error.contains(step.name()) && error.contains(&format!("process {root}")), "{error}");
+            for tid in source::threads(root) {
+                assert_eq!(guests::tracer(root, tid), 0, "{step:?} failed at pass {skip}: still traced");
+            }
+        }
+    }
+    guest.shared.write();
+    assert_eq!(guest.end(), 0, "something happened to it");
 }

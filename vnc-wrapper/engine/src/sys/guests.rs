@@ -142,6 +142,13 @@ pub(crate) fn state(pid: pid_t, tid: pid_t) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// Who traces a thread; 0: nobody, or it is gone.
+pub(crate) fn tracer(pid: pid_t, tid: pid_t) -> pid_t {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
+    tracer.unwrap_or(0)
+}
+
 pub(crate) fn die_with_parent() {
     // SAFETY: numbers only.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
@@ -523,4 +530,35 @@ pub(crate) fn measures_itself(shared: Shared) -> i32 {
         passed > ticks + expired
     };
     i32::from(wrong > 0) | i32::from(lost) << 1 | i32::from(HANDLED.load(Ordering::SeqCst) > 0) << 2
+}
+
+/// Reads byte after byte, and counts them in word 0.
+pub(crate) fn reads_on(shared: Shared) -> i32 {
+    loop {
+        shared.ready();
+        if shared.read() != 1 {
+            return 1;
+        }
+    }
+}
+
+extern "C" fn until_over(shared: *mut libc::c_void) -> c_int {
+    // SAFETY: `in_vfork` passes its `shared`, and waits for this child.
+    let shared = unsafe { &*shared.cast::<Shared>() };
+    while shared.word(OVER).load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    7
+}
+
+/// Waits as in vfork(2) for a child that runs in its memory until word 1 is set.
+pub(crate) fn in_vfork(shared: Shared) -> i32 {
+    let mut stack = vec![0u128; 8192];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let argument = (&raw const shared).cast_mut().cast();
+    let top = stack.as_mut_ptr_range().end.cast();
+    shared.ready();
+    // SAFETY: the child has a stack of its own, and ends before `stack` and `shared` do, as this waits for it.
+    let child = unsafe { libc::clone(until_over, top, flags, argument) };
+    i32::from(code_of(child) != Some(7))
 }
