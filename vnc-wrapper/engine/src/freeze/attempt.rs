@@ -83,8 +83,10 @@ impl Attempt {
             }
             self.collect();
             self.let_children_run();
-            let moving: Vec<_> = self.held.iter().filter(|(_, held)| held.state.moves()).collect();
-            if fresh == 0 && refused.is_empty() && moving.is_empty() {
+            let moving = self.held.iter().filter(|(_, held)| held.state.moves());
+            let moving: Vec<_> = moving.map(|(tid, held)| Who::unnamed(held.pid, *tid)).collect();
+            let still = fresh == 0 && refused.is_empty() && moving.is_empty();
+            if still && self.all_stand() {
                 quiet += 1;
                 if let Some((tid, held)) = self.held.first_key_value() {
                     point(Step::FreezeQuiet, held.pid, *tid)?;
@@ -93,7 +95,7 @@ impl Attempt {
             }
             quiet = 0;
             if Instant::now() >= deadline {
-                let moving = moving.into_iter().map(|(tid, held)| Who::of(held.pid, *tid));
+                let moving = moving.into_iter().map(|who| Who::of(who.pid, who.tid));
                 return Err(Failure::Late(moving.chain(refused).collect()));
             }
             if fresh == 0 {
@@ -173,6 +175,27 @@ impl Attempt {
                 }
             }
         }
+    }
+
+    /// Asks the kernel whether all that stood still do. A leader's id may have passed to a thread that execed, and a thread
+    /// that stood still may have been killed.
+    fn all_stand(&mut self) -> bool {
+        let mut all = true;
+        let stopped = |(tid, held): (&pid_t, &Held)| (held.state == State::Stopped).then_some(*tid);
+        for tid in self.held.iter().filter_map(stopped).collect::<Vec<_>>() {
+            if let Ok(Some(status)) = wait::now(tid) {
+                self.note(tid, status);
+                all = false;
+            } else if ptrace::signal_mask(tid).is_err()
+                && let Some(held) = self.held.get_mut(&tid)
+            {
+                held.state = State::Asked;
+                held.since = Instant::now();
+                let _ = ptrace::interrupt(tid);
+                all = false;
+            }
+        }
+        all
     }
 
     /// What a thread did.

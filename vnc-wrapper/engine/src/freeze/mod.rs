@@ -6,9 +6,9 @@
 //! What it knows about the kernel (`kernel/ptrace.c`, `kernel/fork.c`, `fs/exec.c`):
 //!
 //! - A parent in vfork(2) waits uninterruptibly for its child, which is stopped: the child is let run until it has let go of
-//!   the parent's memory ([`vfork`]).
+//!   the parent's memory (`vfork.rs`).
 //! - `PTRACE_SEIZE` waits for an execve(2) that waits for its traced siblings to be reaped: another thread reaps them
-//!   meanwhile ([`reaper`]).
+//!   meanwhile (`reaper.rs`).
 //! - A thread that is no leader and execs takes the leader's id; `PTRACE_O_TRACEEXEC` says which id is gone.
 //! - Zombies answer `EPERM`; a leader that has ended reports nothing while its threads live.
 
