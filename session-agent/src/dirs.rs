@@ -1,6 +1,6 @@
 //! The directories of one user. Agent and `sessionctl` find the same ones by the same function.
 //!
-//! They are those of the XDG Base Directory Specification. That has a program pass over a relative path silently; here it is
+//! They are those of the XDG Base Directory Specification, as the crate `directories` finds them. That has a program pass over a relative path silently; here it is
 //! an error, because what is then read and written is not what the user has said.
 
 use std::ffi::OsString;
@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use directories::BaseDirs;
 use freezeframe_api::{Error, ErrorKind, Result};
 
 /// Where everything of one user is.
@@ -29,20 +30,16 @@ impl Directories {
     /// When a variable is missing that says where they are, or is a relative path; or the runtime directory is not ours
     /// alone.
     pub fn find() -> Result<Self> {
-        Self::find_by(|name| std::env::var_os(name), Path::new("/run/user"), rustix::process::geteuid().as_raw())
+        check(|name| std::env::var_os(name))?;
+        let base = BaseDirs::new().ok_or_else(|| no_home("HOME"))?;
+        let uid = rustix::process::geteuid().as_raw();
+        Self::below(base.data_dir(), base.config_dir(), base.runtime_dir(), Path::new("/run/user"), uid)
     }
 
-    /// [`Directories::find`], of the user `uid` with that environment; `run_user` is `/run/user`.
-    ///
-    /// # Errors
-    /// As [`Directories::find`].
-    pub fn find_by(variable: impl Fn(&str) -> Option<OsString>, run_user: &Path, uid: u32) -> Result<Self> {
-        let data = home_directory(&variable, "XDG_DATA_HOME", ".local/share")?.join("freezeframe");
-        let config_file = home_directory(&variable, "XDG_CONFIG_HOME", ".config")?.join("freezeframe/config.toml");
-        let runtime = match absolute(&variable, "XDG_RUNTIME_DIR")? {
-            Some(given) => given,
-            None => runtime_directory(run_user, &data, uid)?,
-        };
+    /// Those of the user `uid` in these base directories; `run_user` is `/run/user`.
+    fn below(data: &Path, config: &Path, runtime: Option<&Path>, run_user: &Path, uid: u32) -> Result<Self> {
+        let (data, config_file) = (data.join("freezeframe"), config.join("freezeframe/config.toml"));
+        let runtime = runtime.map_or_else(|| runtime_directory(run_user, &data, uid), |given| Ok(given.to_owned()))?;
         Ok(Self { data, config_file, runtime })
     }
 
@@ -62,27 +59,24 @@ impl Directories {
     }
 }
 
-/// The path in a variable; none when it is not set or empty.
-fn absolute(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<PathBuf>> {
-    let Some(path) = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from) else { return Ok(None) };
-    if path.is_absolute() {
-        return Ok(Some(path));
+/// Checks what the environment says of the base directories, before anything relies on it.
+fn check(variable: impl Fn(&str) -> Option<OsString>) -> Result<()> {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    for name in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
+        let path = variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(path) = path.filter(|path| !path.is_absolute()) {
+            let text = format!("{name} is {}, which is no absolute path", path.display());
+            return Err(Error::new(ErrorKind::MachineLacks, text)
+                .hint(format!("Set it to a path that begins with a slash, or unset it: unset {name}")));
+        }
     }
-    let text = format!("{name} is {}, which is no absolute path", path.display());
-    Err(Error::new(ErrorKind::MachineLacks, text)
-        .hint(format!("Set it to a path that begins with a slash, or unset it: unset {name}")))
+    let missing = ["XDG_DATA_HOME", "XDG_CONFIG_HOME"].into_iter().find(|name| !is_set(name));
+    missing.filter(|_| !is_set("HOME")).map_or(Ok(()), |name| Err(no_home(name)))
 }
 
-/// `$name`, else `in_home` below `$HOME`.
-fn home_directory(variable: impl Fn(&str) -> Option<OsString>, name: &str, in_home: &str) -> Result<PathBuf> {
-    if let Some(path) = absolute(&variable, name)? {
-        return Ok(path);
-    }
-    let home = absolute(&variable, "HOME")?.ok_or_else(|| {
-        Error::new(ErrorKind::MachineLacks, format!("there is no home directory: neither HOME nor {name} is set"))
-            .hint("Set HOME to your home directory and try again.")
-    })?;
-    Ok(home.join(in_home))
+fn no_home(name: &str) -> Error {
+    let text = format!("there is no home directory: neither HOME nor {name} is set");
+    Error::new(ErrorKind::MachineLacks, text).hint("Set HOME to your home directory and try again.")
 }
 
 /// Where nobody has set `XDG_RUNTIME_DIR`: `/run/user/UID`, which the system makes at a login, if it is there and ours alone;
@@ -159,49 +153,50 @@ mod tests {
         rustix::process::geteuid().as_raw()
     }
 
-    fn find(variables: &[(&str, &Path)], run_user: &Path) -> Result<Directories> {
-        let variables: HashMap<&str, &Path> = variables.iter().copied().collect();
-        Directories::find_by(|name| variables.get(name).map(OsString::from), run_user, uid())
+    fn find(home: &Path, runtime: Option<&Path>, run_user: &Path) -> Result<Directories> {
+        Directories::below(&home.join(".local/share"), &home.join(".config"), runtime, run_user, uid())
+    }
+
+    fn check_of(variables: &[(&str, &str)]) -> Result<()> {
+        let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+        check(|name| variables.get(name).map(OsString::from))
     }
 
     #[test]
     fn the_environment_goes_first_and_then_the_usual_place() {
         let dir = tempfile::tempdir().unwrap();
         let (run, home) = (dir.path().join("run"), dir.path().join("home"));
-        let found = find(&[("HOME", &home), ("XDG_RUNTIME_DIR", Path::new("/asked"))], &run).unwrap();
+        let found = find(&home, Some(Path::new("/asked")), &run).unwrap();
         assert_eq!(found.runtime, Path::new("/asked"));
         assert_eq!(found.data, home.join(".local/share/freezeframe"));
         assert_eq!(found.config_file, home.join(".config/freezeframe/config.toml"));
-        let found = find(&[("HOME", &home)], &run).unwrap();
+        let found = find(&home, None, &run).unwrap();
         assert_eq!(found.runtime, home.join(".local/share/freezeframe/run"));
         assert_eq!(fs::metadata(&found.runtime).unwrap().mode() & 0o7777, 0o700);
         let usual = run.join(uid().to_string());
         DirBuilder::new().recursive(true).mode(0o700).create(&usual).unwrap();
-        assert_eq!(find(&[("HOME", &home)], &run).unwrap().runtime, usual);
+        assert_eq!(find(&home, None, &run).unwrap().runtime, usual);
         // One that others can enter is not the system's.
         fs::set_permissions(&usual, Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find(&[("HOME", &home)], &run).unwrap().runtime, home.join(".local/share/freezeframe/run"));
+        assert_eq!(find(&home, None, &run).unwrap().runtime, home.join(".local/share/freezeframe/run"));
     }
 
     /// Issue 9, number 5.
     #[test]
     fn what_is_missing_or_relative_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let (run, home) = (dir.path().join("run"), dir.path().join("home"));
-        let nothing = find(&[], &run).unwrap_err();
+        let nothing = check_of(&[]).unwrap_err();
         assert!(nothing.message.contains("neither HOME nor XDG_DATA_HOME is set"), "{nothing}");
-        let error = find(&[("HOME", Path::new("some/where"))], &run).unwrap_err();
+        let error = check_of(&[("HOME", "some/where")]).unwrap_err();
         assert!(error.message.contains("HOME is some/where"), "{error}");
         for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
-            let error = find(&[("HOME", &home), (name, Path::new("some/where"))], &run).unwrap_err();
+            let error = check_of(&[("HOME", "/home/ann"), (name, "some/where")]).unwrap_err();
             assert!(error.message.contains(name) && error.message.contains("some/where"), "{error}");
             assert!(error.hint.contains(&format!("unset {name}")), "{error:?}");
         }
         // An empty one is as good as none.
-        assert!(find(&[("HOME", &home), ("XDG_DATA_HOME", Path::new(""))], &run).is_ok());
+        check_of(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "")]).unwrap();
         // Who has said both needs no HOME.
-        let both = [("XDG_DATA_HOME", home.as_path()), ("XDG_CONFIG_HOME", home.as_path())];
-        assert!(find(&both, &run).is_ok());
+        check_of(&[("XDG_DATA_HOME", "/data"), ("XDG_CONFIG_HOME", "/config")]).unwrap();
     }
 
     /// Issue 9, number 5.
@@ -212,7 +207,7 @@ mod tests {
         let data = home.join(".local/share/freezeframe");
         fs::create_dir_all(&data).unwrap();
         let own = data.join("run");
-        let refused = || find(&[("HOME", &home)], &run).unwrap_err().message;
+        let refused = || find(&home, None, &run).unwrap_err().message;
         fs::create_dir(&own).unwrap();
         fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
         assert!(refused().contains("mode 755"), "{}", refused());
