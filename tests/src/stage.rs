@@ -195,6 +195,24 @@ impl Stage {
         self.path("data").join("freezeframe")
     }
 
+    /// Moves the data directory, which nobody uses yet, to another disk.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn move_data_to(&self, disk: &Path) -> Result<()> {
+        let (place, new) = (self.path("data"), disk.join("freezeframe"));
+        self.directory_of_ours(&new)?;
+        for name in ["bases", "engine"].iter().filter(|name| self.data().join(name).exists()) {
+            self.directory_of_ours(&new.join(name))?;
+            for entry in fs::read_dir(self.data().join(name))? {
+                let entry = entry?;
+                symlink(fs::read_link(entry.path())?, new.join(name).join(entry.file_name()))?;
+            }
+        }
+        fs::remove_dir_all(&place)?;
+        Ok(symlink(disk, &place)?)
+    }
+
     /// A directory for the test's own files.
     pub fn directory(&self) -> &Path {
         self.directory.path()

@@ -1,5 +1,8 @@
 //! From typed errors to what the user reads: what failed, why, and what to do.
 
+use std::error::Error;
+use std::path::Path;
+
 use freezeframe_protocol::{Failure, error_name};
 
 use crate::container::apply::ContainerError;
@@ -31,31 +34,45 @@ impl ToFailure for Failure {
 
 impl ToFailure for std::io::Error {
     fn to_failure(&self) -> Failure {
-        match self.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => no_space(self.to_string()),
-            _ => failure(error_name::FAILED, self.to_string(), ""),
-        }
+        of_io(self, self.to_string(), None)
     }
+}
+
+/// A system error that came of something at `path`, told as `message`.
+pub fn of_io(error: &std::io::Error, message: String, path: Option<&Path>) -> Failure {
+    failure(store::Kind::of_io(error).name(), message, store::error::io_hint(error, path))
 }
 
 impl ToFailure for store::Error {
     fn to_failure(&self) -> Failure {
-        let text = self.to_string();
-        match self {
-            Self::Io { source, .. } => Failure { message: text, ..source.to_failure() },
-            Self::Damaged { .. } => {
-                failure(error_name::DAMAGED, text, "restore the file from a backup, or remove its directory")
-            }
-            Self::TooNew { .. } => failure(error_name::DAMAGED, text, "use the release of Freezeframe that wrote it"),
-            Self::NotFound { .. } | Self::Ambiguous { .. } => failure(error_name::NOT_FOUND, text, ""),
-            Self::Exists { .. } => failure(error_name::EXISTS, text, "choose another name"),
-            Self::Exposed { .. } => failure(error_name::FAILED, text, ""),
-            Self::Busy { .. } | Self::Committing { .. } => failure(error_name::BUSY, text, "try again in a moment"),
-            Self::Cancelled => failure(error_name::CANCELLED, text, ""),
-            Self::Unsupported { .. } => failure(error_name::FAILED, text, "remove it in the session, and save again"),
-            Self::BadName { .. } => failure(error_name::INVALID_ARGUMENT, text, ""),
-        }
+        failure(self.kind().name(), self.to_string(), self.hint())
     }
+}
+
+/// A failure on its way through the engine, which knows only errors.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.message)]
+pub struct Told(pub Failure);
+
+/// What an error of whoever the engine called back is to be told as: by its type, or by what caused it.
+fn of_hook(error: &(dyn Error + 'static), message: String) -> Failure {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(Told(failure)) = error.downcast_ref() {
+            return failure.clone();
+        }
+        let typed: Option<&dyn ToFailure> = (error.downcast_ref::<LayerError>().map(|e| e as &dyn ToFailure))
+            .or_else(|| error.downcast_ref::<NetworkError>().map(|e| e as &dyn ToFailure))
+            .or_else(|| error.downcast_ref::<store::Error>().map(|e| e as &dyn ToFailure));
+        if let Some(typed) = typed {
+            return typed.to_failure();
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return of_io(error, message, None);
+        }
+        cause = error.source();
+    }
+    failure(error_name::FAILED, message, "")
 }
 
 impl ToFailure for LayerError {
@@ -87,26 +104,18 @@ impl ToFailure for EngineError {
     fn to_failure(&self) -> Failure {
         match self {
             Self::Run { .. } => failure(error_name::MACHINE_LACKS, self.to_string(), SEE_DOCTOR),
-            Self::InHook(source) => {
-                if let Some(error) = source.downcast_ref::<LayerError>() {
-                    return error.to_failure();
-                }
-                if let Some(error) = source.downcast_ref::<NetworkError>() {
-                    return error.to_failure();
-                }
-                if let Some(error) = source.downcast_ref::<store::Error>() {
-                    return error.to_failure();
-                }
-                failure(error_name::FAILED, self.to_string(), "")
-            }
+            Self::InHook(source) => of_hook(&**source, self.to_string()),
+            // It says nothing of the session or the snapshot.
             Self::Killed { .. } => failure(
-                error_name::FAILED,
+                error_name::INTERRUPTED,
                 self.to_string(),
                 "somebody ended it, or the kernel for want of memory (`dmesg` says so): make room in memory, and try again",
             ),
             Self::WouldLose { .. } => {
                 failure(error_name::REFUSED, self.to_string(), "close what it tells of, then save")
             }
+            // Its images are written to the data directory.
+            Self::Refused { reason, .. } if reason.contains("No space left on device") => no_space(self.to_string()),
             Self::Refused { .. } | Self::Hung { .. } | Self::Statistics(_) => failure(
                 error_name::FAILED,
                 self.to_string(),
@@ -136,4 +145,25 @@ pub fn lost_task(what: &str, error: tokio::task::JoinError) -> Failure {
 /// The disk is full.
 pub fn no_space(text: String) -> Failure {
     failure(error_name::NO_SPACE, text, "free some space on the disk that holds the data directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issue_9_14_errors_keep_their_kind_through_the_engine() {
+        let full = || std::io::Error::from_raw_os_error(libc::ENOSPC);
+        let of = |error: Box<dyn Error + Send + Sync>| EngineError::InHook(error).to_failure().name;
+        assert_eq!(of(Box::new(full())), error_name::NO_SPACE);
+        let wrapped = || store::Error::Io { action: "write", path: "/x".into(), source: full() };
+        assert_eq!(of(Box::new(wrapped())), error_name::NO_SPACE);
+        assert_eq!(of(Box::new(store::Error::Busy { path: "/x".into() })), error_name::BUSY);
+        assert_eq!(of(Box::new(Told(wrapped().to_failure()))), error_name::NO_SPACE);
+        assert_eq!(of(Box::new(Told(failure(error_name::DAMAGED, "x", "")))), error_name::DAMAGED);
+        assert_eq!(of("told to fail".into()), error_name::FAILED);
+        // What the system says keeps its words.
+        let error = EngineError::InHook(Box::new(full())).to_failure();
+        assert!(error.message.contains("No space left"), "{error:?}");
+    }
 }

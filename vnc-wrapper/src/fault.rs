@@ -1,7 +1,7 @@
 //! Named points at which a save or resume can be told to fail, for tests.
 //!
 //! `FREEZEFRAME_FAULTS` names a file; a point fails while the file holds its name on a line, and panics while it holds `panic`
-//! and the name. Without the variable, which nobody but a test sets, every point is free.
+//! and the name; `full` and the name stand for a full disk. Without the variable, which nobody but a test sets, every point is free.
 
 use std::io;
 use std::path::Path;
@@ -19,6 +19,9 @@ pub fn point(name: &str) -> io::Result<()> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     if text.lines().any(|line| line.strip_prefix("panic ") == Some(name)) {
         panic!("told to panic at {name}");
+    }
+    if text.lines().any(|line| line.strip_prefix("full ") == Some(name)) {
+        return Err(io::Error::from_raw_os_error(libc::ENOSPC));
     }
     let told = text.lines().any(|line| line == name);
     if told { Err(io::Error::other(format!("told to fail at {name}"))) } else { Ok(()) }

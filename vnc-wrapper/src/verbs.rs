@@ -79,6 +79,9 @@ enum Verb {
         /// The snapshot
         #[arg(long)]
         id: SnapshotId,
+        /// Its raw files, when it is not committed yet; its manifest is read from standard input (used by the supervisor)
+        #[arg(long, hide = true)]
+        raw: Option<PathBuf>,
     },
     /// Fetch the engine, where this machine has none that works
     Engine {
@@ -148,9 +151,12 @@ pub(crate) fn run() -> i32 {
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Pack { places, id } => pack(&places, &id),
-        Verb::Rehearse { places, id } => {
-            be_nice();
-            supervisor::rehearse(&places.data, &places.runtime, &id)
+        Verb::Rehearse { places, id, raw } => {
+            // Somebody waits for one that is being written, with the session frozen.
+            if raw.is_none() {
+                be_nice();
+            }
+            supervisor::rehearse(&places.data, &places.runtime, &id, raw.as_deref())
         }
         Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
         Verb::ProbeTarget => {

@@ -37,7 +37,13 @@ pub(crate) fn marks(row: &SnapshotRow) -> Vec<(&'static str, String)> {
         (damaged, "dialog-warning-symbolic", gettext("Damaged")),
         (row.pinned, "view-pin-symbolic", gettext("Pinned")),
         (row.state == "committing", "document-save-symbolic", gettext("Being packed")),
+        // It was restored.
         (row.verified && !damaged, "emblem-ok-symbolic", gettext("Verified")),
+        // It was read back, and nobody has restored it.
+        (row.intact && !row.verified && !damaged, "emblem-ok-symbolic", gettext("Intact")),
+        (!row.resume_failure.is_empty(), "dialog-warning-symbolic", gettext("Could not be resumed")),
+        // The clock was wrong when it was taken, or is wrong now.
+        (row.future, "dialog-warning-symbolic", gettext("From the future")),
         (row.imported, "folder-download-symbolic", gettext("Imported")),
         (row.automatic, "alarm-symbolic", gettext("Automatic")),
     ]

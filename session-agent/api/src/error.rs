@@ -64,6 +64,8 @@ kinds! {
     Damaged,
     /// The disk is full, or a quota is.
     NoSpace,
+    /// What did it was ended before it was done: it says nothing of what it was about.
+    Interrupted,
     /// The engine, the container or the system failed.
     Failed,
     /// Somebody made it whose key is not trusted here.

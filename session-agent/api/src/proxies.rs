@@ -189,6 +189,12 @@ pub trait Snapshot1 {
     fn own_bytes(&self) -> zbus::Result<u64>;
     /// All of it was read back and found as it was written, and nothing of it was found damaged since.
     #[zbus(property)]
+    fn intact(&self) -> zbus::Result<bool>;
+    /// It could not be resumed when that was last tried, because of this; empty for none.
+    #[zbus(property)]
+    fn resume_failure(&self) -> zbus::Result<String>;
+    /// It was restored, on the side or to be used, and nothing was found against it since.
+    #[zbus(property)]
     fn verified(&self) -> zbus::Result<bool>;
     /// It was not taken here but imported.
     #[zbus(property)]

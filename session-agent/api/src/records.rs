@@ -362,7 +362,13 @@ dictionary! {
         /// Bytes that it added to the store; all of them while it is `committing`.
         pub own_bytes: u64,
         /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+        pub intact: bool,
+        /// It was restored, on the side or to be used, and nothing was found against it since.
         pub verified: bool,
+        /// It could not be resumed when that was last tried, because of this; empty for none.
+        pub resume_failure: String,
+        /// It is dated later than now: the clock was wrong when it was taken, or is wrong now.
+        pub future: bool,
         /// It was not taken here but imported.
         pub imported: bool,
         /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
@@ -401,7 +407,13 @@ dictionary! {
         /// Bytes that it added to the store; all of them while it is `committing`.
         pub own_bytes: u64,
         /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+        pub intact: bool,
+        /// It was restored, on the side or to be used, and nothing was found against it since.
         pub verified: bool,
+        /// It could not be resumed when that was last tried, because of this; empty for none.
+        pub resume_failure: String,
+        /// It is dated later than now: the clock was wrong when it was taken, or is wrong now.
+        pub future: bool,
         /// It was not taken here but imported.
         pub imported: bool,
         /// Bytes of the store that it refers to and others refer to as well; 0 until they are counted.
@@ -436,8 +448,12 @@ dictionary! {
         pub kernel: String,
         /// What is wrong with it; empty when nothing is known to be.
         pub damage: String,
-        /// When it was last read back and found as it was written; empty when `verified` is false.
+        /// When it was last read back and found as it was written; empty when `intact` is false.
+        pub intact_at: String,
+        /// When it was last restored; empty when `verified` is false.
         pub verified_at: String,
+        /// When it was last tried in vain to resume it; empty when `resume_failure` is.
+        pub resume_failure_at: String,
     }
 }
 

@@ -1,6 +1,5 @@
 //! Errors of the store and of wrappers, as errors of the API.
 
-use std::io;
 use std::panic::AssertUnwindSafe;
 
 use freezeframe_api::{Error, ErrorKind, Result};
@@ -11,28 +10,9 @@ use futures_util::FutureExt;
 
 /// An error of the store, with what to do.
 pub(crate) fn of_store(error: &store::Error) -> Error {
-    let text = error.to_string();
-    match error {
-        store::Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-            Error::new(ErrorKind::NoSpace, text).hint("Make room on that disk and try again.")
-        }
-        store::Error::Io { source, .. } if source.kind() == io::ErrorKind::QuotaExceeded => {
-            Error::new(ErrorKind::NoSpace, text).hint("Make room within your quota and try again.")
-        }
-        store::Error::Io { .. } => Error::new(ErrorKind::Failed, text),
-        store::Error::Damaged { .. } => Error::new(ErrorKind::Damaged, text),
-        store::Error::TooNew { .. } => Error::new(ErrorKind::Damaged, text).hint("Update Freezeframe."),
-        store::Error::NotFound { .. } => Error::new(ErrorKind::NotFound, text),
-        store::Error::Ambiguous { .. } | store::Error::BadName { .. } => Error::new(ErrorKind::InvalidArgument, text),
-        store::Error::Exists { .. } => Error::new(ErrorKind::Exists, text),
-        store::Error::Busy { .. } => Error::new(ErrorKind::Busy, text).hint("Wait until that is done and try again."),
-        store::Error::Committing { name } => Error::new(ErrorKind::Busy, text)
-            .hint(format!("It is packed in the background; `sessionctl show {name}` says when that is done.")),
-        store::Error::Cancelled => cancelled(),
-        store::Error::Exposed { path, .. } => {
-            Error::new(ErrorKind::Failed, text).hint(format!("Else remove {}: a new key is made then.", path.display()))
-        }
-        store::Error::Unsupported { .. } => Error::new(ErrorKind::Failed, text),
+    match error.kind() {
+        store::Kind::Cancelled => cancelled(),
+        kind => Error::new(ErrorKind::from_name(kind.name()), error.to_string()).hint(error.hint()),
     }
 }
 
@@ -56,10 +36,11 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
                 ))
                 .key(key.to_string());
         }
-        E::Write(source) if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&source.kind()) => {
-            return Error::new(ErrorKind::NoSpace, text).hint("Make room where the export goes and try again.");
+        E::Write(source) => {
+            let kind = ErrorKind::from_name(store::Kind::of_io(source).name());
+            return Error::new(kind, text).hint(store::error::io_hint(source, None));
         }
-        E::Write(_) | E::Read(_) => ErrorKind::Failed,
+        E::Read(_) => ErrorKind::Failed,
         E::NotAnExport => ErrorKind::InvalidArgument,
         E::TooNew { .. } | E::Truncated | E::Trailing | E::Damaged(_) => ErrorKind::Damaged,
         E::Differs { .. } | E::BaseNameTaken { .. } => ErrorKind::Exists,
@@ -117,6 +98,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn issue_9_14_the_kinds_of_the_store_are_kinds_of_the_api() {
+        for kind in store::Kind::ALL {
+            assert_eq!(ErrorKind::from_name(kind.name()).name(), kind.name());
+        }
+    }
+
     #[tokio::test]
     async fn issue_9_8_a_call_that_panics_has_an_answer() {
         let error = answered(async { if true { panic!("a bug") } else { Ok(()) } }).await.unwrap_err();
@@ -139,6 +127,7 @@ mod tests {
             error_name::CANCELLED,
             error_name::DAMAGED,
             error_name::NO_SPACE,
+            error_name::INTERRUPTED,
             error_name::FAILED,
             error_name::NOT_AVAILABLE,
         ] {

@@ -61,7 +61,7 @@ impl Manager {
     }
 
     /// Snapshots in the order they were taken: snapshot, session, parent, lineage, created, label, state, pinned, raw_bytes,
-    /// own_bytes, verified, imported, shared_bytes, pause_ms, windows. Options: session, search, deleted,
+    /// own_bytes, intact, verified, resume_failure, future, imported, shared_bytes, pause_ms, windows. Options: session, search, deleted,
     /// snapshots (only of these ids), newest (only so many).
     async fn timeline(&self, filter: Dict) -> Result<Vec<Dict>> {
         let filter = TimelineFilter::from_options(&filter)?;

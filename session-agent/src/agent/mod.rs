@@ -4,6 +4,23 @@
 //! The D-Bus objects (`manager`, `session`, `snapshot`, `job`) only decode, call and map errors; what is done is
 //! in `ops`, what is remembered in `state`. An agent that ends, in whatever way, leaves its sessions running, and
 //! the next one finds them.
+//!
+//! # Locks
+//!
+//! Whoever takes several takes them in this order, from above to below, and none is taken twice:
+//!
+//! 1. `writing_config` (asynchronous): while config.toml is written;
+//! 2. `pack_list` (asynchronous): while a packing is put on the list;
+//! 3. `packing` (asynchronous): while a snapshot is packed or the store is collected, so for minutes: nothing that a user waits
+//!    for asks for it but a collection;
+//! 4. `scanning` (asynchronous): while the store is looked at or marks are written, so that neither overtakes the other;
+//! 5. `config` (a mutex): only copied out of, or replaced;
+//! 6. `state` (a mutex): what is remembered;
+//! 7. the memories of automatic saves, and the progress of a job (mutexes): nothing is taken below them.
+//!
+//! A mutex is held for no `.await`, no call of the store but a look whether a directory is there, and no call of D-Bus: all calls
+//! of the agent meet at `state`. What waits for the disk, the kernel or another process longer than that is done by
+//! `spawn_blocking`, for the agent's threads also carry the answers of everybody else.
 
 mod automatic;
 mod control;
@@ -20,6 +37,7 @@ mod timeline;
 mod verb;
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind as ErrorKindOfIo;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +46,7 @@ use freezeframe_api::names::{BUS_NAME, ROOT};
 use freezeframe_api::records::{SessionRow, SnapshotRow, TimelineFilter};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_store::Store;
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 use tracing::{error, info, warn};
 use zbus::fdo::RequestNameFlags;
 
@@ -165,9 +183,14 @@ impl Agent {
     /// Snapshots in the order they were taken, damaged ones last.
     async fn timeline(self: &Arc<Self>, filter: &TimelineFilter) -> Result<Vec<SnapshotRow>> {
         self.rescan().await?;
-        let mut rows: Vec<SnapshotRow> =
-            self.lock().snapshots.values().map(rows::Snapshot::row).filter(|r| rows::passes(filter, r)).collect();
-        rows.sort_by(|a, b| (a.created.is_empty(), &a.created).cmp(&(b.created.is_empty(), &b.created)));
+        let mut rows: Vec<SnapshotRow> = {
+            let state = self.lock();
+            let all: Vec<&rows::Snapshot> = state.snapshots.values().collect();
+            let candidates: Vec<find::Candidate> = all.iter().map(|s| s.candidate()).collect();
+            let taken = find::order(&candidates, Timestamp::now());
+            let rows = taken.iter().filter_map(|at| all.get(*at)).map(|s| s.row());
+            rows.filter(|r| rows::passes(filter, r)).collect()
+        };
         rows::keep_newest(filter, &mut rows);
         Ok(rows)
     }
@@ -182,12 +205,7 @@ impl Agent {
 
     async fn find_snapshot(self: &Arc<Self>, spec: &str) -> Result<String> {
         self.rescan().await?;
-        let candidate = |s: &rows::Snapshot| find::Candidate {
-            id: s.id.clone(),
-            created: s.manifest.as_ref().ok().map(|m| m.created),
-            deleted: s.marks.deleted.is_some(),
-        };
-        let all: Vec<find::Candidate> = self.lock().snapshots.values().map(candidate).collect();
+        let all: Vec<find::Candidate> = self.lock().snapshots.values().map(rows::Snapshot::candidate).collect();
         find::snapshot(spec, &all, &Zoned::now())
     }
 }
@@ -214,6 +232,11 @@ async fn lock_data(dirs: &Directories) -> Result<File> {
     let path = dirs.data.join(".agent.lock");
     let failed = |reason: String| Error::new(ErrorKind::Failed, format!("cannot lock {}: {reason}", path.display()));
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.or_else(|error| match error.kind() {
+        // What is there can still be looked at. Without the file nobody else has locked it, and nobody can make it.
+        ErrorKindOfIo::ReadOnlyFilesystem => File::open(&path).or_else(|_| File::open(&dirs.data)),
+        _ => Err(error),
+    });
     let file = file.map_err(|e| failed(e.to_string()))?;
     let deadline = tokio::time::Instant::now() + SUCCESSION;
     loop {

@@ -36,7 +36,7 @@ impl SnapshotObject {
 #[zbus::interface(name = "io.github.freezeframe.Snapshot1")]
 impl SnapshotObject {
     /// All that is known of it: the properties, and freeze_ms, memory_bytes, layer_bytes, processes, threads, closed,
-    /// base, size, network, engine, kernel, damage, verified_at.
+    /// base, size, network, engine, kernel, damage, intact_at, verified_at, resume_failure_at, future.
     async fn details(&self) -> Result<Dict> {
         Ok(self.agent.snapshot(&self.id)?.details().to_dict())
     }
@@ -156,6 +156,18 @@ impl SnapshotObject {
     }
 
     /// All of it was read back and found as it was written, and nothing of it was found damaged since.
+    #[zbus(property)]
+    fn intact(&self) -> fdo::Result<bool> {
+        self.read(|d| d.intact)
+    }
+
+    /// It could not be resumed when that was last tried, because of this; empty for none.
+    #[zbus(property)]
+    fn resume_failure(&self) -> fdo::Result<String> {
+        self.read(|d| d.resume_failure)
+    }
+
+    /// It was restored, on the side or to be used, and nothing was found against it since.
     #[zbus(property)]
     fn verified(&self) -> fdo::Result<bool> {
         self.read(|d| d.verified)

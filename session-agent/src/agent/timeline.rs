@@ -83,7 +83,9 @@ impl Agent {
         object.pinned_changed(&emitter).await?;
         object.state_changed(&emitter).await?;
         object.own_bytes_changed(&emitter).await?;
+        object.intact_changed(&emitter).await?;
         object.verified_changed(&emitter).await?;
+        object.resume_failure_changed(&emitter).await?;
         object.shared_bytes_changed(&emitter).await?;
         Ok(())
     }
@@ -169,7 +171,10 @@ impl Agent {
             }
             marks.format = Marks::FORMAT;
             let snapshot = SnapshotId::new(id).map_err(|e| failure::of_store(&e))?;
-            self.store.write_marks(&snapshot, &marks).map_err(|e| failure::of_store(&e))?;
+            let (store, written) = (self.store.clone(), marks.clone());
+            // It waits for the disk.
+            let written = tokio::task::spawn_blocking(move || store.write_marks(&snapshot, &written)).await;
+            written.map_err(failure::lost)?.map_err(|e| failure::of_store(&e))?;
             if let Some(known) = self.lock().snapshots.get_mut(id) {
                 known.marks = marks;
                 if known.is_committing() {
@@ -182,8 +187,9 @@ impl Agent {
         self.tell_snapshot(id).await
     }
 
-    /// Writes down what a verification has found, for every snapshot that it looked at.
-    pub(crate) async fn note_verified(&self, report: &VerifyReport) -> Result<()> {
+    /// Writes down what a verification has found, for every snapshot that it looked at. What cannot be written down, on a disk that
+    /// is read-only for one, is told all the same.
+    pub(crate) async fn note_verified(&self, report: &VerifyReport) {
         for id in &report.snapshots {
             if self.store.marks(id).is_err() {
                 // What the user said may still be brought back from a backup. Until then it counts as damaged anyway.
@@ -192,12 +198,15 @@ impl Agent {
             let packed = matches!(self.store.state(id), Ok(State::Whole));
             let noted = self.mark(id.as_str(), |m| m.note_verification(report.damage_of(id), packed, Timestamp::now()));
             match noted.await {
+                Ok(()) => {}
                 // Collected meanwhile.
                 Err(error) if error.kind == ErrorKind::NotFound => {}
-                other => other?,
+                Err(error) => {
+                    warn!(%error, "cannot note on snapshot {id} what was found, nor on those after it");
+                    return;
+                }
             }
         }
-        Ok(())
     }
 }
 

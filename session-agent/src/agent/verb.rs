@@ -108,7 +108,7 @@ async fn ended(child: &mut Child) -> Error {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     };
-    Error::new(ErrorKind::Failed, format!("vnc-wrapper ended without an answer ({how})"))
+    Error::new(ErrorKind::Interrupted, format!("vnc-wrapper ended without an answer ({how})"))
         .hint("The agent's log says more; `sessionctl doctor` checks the machine.")
 }
 

@@ -183,11 +183,11 @@ pub struct Save {
     /// Your words for the snapshot
     #[arg(long)]
     pub label: Option<String>,
-    /// End the session once the snapshot is whole
+    /// End the session once the snapshot is whole and was restored on the side
     #[arg(long)]
     pub stop: bool,
     /// Restore the snapshot on the side, without running it, to see that it can be resumed
-    #[arg(long, conflicts_with = "stop")]
+    #[arg(long)]
     pub verify: bool,
     /// Wait until the snapshot is packed, too
     #[arg(long)]

@@ -56,6 +56,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
         | ErrorKind::Cancelled
         | ErrorKind::Damaged
         | ErrorKind::NoSpace
+        | ErrorKind::Interrupted
         | ErrorKind::Failed
         | ErrorKind::Untrusted
         | ErrorKind::NotAvailable => 1,

@@ -1,8 +1,10 @@
 //! Which session or snapshot is meant: full names, unique beginnings, `latest`, `yesterday`, `@{2 hours ago}`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use freezeframe_api::{Error, ErrorKind, Result};
 use jiff::civil::DateTime;
-use jiff::{Span, Timestamp, Zoned};
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
 
 /// A snapshot that could be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +13,58 @@ pub struct Candidate {
     pub id: String,
     /// The instant of the freeze; none for a damaged one, which only its id finds.
     pub created: Option<Timestamp>,
+    /// The snapshot before it, if its manifest says so.
+    pub parent: Option<String>,
     /// Deleted ones are found by their id only.
     pub deleted: bool,
+}
+
+/// By how much clocks of two machines may differ without one of them being called wrong.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether a snapshot of that instant is dated later than `now`: the clock was wrong when it was taken, or is wrong now.
+pub fn is_future(created: Timestamp, now: Timestamp) -> bool {
+    created.duration_since(now) > CLOCKS_DIFFER
+}
+
+/// Places of the candidates in the order they were taken, damaged ones last.
+///
+/// A clock may have been wrong: a snapshot comes after the one before it, whatever their times say, and a time that is still to
+/// come says nothing, unless all of them are: then it is now that is wrong.
+pub fn order(candidates: &[Candidate], now: Timestamp) -> Vec<usize> {
+    let places: BTreeMap<&str, usize> = candidates.iter().enumerate().map(|(at, c)| (c.id.as_str(), at)).collect();
+    let parent = |at: usize| candidates.get(at)?.parent.as_deref().and_then(|id| places.get(id).copied());
+    let all_to_come = candidates.iter().filter_map(|c| c.created).all(|created| is_future(created, now));
+    let own = |at: usize| {
+        let created =
+            candidates.get(at).and_then(|c| c.created).filter(|created| all_to_come || !is_future(*created, now));
+        created.unwrap_or(Timestamp::MIN)
+    };
+    // The latest time among a snapshot and those before it, and how many those are.
+    let mut known: BTreeMap<usize, (Timestamp, usize)> = BTreeMap::new();
+    for start in 0..candidates.len() {
+        let (mut chain, mut met, mut at) = (Vec::new(), BTreeSet::new(), Some(start));
+        while let Some(place) = at.filter(|place| !known.contains_key(place)) {
+            // What a manifest says may be a circle.
+            if !met.insert(place) {
+                break;
+            }
+            chain.push(place);
+            at = parent(place);
+        }
+        for place in chain.into_iter().rev() {
+            let before = parent(place).and_then(|parent| known.get(&parent));
+            let (latest, depth) = before.map_or((Timestamp::MIN, 0), |(latest, depth)| (*latest, depth + 1));
+            known.insert(place, (latest.max(own(place)), depth));
+        }
+    }
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by_key(|at| {
+        let candidate = candidates.get(*at);
+        let created = candidate.and_then(|c| c.created);
+        (created.is_none(), known.get(at).copied(), created, candidate.map(|c| c.id.as_str()))
+    });
+    order
 }
 
 /// The snapshot that `spec` means at `now`. An id wins over a word.
@@ -37,7 +89,10 @@ pub fn snapshot(spec: &str, candidates: &[Candidate], now: &Zoned) -> Result<Str
             .hint("`sessionctl timeline` shows the snapshots.")
     };
     if spec == "latest" {
-        return of_time(Timestamp::MAX, None).ok_or_else(|| none("yet"));
+        let taken = order(candidates, now.timestamp());
+        let mut taken = taken.iter().rev().filter_map(|at| candidates.get(*at));
+        let latest = taken.find(|c| !c.deleted && c.created.is_some());
+        return latest.map(|c| c.id.clone()).ok_or_else(|| none("yet"));
     }
     if spec == "yesterday" {
         let (from, until) = yesterday(now)?;
@@ -94,7 +149,7 @@ fn yesterday(now: &Zoned) -> Result<(Timestamp, Timestamp)> {
     let out_of_range = |e: jiff::Error| Error::new(ErrorKind::InvalidArgument, e.to_string());
     let today = now.start_of_day().map_err(out_of_range)?;
     let from = today.yesterday().and_then(|d| d.start_of_day()).map_err(out_of_range)?;
-    let until = today.timestamp() - jiff::SignedDuration::from_nanos(1);
+    let until = today.timestamp() - SignedDuration::from_nanos(1);
     Ok((from.timestamp(), until))
 }
 
@@ -129,7 +184,7 @@ mod tests {
     }
 
     fn candidate(id: &str, created: &str) -> Candidate {
-        Candidate { id: id.into(), created: Some(created.parse().unwrap()), deleted: false }
+        Candidate { id: id.into(), created: Some(created.parse().unwrap()), parent: None, deleted: false }
     }
 
     fn all() -> Vec<Candidate> {
@@ -138,7 +193,7 @@ mod tests {
             candidate("aa02", "2026-11-21T22:59:59Z"),
             candidate("ab03", "2026-11-22T09:30:00Z"),
             Candidate { deleted: true, ..candidate("ac04", "2026-11-22T11:00:00Z") },
-            Candidate { id: "ad05".into(), created: None, deleted: false },
+            Candidate { id: "ad05".into(), created: None, parent: None, deleted: false },
         ]
     }
 
@@ -158,6 +213,51 @@ mod tests {
         assert_eq!(find("@{5 years ago}").unwrap_err().kind, ErrorKind::NotFound);
         assert_eq!(find("@{whenever}").unwrap_err().kind, ErrorKind::InvalidArgument);
         assert_eq!(snapshot("latest", &[], &now()).unwrap_err().kind, ErrorKind::NotFound);
+    }
+
+    fn after(parent: &str, id: &str, created: &str) -> Candidate {
+        Candidate { parent: Some(parent.into()), ..candidate(id, created) }
+    }
+
+    fn latest(all: &[Candidate]) -> String {
+        snapshot("latest", all, &now()).unwrap()
+    }
+
+    #[test]
+    fn issue_9_13_the_latest_goes_by_lineage_where_the_clock_was_wrong() {
+        let first = candidate("a", "2026-11-22T10:00:00Z");
+        // Taken while the clock ran years ahead, and then while it was at its beginning.
+        let ahead = after("a", "b", "2031-01-01T00:00:00Z");
+        assert_eq!(latest(&[first.clone(), ahead.clone()]), "b");
+        let mended = after("b", "c", "2026-11-22T11:00:00Z");
+        assert_eq!(latest(&[first.clone(), ahead.clone(), mended.clone()]), "c");
+        let behind = after("c", "d", "1970-01-01T00:00:09Z");
+        let all = [behind.clone(), mended.clone(), ahead.clone(), first.clone()];
+        assert_eq!(latest(&all), "d");
+        let taken: Vec<&str> = order(&all, now().timestamp()).into_iter().map(|at| all[at].id.as_str()).collect();
+        assert_eq!(taken, ["a", "b", "c", "d"]);
+        // Of another desktop, after all of these.
+        let other = candidate("e", "2026-11-22T11:30:00Z");
+        assert_eq!(latest(&[first.clone(), ahead, mended, behind, other.clone()]), "e");
+        // A deleted one still says what came after it.
+        let deleted = Candidate { deleted: true, ..after("a", "b", "2031-01-01T00:00:00Z") };
+        assert_eq!(latest(&[first, deleted, after("b", "c", "1970-01-01T00:00:09Z")]), "c");
+        // Now is wrong: everything lies ahead of it.
+        let early = [candidate("x", "2030-01-02T00:00:00Z"), candidate("y", "2030-01-01T00:00:00Z")];
+        assert_eq!(latest(&early), "x");
+        // No manifest is believed so far that it hangs the agent.
+        let circle = [after("y", "x", "2026-11-22T10:00:00Z"), after("x", "y", "2026-11-22T11:00:00Z"), other];
+        assert_eq!(latest(&circle), "e");
+        let alone = after("z", "z", "2026-11-22T10:00:00Z");
+        assert_eq!(latest(&[alone]), "z");
+    }
+
+    #[test]
+    fn issue_9_13_a_time_to_come_is_told_from_a_clock_a_little_ahead() {
+        let now = now().timestamp();
+        assert!(!is_future(now + SignedDuration::from_secs(59), now));
+        assert!(is_future(now + SignedDuration::from_secs(61), now));
+        assert!(!is_future(Timestamp::MIN, now));
     }
 
     #[test]

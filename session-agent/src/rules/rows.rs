@@ -9,9 +9,10 @@ use freezeframe_api::records::{
 use freezeframe_store::manifest::{Manifest, Marks};
 use freezeframe_store::retention::{Plan, Rules, Seen};
 use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, State};
-use freezeframe_text::{NAME, line};
+use freezeframe_text::{MESSAGE, NAME, line};
 use jiff::Timestamp;
 
+use crate::rules::find;
 use crate::rules::size::Size;
 
 /// A time as it travels: RFC 3339 in UTC with milliseconds.
@@ -60,9 +61,30 @@ impl Snapshot {
         seen.or(self.marks.damage.as_ref()).map(String::as_str)
     }
 
-    /// When it was last found to be as it was written, if nothing is known against it.
+    /// When it was last read back and found as it was written, if no damage is known.
+    fn intact(&self) -> Option<Timestamp> {
+        self.marks.intact.filter(|_| self.damage_on_disk().is_none())
+    }
+
+    /// When it was last restored, if nothing is known against it.
     fn verified(&self) -> Option<Timestamp> {
-        self.marks.verified.filter(|_| self.damage().is_none())
+        self.marks.restored.filter(|_| self.damage().is_none())
+    }
+
+    /// Whether it is dated later than `now`, by more than clocks of two machines differ.
+    pub fn is_future(&self, now: Timestamp) -> bool {
+        self.manifest.as_ref().is_ok_and(|m| find::is_future(m.created, now))
+    }
+
+    /// What finding it goes by.
+    pub fn candidate(&self) -> find::Candidate {
+        let manifest = self.manifest.as_ref().ok();
+        find::Candidate {
+            id: self.id.clone(),
+            created: manifest.map(|m| m.created),
+            parent: manifest.and_then(|m| m.parent.as_ref()).map(ToString::to_string),
+            deleted: self.marks.deleted.is_some(),
+        }
     }
 
     /// Whether it waits to be packed.
@@ -90,7 +112,10 @@ impl Snapshot {
             pinned: d.pinned,
             raw_bytes: d.raw_bytes,
             own_bytes: d.own_bytes,
+            intact: d.intact,
             verified: d.verified,
+            resume_failure: d.resume_failure,
+            future: d.future,
             imported: d.imported,
             shared_bytes: d.shared_bytes,
             automatic: d.automatic,
@@ -101,16 +126,22 @@ impl Snapshot {
 
     /// All that is known of it.
     pub fn details(&self) -> SnapshotDetails {
+        let failure = self.marks.resume_failure.as_ref();
         let of_marks = SnapshotDetails {
             snapshot: self.id.clone(),
             label: self.marks.label.clone().unwrap_or_default(),
             state: self.state().to_owned(),
             pinned: self.marks.pinned,
+            intact: self.intact().is_some(),
             verified: self.verified().is_some(),
+            resume_failure: failure.map(|f| line(&f.why, MESSAGE)).unwrap_or_default(),
+            future: self.is_future(Timestamp::now()),
             imported: self.marks.imported.is_some(),
             shared_bytes: self.shared_bytes,
             damage: self.damage().unwrap_or_default().to_owned(),
+            intact_at: self.intact().map(time).unwrap_or_default(),
             verified_at: self.verified().map(time).unwrap_or_default(),
+            resume_failure_at: failure.map(|f| time(f.at)).unwrap_or_default(),
             ..SnapshotDetails::default()
         };
         let Ok(m) = &self.manifest else { return of_marks };
@@ -307,6 +338,27 @@ mod tests {
         }
     }
 
+    fn manifest() -> Manifest {
+        let text = r#"{"format":1,"id":"x","session":"desktop","lineage":"l","parent":null,"created":"2026-11-22T12:00:00Z",
+            "label":"","base":"minimal","base_identity":"i","width":640,"height":400,"network":"none","engine":"e",
+            "kernel":"k","pause_ms":1.0,"freeze_ms":1.0,"memory_bytes":0,"layer_bytes":0,"processes":1,"threads":1,
+            "windows":[],"watched":{"display":1,"desktop":2}}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn issue_9_10_a_resume_that_failed_and_a_time_to_come_are_told() {
+        let at: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let mut marks = Marks::default();
+        marks.note_resume(Err("no memory".into()), at);
+        let created = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let manifest = Ok(Manifest { created, ..manifest() });
+        let snapshot = Snapshot { id: "x".into(), manifest, marks, packed: Ok(Some(1)), shared_bytes: 0 };
+        let (row, details) = (snapshot.row(), snapshot.details());
+        assert_eq!((row.state.as_str(), row.resume_failure.as_str(), row.future), ("whole", "no memory", true));
+        assert_eq!((details.resume_failure_at, details.future), (time(at), true));
+    }
+
     #[test]
     fn a_damaged_snapshot_says_what_is_wrong() {
         let snapshot = Snapshot {
@@ -321,8 +373,14 @@ mod tests {
         let lost = Snapshot { packed: Err("it is gone".into()), ..snapshot };
         assert_eq!((lost.state(), lost.own_bytes()), ("damaged", 0));
         let verified = Some("2026-11-22T12:00:00Z".parse().unwrap());
-        let marks = Marks { damage: Some("a bit flipped".into()), verified, ..Marks::default() };
+        let damage = Some("a bit flipped".into());
+        let marks = Marks { damage, intact: verified, restored: verified, ..Marks::default() };
         let found = Snapshot { packed: Ok(Some(7)), marks, ..lost };
         assert_eq!((found.state(), found.row().verified, found.details().verified_at.as_str()), ("damaged", false, ""));
+        assert_eq!((found.row().intact, found.details().intact_at.as_str()), (false, ""));
+        let why = Some("it could not be restored".into());
+        let marks = Marks { unrestorable: why, intact: verified, restored: verified, ..Marks::default() };
+        let tried = Snapshot { marks, manifest: Ok(manifest()), ..found };
+        assert_eq!((tried.row().intact, tried.row().verified), (true, false));
     }
 }

@@ -75,7 +75,9 @@ fn a_session_is_saved_and_what_is_known_of_it_shown() {
     let expected = [
         "automatic",
         "created",
+        "future",
         "imported",
+        "intact",
         "label",
         "lineage",
         "own_bytes",
@@ -83,6 +85,7 @@ fn a_session_is_saved_and_what_is_known_of_it_shown() {
         "pause_ms",
         "pinned",
         "raw_bytes",
+        "resume_failure",
         "session",
         "shared_bytes",
         "snapshot",

@@ -113,14 +113,16 @@ fn what_verify_finds_is_remembered_until_it_finds_it_mended() {
     let known = |world: &World| {
         let show = world.show(&id);
         let row = world.json(&["timeline"]).done()[0].clone();
-        assert_eq!((&row["state"], &row["verified"]), (&show["state"], &show["verified"]));
-        (show["state"].as_str().unwrap().to_owned(), show["verified"] == true)
+        assert_eq!((&row["state"], &row["intact"]), (&show["state"], &show["intact"]));
+        // Nobody has restored it.
+        assert_eq!((&show["verified"], &show["verified_at"]), (&json!(false), &json!("")));
+        (show["state"].as_str().unwrap().to_owned(), show["intact"] == true)
     };
     assert_eq!(known(&world), ("whole".into(), false));
     world.json(&["verify"]).done();
     assert_eq!(known(&world), ("whole".into(), true));
-    let at = world.show(&id)["verified_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    assert!(world.run(&["show", &id]).stdout.contains("Verified"));
+    let at = world.show(&id)["intact_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(world.run(&["show", &id]).stdout.contains("Intact"));
 
     let (pack, good) = damage_pack(&world);
     // Nobody has looked yet.
@@ -134,7 +136,7 @@ fn what_verify_finds_is_remembered_until_it_finds_it_mended() {
         assert_eq!(known(&world), ("damaged".into(), false), "after a restart: {restarted}");
         let show = world.show(&id);
         assert!(show["damage"].as_str().unwrap().contains(pack.to_str().unwrap()), "{show}");
-        assert_eq!((&show["verified_at"], &show["base"]), (&json!(""), &json!("xfce")));
+        assert_eq!((&show["intact_at"], &show["base"]), (&json!(""), &json!("xfce")));
         assert!(world.run(&["timeline"]).stdout.contains("damaged"));
         world.json(&["resume", &id]).refused(1, "Damaged");
         world.json(&["resume", &id, "--alongside"]).refused(1, "Damaged");
@@ -150,7 +152,7 @@ fn what_verify_finds_is_remembered_until_it_finds_it_mended() {
     assert_eq!(known(&world), ("whole".into(), true));
     let show = world.show(&id);
     assert_eq!((&show["damage"], &show["pinned"]), (&json!(""), &json!(true)));
-    assert!(show["verified_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() >= at);
+    assert!(show["intact_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() >= at);
     assert_eq!(world.json(&["resume", &id, "--alongside"]).done()["session"], "desktop-2");
 }
 
@@ -395,4 +397,38 @@ fn an_agent_that_has_verified_many_snapshots_is_small() {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let resident: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(resident < 60 << 10, "{resident} KiB");
+}
+
+#[test]
+fn issue_9_10_a_killed_attempt_marks_nothing_and_a_failed_resume_is_remembered() {
+    let world = World::with_session();
+    let file = |name: &str| world.runtime().join(name);
+    fs::write(file("kill-rehearsal"), "").unwrap();
+    world.json(&["save", "--verify", "--label", "good"]).refused(1, "Interrupted");
+    fs::remove_file(file("kill-rehearsal")).unwrap();
+    let timeline = world.json(&["timeline"]).done();
+    let id = timeline[0]["snapshot"].as_str().unwrap().to_owned();
+    let state = timeline[0]["state"].as_str().unwrap();
+    assert!(["committing", "whole"].contains(&state), "{timeline}");
+    assert_eq!((&timeline[0]["verified"], &world.show(&id)["damage"]), (&json!(false), &json!("")));
+
+    fs::write(file("refuse-resume"), "").unwrap();
+    world.json(&["resume", &id, "--alongside"]).refused(1, "Failed");
+    fs::remove_file(file("refuse-resume")).unwrap();
+    let show = world.show(&id);
+    assert!(show["resume_failure"].as_str().unwrap().contains("lacks a feature"), "{show}");
+    assert!(!show["resume_failure_at"].as_str().unwrap().is_empty() && show["state"] != "damaged", "{show}");
+    assert!(world.run(&["show", &id]).stdout.contains("could not be resumed"));
+    assert!(world.run(&["timeline"]).stdout.contains("could not be resumed"));
+
+    world.json(&["resume", &id, "--alongside"]).done();
+    let show = world.show(&id);
+    assert_eq!((&show["resume_failure"], &show["verified"]), (&json!(""), &json!(true)));
+}
+
+#[test]
+fn issue_9_10_a_save_that_ends_the_session_is_a_verified_one() {
+    let world = World::with_session();
+    let id = save(&world, &["--stop", "--verify"]);
+    assert_eq!((world.state("desktop"), &world.show(&id)["verified"]), (None, &json!(true)));
 }

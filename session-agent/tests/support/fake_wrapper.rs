@@ -4,7 +4,8 @@
 //! What it is told by names: a session called `fails` does not start; a save labelled `refuse` is refused by
 //! pre-flight, one labelled `hold` lasts until it is cancelled, one labelled `die` kills the wrapper. Nothing is packed
 //! while there is a file `hold-packing` in the runtime directory, and no save that nobody asked for goes through while there
-//! is a file `refuse-automatic`. Whatever is tried is found bad while there is a file `refuse-rehearsal`.
+//! is a file `refuse-automatic`. Whatever is tried is found bad while there is a file `refuse-rehearsal`, and
+//! the attempt is killed while there is a file `kill-rehearsal`; nothing is resumed while there is a file `refuse-resume`.
 
 #![allow(missing_docs, reason = "zbus::interface makes items without documentation")]
 #![allow(clippy::unwrap_used, reason = "a program for tests: a panic is its way to fail")]
@@ -118,8 +119,9 @@ fn main() {
         }
         Verb::Pack { id } => pack(&cli, &store, id),
         Verb::Rehearse { id } if cli.runtime.join("refuse-rehearsal").exists() => {
-            failed("Failed", &format!("an image of {id} cannot be read"));
+            failed("Damaged", &format!("an image of {id} cannot be read"));
         }
+        Verb::Rehearse { .. } if cli.runtime.join("kill-rehearsal").exists() => std::process::abort(),
         Verb::Rehearse { .. } => say(&Line::Done(serde_json::Value::Null)),
         Verb::Base(verb) => base(&store, verb),
         Verb::Doctor => {
@@ -201,6 +203,9 @@ fn start(cli: &Cli, store: &Store, id: &str, resume: Option<&str>) {
     say(&Line::Progress { stage: "Starting the desktop".into(), fraction: 0.2 });
     if id == "fails" {
         return failed("Failed", "the desktop did not come up");
+    }
+    if resume.is_some() && cli.runtime.join("refuse-resume").exists() {
+        return failed("Failed", "the processor lacks a feature");
     }
     if let Some(snapshot) = resume {
         let snapshot = SnapshotId::new(snapshot).unwrap();

@@ -59,7 +59,8 @@ fn fails_everywhere(stop: bool) {
         })?;
         let pids = lasting(stage, &session)?;
         let stored = stage.stored()?;
-        for point in POINTS {
+        let ending: &[&str] = if stop { &["rehearsal"] } else { &[] };
+        for point in POINTS.iter().chain(ending).copied() {
             let before = counts_on(stage, &session, 0)?;
             stage.fail_at(&[point])?;
             let save: &[&str] = if stop { &["save", "desk", "--stop"] } else { &["save", "desk"] };
@@ -136,6 +137,25 @@ fn issue_9_8_a_save_that_panics_is_answered_and_the_session_is_free() {
         let id = stage.save(&session)?;
         stage.json(&["stop", &session])?;
         stage.json(&["resume", &id])?;
+        Ok(())
+    });
+}
+
+#[test]
+fn issue_9_14_a_save_on_a_full_disk_says_so_at_whatever_step() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk"])?;
+        let saves: [&[&str]; 2] = [&["save", "desk"], &["save", "desk", "--stop"]];
+        for save in saves {
+            for point in ["precopy", "layer", "commit"] {
+                stage.fail_at(&[&format!("full {point}")])?;
+                let outcome = stage.ctl(save)?;
+                stage.fail_at(&[])?;
+                outcome.refused(1, "NoSpace").with_context(|| format!("{save:?} at {point}"))?;
+                ensure!(stage.state(&session)?.as_deref() == Some("running"), "{save:?} at {point}");
+                ensure!(stage.stored()?.is_empty(), "{save:?} at {point}: {:?} is left", stage.stored());
+            }
+        }
         Ok(())
     });
 }

@@ -77,7 +77,7 @@ fn a_normal_user_keeps_and_checks_what_root_has_exported() {
         for (field, value) in [("state", "whole"), ("label", "carried over"), ("snapshot", id.as_str())] {
             ensure!(row[field] == value, "{row}");
         }
-        ensure!(row["imported"] == true && row["verified"] == true, "{row}");
+        ensure!(row["imported"] == true && row["intact"] == true, "{row}");
         let show = stage.json(&["show", &id])?;
         ensure!(show["session"] == "desk" && show["processes"].as_u64() > Some(0), "{show}");
         let mine = stage.data().join("picture.png");

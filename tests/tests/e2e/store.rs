@@ -162,7 +162,7 @@ fn a_flipped_bit_is_found_and_what_it_touches_is_not_resumed() {
 
         let states = |id: &str| -> Result<(Value, Value)> {
             let row = row(stage, id)?;
-            Ok((row["state"].clone(), row["verified"].clone()))
+            Ok((row["state"].clone(), row["intact"].clone()))
         };
         ensure!(states(&bad)? == ("damaged".into(), false.into()), "{:?}", row(stage, &bad));
         ensure!(states(&good)? == ("whole".into(), true.into()), "{:?}", row(stage, &good));

@@ -64,8 +64,48 @@ fn a_verified_save_was_restored_and_a_bad_one_is_told_while_the_session_runs() {
         ensure!(stage.state(&session)?.as_deref() == Some("running"), "it runs");
         stage.json(&["resume", &good, "--alongside", "--name", "beside"])?;
         ensure!(stage.inside("beside", &["cat", "/home/user/file"])? == "of the session", "the file");
-        let both = stage.ctl(&["save", &session, "--verify", "--stop"])?;
-        ensure!(both.code == 2, "{}", both.tell());
+        Ok(())
+    });
+}
+
+#[test]
+fn issue_9_10_a_save_that_ends_its_session_restores_it_on_the_side_first() {
+    small(|stage| {
+        let session = stage.start(&["--name", "desk", "--network", "outbound"])?;
+        stage.launch(&session, &["xterm", "-T", "work", "-e", "cat"])?;
+        stage.wait_for_window(&session, "^work$")?;
+        stage.put(&session, "/home/user/file", "of the session")?;
+        let pids = stage.settled_pids(&session)?;
+        let first = stage.save(&session)?;
+        let stored = [std::path::PathBuf::from("snapshots").join(&first)];
+        eventually(LIMIT, "it is packed", || Ok((stage.stored()? == stored).then_some(())))?;
+
+        // What cannot come back does not end it, be it asked for or because another is resumed in its place.
+        stage.fail_at(&["damage-images"])?;
+        let saves: [&[&str]; 3] = [&["save", "desk", "--stop"], &["stop", "desk", "--save"], &["resume", &first]];
+        for save in saves {
+            let error = stage.ctl(save)?.refused(1, "Damaged")?;
+            ensure!(error["message"].as_str().is_some_and(|m| m.contains("not ended")), "{save:?}: {error}");
+            nothing_is_left(stage)?;
+            ensure!(stage.stored()? == stored, "{save:?}: {:?} is left", stage.stored());
+            ensure!(stage.state(&session)?.as_deref() == Some("running"), "{save:?}: {:?}", stage.state(&session));
+            ensure!(stage.pids(&session)? == pids, "{save:?}: other processes");
+            ensure!(stage.inside(&session, &["cat", "/home/user/file"])? == "of the session", "{save:?}: the file");
+        }
+        stage.fail_at(&[])?;
+
+        let id = stage.word(&["save", &session, "--stop"], "snapshot")?;
+        nothing_is_left(stage)?;
+        ensure!(stage.state(&session)?.is_none(), "{:?}", stage.state(&session));
+        let show = stage.json(&["show", &id])?;
+        ensure!(show["verified"] == true && show["damage"] == "", "{show}");
+        stage.json(&["resume", &id])?;
+        // The way out is not the session's own, and made anew.
+        let (mut now, mut pids) = (stage.settled_pids(&session)?, pids);
+        for all in [&mut now, &mut pids] {
+            all.retain(|_, (name, _)| !name.starts_with("passt"));
+        }
+        ensure!(now == pids, "other processes after the resume: {now:?}\n{pids:?}");
         Ok(())
     });
 }

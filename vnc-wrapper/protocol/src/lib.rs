@@ -46,6 +46,8 @@ pub mod error_name {
     pub const DAMAGED: &str = "Damaged";
     /// The disk is full, or a quota is.
     pub const NO_SPACE: &str = "NoSpace";
+    /// What did it was ended before it was done: it says nothing of what it was about.
+    pub const INTERRUPTED: &str = "Interrupted";
     /// The engine, the container or the system failed.
     pub const FAILED: &str = "Failed";
     /// A verb of a later release.

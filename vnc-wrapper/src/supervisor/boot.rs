@@ -1,7 +1,7 @@
 //! Makes a session, new or resumed, and hands it to its control loop.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::container::inside::has_socket;
 use crate::container::restored::{self, Expected};
 use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
-use crate::engine::{Connect, Engine, Moment, RestoreRequest};
+use crate::engine::{Connect, Engine, EngineError, Moment, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{Mount, Overlay};
@@ -46,6 +46,8 @@ pub(super) struct Boot {
     pub(super) map: IdMap,
     pub(super) privileged: bool,
     pub(super) resume: Option<SnapshotId>,
+    /// The raw files of that snapshot, when it is not committed yet and only tried.
+    pub(super) raw: Option<PathBuf>,
 }
 
 /// Makes the session, reports, and serves it until it ends. Returns the exit status. One that could not be made leaves
@@ -83,32 +85,33 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
     Ok((session, sockets))
 }
 
-/// Restores the snapshot `id` for nobody: its processes stay stopped, and nothing leads out.
-pub(super) fn rehearse(boot: &Boot, id: &SnapshotId) -> Result<(), Failure> {
-    let (_, images, mount) = lay(boot, &mut Report::new(std::io::sink()))?;
+/// Restores the snapshot of `boot` for nobody: its processes stay stopped, and nothing leads out.
+///
+/// # Errors
+/// `Damaged` for what was found against the snapshot, and nothing else.
+pub(super) fn rehearse(boot: &Boot) -> Result<(), Failure> {
+    let (_, images, mount) = lay(boot, &mut Report::new(io::sink()))?;
     let images = images.ok_or_else(|| failure(error_name::FAILED, "there is nothing to restore", ""))?;
-    let network = boot.store.manifest(id).map_err(|e| e.to_failure())?.network;
+    let network = boot.record.network;
     let mut connect = |moment: Moment, init: u32| match (moment, network) {
         (Moment::Namespaces, Network::Outbound) => Ok(loopback::stand_in(init, network::ADDRESS)?),
         _ => Ok(()),
     };
-    restore(boot, id, &images, &mount, true, &mut connect).map(drop)
+    restore(boot, &images, &mount, true, &mut connect).map(drop)
 }
 
 fn restore(
     boot: &Boot,
-    id: &SnapshotId,
     images: &Images,
     mount: &Mount,
     stopped: bool,
     connect: &mut Connect<'_>,
 ) -> Result<u32, Failure> {
-    let manifest = boot.store.manifest(id).map_err(|e| e.to_failure())?;
     let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let (images, root) = (images.path(), mount.path());
-    let request = RestoreRequest { images, work: &work, root, network: manifest.network, stopped };
+    let request = RestoreRequest { images, work: &work, root, network: boot.record.network, stopped };
     let expected = Expected { map: &boot.map, root, devices: &plan::DEVICES };
     let mut checked = |moment: Moment, init: u32| {
         match moment {
@@ -119,7 +122,22 @@ fn restore(
         }
         connect(moment, init)
     };
-    engine.restore(&request, &mut checked).map_err(|e| e.to_failure())
+    engine.restore(&request, &mut checked).map_err(|e| if stopped { found(&e) } else { e.to_failure() })
+}
+
+/// What an engine's refusal to restore on the side says of the snapshot: `Damaged`, unless the cause is the machine's.
+fn found(error: &EngineError) -> Failure {
+    const OF_THE_MACHINE: [&str; 4] =
+        ["Cannot allocate memory", "No space left on device", "Resource temporarily unavailable", "killed"];
+    let against = match error {
+        EngineError::Refused { reason, .. } => !OF_THE_MACHINE.iter().any(|words| reason.contains(words)),
+        EngineError::InHook(source) => source
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind())),
+        _ => false,
+    };
+    let failure = error.to_failure();
+    if against { Failure { name: error_name::DAMAGED.to_owned(), ..failure } } else { failure }
 }
 
 /// Lays the layer, empty or of a snapshot, over its base; with the images, when there is a snapshot.
@@ -133,7 +151,10 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Opt
     let images = match &boot.resume {
         Some(snapshot) => {
             report.progress("reading the snapshot", 0.1);
-            Some(saved::lay_out(&boot.store, snapshot, directories)?)
+            Some(match &boot.raw {
+                Some(raw) => saved::lay_out_raw(raw, directories)?,
+                None => saved::lay_out(&boot.store, snapshot, directories)?,
+            })
         }
         None => {
             let (path, root) = (directories.layer(), boot.map.outside_uid(0).zip(boot.map.outside_gid(0)));
@@ -274,7 +295,7 @@ fn resume<W: Write>(
         }
         Ok(())
     };
-    let init = restore(&boot, snapshot, &images, &mount, false, &mut connect)?;
+    let init = restore(&boot, &images, &mount, false, &mut connect)?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     images.done();
     let display = Display::new(init);

@@ -11,7 +11,7 @@ use freezeframe_protocol::Failure;
 use super::Directories;
 use super::session::Session;
 use crate::container::processes;
-use crate::failure::ToFailure;
+use crate::failure::{ToFailure, lost_task};
 use crate::kernel::process;
 
 /// How long programs have to end by themselves once they were asked.
@@ -23,14 +23,19 @@ pub(super) async fn ended(handle: &OwnedFd) -> io::Result<()> {
 }
 
 /// Asks every process of the session to end, waits a little, and then ends them.
-pub(super) async fn stop(session: &Session) -> Result<(), Failure> {
-    let mut handles = Vec::new();
-    for process in session.processes()?.iter().filter(|p| p.outside != session.init) {
-        if let Ok(handle) = process::open(process.outside) {
-            process::terminate(&handle).map_err(|e| e.to_failure())?;
-            handles.push(handle);
+pub(super) async fn stop(session: &Arc<Session>) -> Result<(), Failure> {
+    let asked = Arc::clone(session);
+    let handles = tokio::task::spawn_blocking(move || {
+        let mut handles = Vec::new();
+        for process in asked.processes()?.iter().filter(|p| p.outside != asked.init) {
+            if let Ok(handle) = process::open(process.outside) {
+                process::terminate(&handle).map_err(|e| e.to_failure())?;
+                handles.push(handle);
+            }
         }
-    }
+        Ok::<_, Failure>(handles)
+    });
+    let handles = handles.await.map_err(|e| lost_task("the stop", e))??;
     let all_ended = async {
         for handle in &handles {
             ended(handle).await?;

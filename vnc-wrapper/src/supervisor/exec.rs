@@ -10,7 +10,7 @@ use freezeframe_store::BaseRecord;
 
 use super::session::Session;
 use crate::container::{enter, environment};
-use crate::failure::{ToFailure, failure};
+use crate::failure::{ToFailure, failure, lost_task};
 use crate::kernel::process;
 use crate::preflight::Waiting;
 
@@ -107,12 +107,12 @@ pub(super) async fn execute(
     session.waiting().push(waiting.clone());
     drop(entering);
     let status = child.wait().await;
-    {
-        // Descriptors that the program's own children keep stay on the list while any process holds them.
+    // Descriptors that the program's own children keep stay on the list while any process holds them.
+    let (init, looked_for) = (session.init, waiting.clone());
+    let held = tokio::task::spawn_blocking(move || still_held(init, &looked_for)).await;
+    if !held.map_err(|e| lost_task("the program", e))? {
         let mut list = session.waiting();
-        if let Some(at) = list.iter().position(|w| *w == waiting)
-            && !still_held(session.init, &waiting)
-        {
+        if let Some(at) = list.iter().position(|w| *w == waiting) {
             list.remove(at);
         }
     }

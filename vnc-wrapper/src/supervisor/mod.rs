@@ -134,6 +134,7 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
                         map,
                         privileged,
                         resume: request.resume.clone(),
+                        raw: None,
                     };
                     boot::run(boot, begun, report)
                 }
@@ -185,7 +186,7 @@ fn forward<W: Write>(lines: io::PipeReader, report: &mut Report<W>, directories:
         }
     }
     let message = "the session's wrapper ended before the session ran";
-    report.end(Err(failure(error_name::FAILED, message, format!("see {}", directories.log.display()))))
+    report.end(Err(failure(error_name::INTERRUPTED, message, format!("see {}", directories.log.display()))))
 }
 
 /// Locks a session's directory for as long as the answer, or a copy of it in a child, lives.

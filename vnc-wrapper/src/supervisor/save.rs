@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use freezeframe_protocol::{CheckReport, Failure, Finding, SaveOptions, error_name};
 use freezeframe_rfb::Framebuffer;
@@ -19,12 +19,12 @@ use freezeframe_store::session::Network;
 use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
 use jiff::Timestamp;
 
-use super::end;
 use super::session::{Doing, Session, engine, needs_root};
+use super::{end, rehearsal};
 use crate::container::connections;
 use crate::container::processes::{self, Process};
 use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineError};
-use crate::failure::{ToFailure, failure, lost_task};
+use crate::failure::{ToFailure, Told, failure, lost_task};
 use crate::fault;
 use crate::layer::{self, Cancelled, Capture};
 use crate::objects::inotify;
@@ -60,7 +60,8 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
     session.tell("looking for what cannot be saved", 0.0);
     point("preflight")?;
     refuse(&session.check_all(&session.windows().await).await?)?;
-    let engine = engine(&session.store, &session.directories, session.privileged)?;
+    let asking = Arc::clone(session);
+    let engine = blocking(move || engine(&asking.store, &asking.directories, asking.privileged)).await?;
 
     session.tell("copying files", 0.1);
     point("precopy")?;
@@ -112,7 +113,12 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
         end::kill(session).await?;
         end::clear(session).await;
     } else {
-        remember(session, &manifest.id);
+        let (noting, id) = (Arc::clone(session), manifest.id.clone());
+        blocking(move || {
+            remember(&noting, &id);
+            Ok::<_, Failure>(())
+        })
+        .await?;
     }
     drop(exclusive);
     session.tell("saved", 1.0);
@@ -164,8 +170,11 @@ fn pass_the_point_of_no_return(session: &Session, cancel: &Cancelled) -> Result<
 
 /// The next snapshot's parent is this one. Only the timeline's order depends on it, so a failure is told, not returned.
 fn remember(session: &Session, id: &SnapshotId) {
-    let mut record = session.record();
-    record.last_snapshot = Some(id.clone());
+    let record = {
+        let mut record = session.record();
+        record.last_snapshot = Some(id.clone());
+        record.clone()
+    };
     if let Err(error) = session.store.write_session(&record) {
         tracing::error!("cannot note the session's last snapshot: {error}");
     }
@@ -201,9 +210,11 @@ impl Work {
                 self.capture.finish()?;
                 let processes = processes::list(self.session.init)?;
                 self.manifest = Some(self.describe(engine, so_far, &processes)?);
+                fault::damage("damage-images", &images.join("pstree.img"))?;
                 if after == After::End {
-                    // The session must not end before its snapshot is safe.
-                    self.commit().map_err(|e| BoxedError::from(e.to_string()))?;
+                    // The session must not end before its snapshot is safe, and known to come back.
+                    self.try_it()?;
+                    self.commit().map_err(|e| Told(e.to_failure()))?;
                 }
                 Ok(())
             });
@@ -301,13 +312,28 @@ impl Work {
         Ok(held.collect())
     }
 
+    /// Restores on the side what was just saved.
+    fn try_it(&self) -> Result<(), BoxedError> {
+        self.session.tell("making sure that it can be resumed", 0.6);
+        fault::point("rehearsal")?;
+        let begun = Instant::now();
+        let raw = self.writer.as_ref().map(|writer| writer.images_dir().with_file_name(""));
+        let (Some(manifest), Some(raw)) = (&self.manifest, raw) else { return Err(CommitError::Nothing.into()) };
+        rehearsal::of_unsaved(&self.session, manifest, &raw).map_err(|error| {
+            let text = format!("the session was not ended, since what was saved of it cannot be resumed: {}", error.message);
+            let hint = "the session runs on, and nothing of this save is kept; `sessionctl save` keeps a snapshot without ending it";
+            Told(Failure { name: error.name, message: text, hint: hint.to_owned() })
+        })?;
+        tracing::info!(milliseconds = milliseconds(begun.elapsed()), "it was restored on the side");
+        Ok(())
+    }
+
     /// Makes the snapshot whole and visible.
     fn commit(&mut self) -> Result<(), CommitError> {
         fault::point("commit")?;
         let (Some(writer), Some(mut manifest)) = (self.writer.take(), self.manifest.take()) else {
             return Err(CommitError::Nothing);
         };
-        fault::damage("damage-images", &writer.images_dir().join("pstree.img"))?;
         manifest.memory_bytes = usage::bytes_below(&writer.images_dir())?;
         manifest.layer_bytes = usage::bytes_below(&writer.layer_dir())?;
         let picture = self.scene.picture.as_ref().map(Framebuffer::to_png).transpose()?;

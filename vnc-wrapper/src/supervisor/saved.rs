@@ -17,7 +17,10 @@ use crate::layer;
 #[derive(Debug)]
 pub(super) struct Images {
     path: PathBuf,
-    source: Source,
+    /// Whether they are a copy of the session's own.
+    copied: bool,
+    /// Holds those that are not.
+    _source: Option<Source>,
 }
 
 impl Images {
@@ -28,7 +31,7 @@ impl Images {
 
     /// The processes are there: a copy of the images that was made for them is not needed any more.
     pub(super) fn done(self) {
-        if let Source::Packed = self.source
+        if self.copied
             && let Err(error) = fs::remove_dir_all(&self.path)
         {
             // It goes with the session.
@@ -47,8 +50,7 @@ pub(super) fn lay_out(store: &Store, id: &SnapshotId, directories: &Directories)
     let path = match &source {
         // Not packed yet: the images are read where they are, and the layer is copied.
         Source::Raw(raw) => {
-            let (upper, index) = (raw.layer.join(layer::UPPER), raw.layer.join(layer::INDEX));
-            layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
+            copy_layer(&raw.layer, directories)?;
             raw.images.clone()
         }
         Source::Packed => {
@@ -57,11 +59,27 @@ pub(super) fn lay_out(store: &Store, id: &SnapshotId, directories: &Directories)
             store.materialise(id, &images, &copy, &never, &|_| {}).map_err(|e| e.to_failure())?;
             // Open to all below a directory that is open to nobody: the engine reads them with the ids of the session.
             fs::set_permissions(&images, fs::Permissions::from_mode(0o755)).map_err(|e| e.to_failure())?;
+            place(&copy, directories).map_err(|e| e.to_failure())?;
             images
         }
     };
-    place(&copy, directories).map_err(|e| e.to_failure())?;
-    Ok(Images { path, source })
+    Ok(Images { path, copied: matches!(source, Source::Packed), _source: Some(source) })
+}
+
+/// As [`lay_out`], of the raw files of a snapshot that is not committed yet; whoever writes it waits.
+///
+/// # Errors
+/// When the disk is full.
+pub(super) fn lay_out_raw(raw: &Path, directories: &Directories) -> Result<Images, Failure> {
+    copy_layer(&raw.join("layer"), directories)?;
+    Ok(Images { path: raw.join("images"), copied: false, _source: None })
+}
+
+fn copy_layer(layer: &Path, directories: &Directories) -> Result<(), Failure> {
+    let copy = directories.session.join("resumed");
+    let (upper, index) = (layer.join(layer::UPPER), layer.join(layer::INDEX));
+    layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
+    place(&copy, directories).map_err(|e| e.to_failure())
 }
 
 /// Puts the two parts of a layer where the overlay is to find them; within one file system, so that hard links between

@@ -17,7 +17,7 @@ use crate::criu::provision;
 use crate::display::Display;
 use crate::engine::Engine;
 use crate::engine::criu::CriuEngine;
-use crate::failure::{ToFailure, failure};
+use crate::failure::{ToFailure, failure, lost_task};
 use crate::kernel::mounts::Mount;
 use crate::layer::Cancelled;
 use crate::objects::Tree;
@@ -196,10 +196,14 @@ impl Session {
     }
 
     /// Runs the pre-flight. What may pass in a moment is looked at again before it is told.
-    pub(super) async fn check(&self, windows: &[Window]) -> Result<CheckReport, Failure> {
+    ///
+    /// It reads the kernel's memory and hundreds of files of /proc, so it is kept off the threads that carry viewers.
+    pub(super) async fn check(self: &Arc<Self>, windows: &[Window]) -> Result<CheckReport, Failure> {
         let mut looks = 1;
         loop {
-            let (report, passing) = self.look(windows)?;
+            let (session, seen) = (Arc::clone(self), windows.to_vec());
+            let looked = tokio::task::spawn_blocking(move || session.look(&seen)).await;
+            let (report, passing) = looked.map_err(|e| lost_task("the check", e))??;
             if !passing || looks == LOOKS {
                 return Ok(report);
             }
@@ -217,8 +221,7 @@ impl Session {
             preflight::of_space(&processes, &session.directories.layer(), session.store.root())
                 .map_err(|e| e.to_failure())
         });
-        let lost = |e| failure(error_name::FAILED, format!("the look at the disk was lost: {e}"), "");
-        if let Some(finding) = space.await.map_err(lost)?? {
+        if let Some(finding) = space.await.map_err(|e| lost_task("the look at the disk", e))?? {
             report.savable = false;
             report.findings.push(finding);
         }

@@ -8,9 +8,10 @@
 //!    is being written right now holds a lock of its own and is passed over.
 //! 3. All chunks that the remaining snapshots refer to are marked. If one of them cannot be read, nobody knows what it
 //!    refers to, and the rest is left for another day: the report names it.
-//! 4. Packs of which less than half is referred to are rewritten, as are small ones when there are many: what is live is
-//!    stored again, durably, and only then is the old pack removed.
-//! 5. Of packs that nobody needs, the indexes go first, durably, then the packs: an index never stands alone.
+//! 4. Packs that nobody needs are removed, which needs no room: the indexes go first, durably, then the packs: an index never
+//!    stands alone.
+//! 5. Packs of which less than half is referred to are rewritten, as are small ones when there are many: what is live is
+//!    stored again, durably, and only then is the old pack removed. On a full disk that is left for another day.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::hash::{ChunkHash, ChunkSet};
 use crate::id::SnapshotId;
 use crate::layout::Store;
@@ -68,6 +69,8 @@ pub struct GcReport {
     pub packs_removed: u64,
     /// Packs whose live part was stored again.
     pub packs_rewritten: u64,
+    /// Packs that are to be rewritten and were not, because the disk has no room for it.
+    pub packs_postponed: u64,
     /// Bytes of snapshots and store before.
     pub bytes_before: u64,
     /// Bytes of snapshots and store after.
@@ -90,6 +93,7 @@ impl Store {
         check(cancel)?;
         self.remove_dead_packs(options, &lock, cancel, &mut report)?;
         report.bytes_after = self.bytes()?;
+        self.reserve().fill();
         Ok(report)
     }
 
@@ -268,34 +272,50 @@ impl Store {
         let broken = catalogue.broken.iter().filter(|broken| matches!(broken.error, Error::Damaged { .. }));
         dead.extend(broken.map(|broken| broken.id));
         check(cancel)?;
-        dead.extend(&sparse);
-        if !sparse.is_empty() {
-            self.rewrite(&sparse, &dead, &live, lock, &catalogue, cancel)?;
+        self.remove_dead(&dead, &live)?;
+        report.packs_removed += dead.len() as u64;
+        if sparse.is_empty() {
+            return Ok(());
+        }
+        match self.rewrite(&sparse, &live, lock, &catalogue, cancel) {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::NoSpace => {
+                report.packs_postponed = sparse.len() as u64;
+                // What was written of it takes the room that there is.
+                return self.remove_leftovers(report);
+            }
+            Err(error) => return Err(error),
         }
         drop(catalogue);
-        // Nothing is worth more than this: without the packs that go, every chunk that is needed is still there.
+        self.remove_dead(&sparse, &live)?;
+        report.packs_rewritten += sparse.len() as u64;
+        report.packs_removed += sparse.len() as u64;
+        Ok(())
+    }
+
+    /// Removes packs, if without them every chunk that is needed is still there: nothing is worth more than this.
+    fn remove_dead(&self, dead: &[PackId], live: &Live) -> Result<()> {
+        if dead.is_empty() {
+            return Ok(());
+        }
         let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| dead.contains(&id))?;
         if let Some(hash) = live.iter().find(|hash| others.find(hash).is_none()) {
             let reason = format!("chunk {hash} would be lost, so nothing was removed");
             return Err(Error::Damaged { path: self.packs(), reason });
         }
-        self.remove_packs(&dead)?;
-        report.packs_rewritten += sparse.len() as u64;
-        report.packs_removed += dead.len() as u64;
-        Ok(())
+        self.remove_packs(dead)
     }
 
-    /// Step 4: stores what is live of the packs `sparse` again, where no pack has it that stays: those in `going` do not.
+    /// Step 5: stores what is live of the packs `sparse` again, where no other pack has it.
     fn rewrite(
         &self,
         sparse: &[PackId],
-        going: &[PackId],
         live: &Live,
         lock: &Arc<Lock>,
         catalogue: &Arc<Catalogue>,
         cancel: &AtomicBool,
     ) -> Result<()> {
-        let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| going.contains(&id))?;
+        let others = Catalogue::load_but(&self.indexes(), &self.packs(), &|id| sparse.contains(&id))?;
         let mut reader = ChunkReader::new(Arc::clone(lock), Arc::clone(catalogue), self.packs())?;
         let of_packs = |number: u32| catalogue.packs.get(number as usize).is_some_and(|pack| sparse.contains(&pack.id));
         let mut chunks: Vec<_> = catalogue
@@ -312,7 +332,7 @@ impl Store {
         writer.finish().map(drop)
     }
 
-    /// Step 5.
+    /// Step 4.
     fn remove_packs(&self, dead: &[PackId]) -> Result<()> {
         if dead.is_empty() {
             return Ok(());

@@ -11,6 +11,7 @@ use crate::id::{SessionId, SnapshotId, check_name};
 use crate::io::Disk;
 use crate::manifest::{Manifest, Marks};
 use crate::record;
+use crate::reserve::Reserve;
 use crate::session::SessionRecord;
 use crate::sync::sync_directory;
 
@@ -60,7 +61,13 @@ impl Store {
                 let _ = sync_directory(parent);
             }
         }
+        store.reserve().fill();
         Ok(store)
+    }
+
+    /// Room for small records on a full disk.
+    pub(crate) fn reserve(&self) -> Reserve {
+        Reserve::at(self.root.join(".reserve"))
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -172,12 +179,13 @@ impl Store {
         found("session", id.as_str(), record::read(&self.session_dir(id).join("session.json")))
     }
 
-    /// Writes a session's record; its directory has to be there.
+    /// Writes a session's record, on a full disk too; its directory has to be there.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn write_session(&self, session: &SessionRecord) -> Result<()> {
-        record::write_on(&self.disk, &self.session_dir(&session.id).join("session.json"), session)
+        let path = self.session_dir(&session.id).join("session.json");
+        self.reserve().with_room(|| record::write_on(&self.disk, &path, session))
     }
 
     /// Makes the directory of a new session and writes its record.
@@ -224,12 +232,13 @@ impl Store {
         }
     }
 
-    /// Writes a snapshot's marks.
+    /// Writes a snapshot's marks, on a full disk too.
     ///
     /// # Errors
     /// When they cannot be written.
     pub fn write_marks(&self, id: &SnapshotId, marks: &Marks) -> Result<()> {
-        record::write_on(&self.disk, &self.snapshot_dir(id).join("marks.json"), marks)
+        let path = self.snapshot_dir(id).join("marks.json");
+        self.reserve().with_room(|| record::write_on(&self.disk, &path, marks))
     }
 
     /// All snapshots, in the order they were taken; damaged ones last.

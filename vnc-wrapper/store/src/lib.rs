@@ -13,6 +13,7 @@
 //! store/packs/<id>.pack             chunks, compressed in blocks                    ([`pack`])
 //! store/index/<id>.idx              where in the pack of that id which chunk is     ([`pack`])
 //! store/raw/<id>/{images,layer}     the engine's images and the layer, as they were at the freeze, until it is packed
+//! .reserve                          room for the records above on a full disk       ([`reserve`])
 //! store/lock                        held shared by all who use chunks, alone by a collection
 //! ```
 //!
@@ -58,6 +59,7 @@ mod lock;
 pub mod manifest;
 pub mod pack;
 pub mod record;
+mod reserve;
 pub mod retention;
 pub mod session;
 pub mod sharing;
@@ -73,7 +75,7 @@ mod wire;
 pub use base::BaseRecord;
 pub use compare::{Change, FileChange};
 pub use content::{Content, TreeRef};
-pub use error::{Error, Result};
+pub use error::{Error, Kind, Result};
 pub use gc::{GcOptions, GcReport};
 pub use hash::{ChunkHash, ChunkSet};
 pub use id::{SessionId, SnapshotId};

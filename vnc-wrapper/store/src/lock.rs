@@ -56,8 +56,12 @@ impl Lock {
             options.read(true).mode(0o600);
             if write { options.append(true).create(true).open(path) } else { options.open(path) }
         };
-        // A file system that has become read-only can still be read from.
-        let file = open(false).or_else(|_| open(true)).at("open", path)?;
+        // A file system that has become read-only can still be read from, and nobody makes the file there.
+        let read_only = |error: io::Error| match (error.kind(), path.parent()) {
+            (io::ErrorKind::ReadOnlyFilesystem, Some(parent)) => File::open(parent),
+            _ => Err(error),
+        };
+        let file = open(false).or_else(|_| open(true)).or_else(read_only).at("open", path)?;
         Self::of(file, path, mode, patience)
     }
 

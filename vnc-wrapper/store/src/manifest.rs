@@ -161,23 +161,52 @@ pub struct Marks {
     /// Where it came from, when it was not taken here.
     #[serde(default)]
     pub imported: Option<ImportMark>,
-    /// When it was last read back whole and found as it was written; none since it was found damaged.
+    /// When it was last read back whole and found as it was written; none since it was found damaged. Earlier releases called
+    /// that `verified`.
+    #[serde(default, alias = "verified")]
+    pub intact: Option<Timestamp>,
+    /// When it was last restored, on the side or to be used; none since that was last found impossible.
     #[serde(default)]
-    pub verified: Option<Timestamp>,
+    pub restored: Option<Timestamp>,
     /// What was found damaged of it when it was last read back.
     #[serde(default)]
     pub damage: Option<String>,
-    /// Why it could not be restored when that was last tried. Reading it back says nothing of that.
+    /// Why it could not be restored when that was last tried on the side. Reading it back says nothing of that.
     #[serde(default)]
     pub unrestorable: Option<String>,
+    /// That resuming it failed, until it succeeds.
+    #[serde(default)]
+    pub resume_failure: Option<ResumeFailure>,
+}
+
+/// That a snapshot could not be resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeFailure {
+    /// When that was last tried.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub why: String,
 }
 
 impl Marks {
-    /// Notes whether the snapshot could be restored, or why not. What was restored was read back, too.
+    /// Notes that the snapshot was restored on the side, or why that is impossible. What could be restored has no damage that
+    /// matters.
     pub fn note_restore(&mut self, outcome: Result<(), String>, now: Timestamp) {
         match outcome {
-            Ok(()) => (self.verified, self.damage, self.unrestorable) = (Some(now), None, None),
-            Err(why) => (self.verified, self.unrestorable) = (None, Some(why)),
+            Ok(()) => (self.restored, self.damage, self.unrestorable) = (Some(now), None, None),
+            Err(why) => (self.restored, self.unrestorable) = (None, Some(why)),
+        }
+    }
+
+    /// Notes that the snapshot was resumed, or why it was not. A failure may be the machine's as well as the snapshot's, so it is
+    /// told and keeps nothing from being tried.
+    pub fn note_resume(&mut self, outcome: Result<(), String>, now: Timestamp) {
+        match outcome {
+            Ok(()) => {
+                self.resume_failure = None;
+                self.note_restore(Ok(()), now);
+            }
+            Err(why) => self.resume_failure = Some(ResumeFailure { at: now, why }),
         }
     }
 
@@ -185,8 +214,8 @@ impl Marks {
     /// nothing says nothing of it but that earlier damage is mended.
     pub fn note_verification(&mut self, damage: Option<String>, packed: bool, now: Timestamp) {
         match damage {
-            Some(damage) => (self.verified, self.damage) = (None, Some(damage)),
-            None if packed => (self.verified, self.damage) = (Some(now), None),
+            Some(damage) => (self.intact, self.damage) = (None, Some(damage)),
+            None if packed => (self.intact, self.damage) = (Some(now), None),
             None => self.damage = None,
         }
     }
@@ -242,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_restored_stays_so_until_it_is() {
+    fn issue_9_10_what_could_not_be_restored_stays_so_until_it_is() {
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
         let mut marks = Marks::default();
         marks.note_restore(Err("no".into()), now);
@@ -250,8 +279,30 @@ mod tests {
         marks.note_verification(None, true, now);
         assert_eq!((marks.unrestorable.as_deref(), &marks.damage), (Some("no"), &None));
         marks.note_verification(Some("a bit flipped".into()), true, now);
-        assert_eq!((marks.verified, marks.damage.is_some()), (None, true));
+        assert_eq!((marks.intact, marks.damage.is_some()), (None, true));
         marks.note_restore(Ok(()), now);
-        assert_eq!(marks, Marks { verified: Some(now), ..Marks::default() });
+        assert_eq!(marks, Marks { restored: Some(now), ..Marks::default() });
+    }
+
+    #[test]
+    fn issue_9_13_being_intact_and_being_restored_are_two_marks() {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let mut marks = Marks::default();
+        marks.note_verification(None, true, now);
+        assert_eq!((marks.intact, marks.restored), (Some(now), None));
+        let mut marks = Marks::default();
+        marks.note_resume(Err("no memory".into()), now);
+        marks.note_restore(Ok(()), now);
+        assert_eq!((marks.intact, marks.restored), (None, Some(now)));
+        assert_eq!(marks.resume_failure.as_ref().map(|f| f.why.as_str()), Some("no memory"));
+        marks.note_resume(Ok(()), now);
+        assert_eq!(marks, Marks { restored: Some(now), ..Marks::default() });
+    }
+
+    #[test]
+    fn what_an_earlier_release_called_verified_was_read_back() {
+        let old = r#"{"format":1,"label":null,"verified":"2026-11-22T12:00:00Z"}"#;
+        let marks: Marks = serde_json::from_str(old).unwrap();
+        assert_eq!((marks.intact.is_some(), marks.restored), (true, None));
     }
 }

@@ -22,8 +22,8 @@ impl Agent {
                 info!(snapshot = id.as_str(), "it can be resumed");
                 self.mark(id.as_str(), |m| m.note_restore(Ok(()), Timestamp::now())).await
             }
-            // These say nothing of the snapshot.
-            Err(error) if !matches!(error.kind, ErrorKind::Failed | ErrorKind::Damaged) => {
+            // Only what was found is noted. That the attempt was killed, or lacked room, says nothing of the snapshot.
+            Err(error) if error.kind != ErrorKind::Damaged => {
                 Err(error.context(&format!("snapshot {id} is saved, but it could not be tried")))
             }
             Err(error) => {

@@ -80,8 +80,8 @@ impl Agent {
             drop(succession);
             // A pack that ended while the raw files were read for this left them where they were.
             agent.remove_leftovers();
+            agent.note_resume(&snapshot, launched.as_ref().err()).await;
             let session = launched.map_err(|error| remind(error, &kept))?;
-            agent.note_resumed(&snapshot).await;
             for viewers in viewers {
                 agent.take_over(&session, &viewers).await;
             }
@@ -91,12 +91,14 @@ impl Agent {
         .await
     }
 
-    /// One that could not be restored once, and was now, is used as any other.
-    async fn note_resumed(&self, snapshot: &SnapshotId) {
-        if self.snapshot(snapshot.as_str()).is_ok_and(|s| s.marks.unrestorable.is_some()) {
-            let noted = self.mark(snapshot.as_str(), |m| m.unrestorable = None).await;
-            noted.unwrap_or_else(|error| warn!(%error, "cannot note that snapshot {snapshot} can be restored"));
+    /// Notes on the snapshot that it was resumed, or why not. What the machine lacked, or somebody ended, says nothing of it.
+    async fn note_resume(&self, snapshot: &SnapshotId, error: Option<&Error>) {
+        if error.is_some_and(|e| !matches!(e.kind, ErrorKind::Failed | ErrorKind::Damaged)) {
+            return;
         }
+        let outcome = error.map_or(Ok(()), |error| Err(error.message.clone()));
+        let noted = self.mark(snapshot.as_str(), |m| m.note_resume(outcome, Timestamp::now())).await;
+        noted.unwrap_or_else(|error| warn!(%error, "cannot note on snapshot {snapshot} how its resume went"));
     }
 
     /// Reads the whole snapshot: nothing is stopped for one that turns out to be damaged.
@@ -106,7 +108,7 @@ impl Agent {
         let report = job.blocking("Checking the snapshot", move |progress| store.verify(Some(&id), &never, progress));
         let report = report.await?.map_err(|e| failure::of_store(&e))?;
         job.count_bytes(0);
-        self.note_verified(&report).await?;
+        self.note_verified(&report).await;
         match report.damages.first() {
             None => Ok(()),
             Some(damage) => {

@@ -8,6 +8,7 @@ use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol as protocol;
 use freezeframe_store::{Manifest, SnapshotId};
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -47,10 +48,6 @@ impl Agent {
     ) -> Result<OwnedObjectPath> {
         self.need_root("saving")?;
         check_label(options.label.as_deref().unwrap_or_default())?;
-        if options.verify && options.stop {
-            let text = "a save that is to be verified cannot end its session: what for, if it turns out bad";
-            return Err(Error::new(ErrorKind::InvalidArgument, text).hint("Save with --verify, then stop the session."));
-        }
         let operation = self.begin(id, Phase::Saving).await?;
         let control = operation.control()?;
         let agent = self.clone();
@@ -68,7 +65,9 @@ impl Agent {
             }
             let saved = outcome?;
             let id = SnapshotId::new(&*saved.snapshot).map_err(|e| failure::of_store(&e))?;
-            if options.verify {
+            if options.stop {
+                // The wrapper has restored it on the side before it ended the session.
+            } else if options.verify {
                 agent.rehearse(&id, &job).await?;
             } else if agent.config().verify_saves {
                 agent.rehearse_in_background(&session, id).await;
@@ -124,6 +123,9 @@ impl Agent {
         info!(session = id, snapshot = snapshot.as_str(), pause_ms = manifest.pause_ms, "saved");
         self.rescan().await?;
         if stop {
+            if let Err(error) = self.mark(snapshot.as_str(), |m| m.note_restore(Ok(()), Timestamp::now())).await {
+                warn!(%error, "cannot note that snapshot {snapshot} was restored on the side");
+            }
             self.ended(operation, Phase::Stopping).await?;
         }
         Ok(Saved { snapshot: snapshot.to_string(), session: id.to_owned(), pause_ms: manifest.pause_ms })

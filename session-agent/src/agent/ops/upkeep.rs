@@ -47,7 +47,7 @@ impl Agent {
             let report = report.await?.map_err(|e| failure::of_store(&e))?;
             info!(snapshots = report.snapshots.len(), damages = report.damages.len(), "verified");
             agent.rescan().await?;
-            agent.note_verified(&report).await?;
+            agent.note_verified(&report).await;
             Ok(agent.verified(report))
         })
         .await
@@ -132,15 +132,19 @@ impl Agent {
             None => Sharing::default(),
         };
         let now = Timestamp::now();
+        let store = self.store.clone();
+        // The wrappers write down what they took last.
+        let on_disk = tokio::task::spawn_blocking(move || store.list_sessions()).await;
+        let on_disk = on_disk.map_err(failure::lost)?.map_err(|e| failure::of_store(&e))?;
+        let mut stood_on = BTreeSet::new();
+        for record in on_disk.into_iter().filter_map(|listed| listed.record.ok()) {
+            stood_on.extend([record.parent, record.last_snapshot].into_iter().flatten());
+        }
         let mut report = {
             let state = self.lock();
-            let mut stood_on = BTreeSet::new();
             for session in state.sessions.values() {
-                // The wrapper writes down what it took last.
-                let on_disk = self.store.session(&session.record.id).ok();
-                for record in on_disk.iter().chain([&session.record]) {
-                    stood_on.extend([&record.parent, &record.last_snapshot].into_iter().flatten().cloned());
-                }
+                let record = &session.record;
+                stood_on.extend([&record.parent, &record.last_snapshot].into_iter().flatten().cloned());
             }
             let seen: Vec<_> = state.snapshots.values().filter_map(|s| rows::seen(s, &stood_on)).collect();
             let plan = plan_shared(&seen, &rules, now, &TimeZone::system(), &sharing);

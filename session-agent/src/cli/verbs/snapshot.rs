@@ -26,7 +26,10 @@ pub(super) async fn timeline(agent: &Agent, arguments: args::Timeline, output: O
             if r.state != "whole" {
                 notes.push(r.state.clone());
             }
-            for (word, holds) in [("automatic", r.automatic), ("imported", r.imported)] {
+            let could_not = !r.resume_failure.is_empty();
+            let words =
+                [("could not be resumed", could_not), ("from the future", r.future), ("automatic", r.automatic)];
+            for (word, holds) in words {
                 if holds {
                     notes.push(word.to_owned());
                 }
@@ -77,11 +80,20 @@ fn describe(d: &SnapshotDetails, now: &Zoned) -> String {
     let pinned = if d.pinned { ", pinned" } else { "" };
     let imported = if d.imported { ", imported" } else { "" };
     line("State", format!("{}{pinned}{imported}", d.state));
+    // Read back, and restored.
+    if d.intact {
+        line("Intact", words::moment_of(&d.intact_at, now));
+    }
     if d.verified {
         line("Verified", words::moment_of(&d.verified_at, now));
     }
     line("Damage", d.damage.clone());
-    line("Taken", words::moment_of(&d.created, now));
+    if !d.resume_failure.is_empty() {
+        let when = words::moment_of(&d.resume_failure_at, now);
+        line("Failed", format!("could not be resumed ({when}), because: {}", d.resume_failure));
+    }
+    let future = if d.future { " (dated later than now: a clock was wrong)" } else { "" };
+    line("Taken", format!("{}{future}", words::moment_of(&d.created, now)));
     line("Session", d.session.clone());
     line("After", d.parent.clone().unwrap_or_default());
     // Without a manifest nothing is known of it.

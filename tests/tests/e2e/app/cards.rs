@@ -55,7 +55,8 @@ fn is_pinned(stage: &Stage, app: &App<'_>) -> Result<()> {
 fn is_verified(app: &App<'_>) -> Result<()> {
     app.choose(&card(app, "red")?, "Verify")?;
     app.find("label", "the word that it is sound", |name| name.starts_with("“red") && name.ends_with("is sound"))?;
-    app.find(super::CARD, "the verified card", |name| name.starts_with("red") && name.contains("Verified")).map(drop)
+    app.find(super::CARD, "the card that was read back", |name| name.starts_with("red") && name.contains("Intact"))
+        .map(drop)
 }
 
 fn are_compared(app: &App<'_>) -> Result<()> {
