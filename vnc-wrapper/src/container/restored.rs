@@ -159,7 +159,10 @@ struct Host {
 impl Host {
     fn look(expected: &Expected<'_>) -> Result<Self, Unexpected> {
         let table = fs::read_to_string("/proc/self/mountinfo")?;
-        Self::read(&table, expected).ok_or_else(|| io::Error::other("the session's root is not mounted").into())
+        // As the kernel shows it: the data directory may be reached through a link.
+        let root = fs::canonicalize(expected.root)?;
+        let expected = Expected { map: expected.map, root: &root, devices: expected.devices };
+        Self::read(&table, &expected).ok_or_else(|| io::Error::other("the session's root is not mounted").into())
     }
 
     fn read(table: &str, expected: &Expected<'_>) -> Option<Self> {
