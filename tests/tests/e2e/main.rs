@@ -17,6 +17,7 @@ mod instant;
 mod isolation;
 mod kills;
 mod network;
+mod portable;
 mod preflight;
 mod refusals;
 mod rootless;

@@ -1,5 +1,6 @@
-//! File handles (open_by_handle_at(2)), by which /proc tells what an inotify descriptor watches.
+//! File handles (open_by_handle_at(2)): /proc names by them what an inotify descriptor watches, an overlay what is below it.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -26,4 +27,21 @@ pub fn open(mount: BorrowedFd<'_>, kind: i32, bytes: &[u8]) -> io::Result<OwnedF
     }
     // SAFETY: the call returned a new descriptor, which nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(found) })
+}
+
+/// The handle of `name` in `directory`, without following a link: its type and its bytes.
+///
+/// # Errors
+/// When there is no such entry, or its file system has no handles.
+pub fn of(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<(i32, Vec<u8>)> {
+    let mut handle = Handle { length: 128, kind: 0, bytes: [0; 128] };
+    let mut mount = 0;
+    let at = (&raw mut handle).cast();
+    // SAFETY: `name` ends with a NUL, and `at` is a `struct file_handle` with room for `length` bytes, which the kernel fills in.
+    let done = unsafe { libc::name_to_handle_at(directory.as_raw_fd(), name.as_ptr(), at, &raw mut mount, 0) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let length = usize::try_from(handle.length).unwrap_or_default();
+    Ok((handle.kind, handle.bytes.get(..length).unwrap_or_default().to_vec()))
 }

@@ -8,13 +8,18 @@
 //! the other names of a file of the base that has several and was changed by one. Entries of the index are hard links to
 //! files of the upper directory, so both are copied together.
 //!
+//! Both name entries of the base by file handles, which are of one copy of it on one disk. [`relocate`] gives a layer the handles
+//! of the copy that it is laid over.
+//!
 //! The session can change the layer while it is read, on purpose too: every step goes through an open directory and
 //! follows no symbolic link, so that nothing outside the layer is ever read into a snapshot.
 
 mod capture;
 mod entry;
+mod origin;
 
 pub use capture::{Cancelled, Capture, Part, copy_whole};
+pub use origin::relocate;
 
 use std::io;
 use std::path::{Path, PathBuf};

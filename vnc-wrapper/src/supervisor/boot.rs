@@ -24,6 +24,7 @@ use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{Mount, Overlay};
 use crate::kernel::{loopback, process};
+use crate::layer;
 use crate::report::{Report, resumed};
 
 /// How long the display server may take to listen.
@@ -174,6 +175,9 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Opt
         work: below(directories.work()),
         user_attributes: !boot.privileged,
     };
+    if boot.resume.is_some() && boot.privileged {
+        relocate(&overlay, directories)?;
+    }
     let mount = overlay.mount(&directories.root()).map_err(|error| {
         failure(
             error_name::MACHINE_LACKS,
@@ -182,6 +186,20 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Opt
         )
     })?;
     Ok((base, images, mount))
+}
+
+/// Makes a layer that may have been made over another copy of its base one of this copy.
+fn relocate(overlay: &Overlay, directories: &Directories) -> Result<(), Failure> {
+    let scratch = directories.session.join("relocate");
+    let dropped = layer::relocate(&overlay.upper, &directories.index(), &overlay.lower, &scratch);
+    let dropped = dropped.map_err(|e| e.to_failure())?;
+    if dropped > 0 {
+        tracing::warn!(
+            dropped,
+            "files of the base with several names show the base's content under those that were not changed"
+        );
+    }
+    Ok(())
 }
 
 fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
