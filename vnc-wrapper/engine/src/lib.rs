@@ -8,6 +8,7 @@
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
 //! | [`freeze`] | stops every thread of a set of processes that may fork, exec and end meanwhile |
 //! | [`memory`] | the memory of processes |
+//! | [`process`] | what `/proc` says of processes, and the order in which a tree of them is made |
 //! | [`fault`] | named steps that a test makes fail |
 //! | [`remote`] | the guard over a stopped thread of somebody else: calls made in it, and everything given back |
 //! | [`sys`] | the kernel's calls, one module a family; the only place with unsafe code |
@@ -18,6 +19,7 @@ pub mod able;
 pub mod fault;
 pub mod freeze;
 pub mod memory;
+pub mod process;
 pub mod remote;
 pub mod sys;
 #[cfg(test)]
