@@ -10,6 +10,7 @@
 //! | [`memory`] | the memory of processes |
 //! | [`process`] | what `/proc` says of processes, and the order in which a tree of them is made |
 //! | [`fault`] | named steps that a test makes fail |
+//! | [`record`] | the format of what a save writes: reader, writer, and the check of what was read |
 //! | [`remote`] | the guard over a stopped thread of somebody else: calls made in it, and everything given back |
 //! | [`sys`] | the kernel's calls, one module a family; the only place with unsafe code |
 //!
@@ -20,6 +21,7 @@ pub mod fault;
 pub mod freeze;
 pub mod memory;
 pub mod process;
+pub mod record;
 pub mod remote;
 pub mod sys;
 #[cfg(test)]

@@ -1,0 +1,112 @@
+//! Records that do not fit together.
+
+use super::super::check::check;
+use super::super::memory::Backing;
+use super::super::process::State;
+use super::super::{Owner, Record};
+use super::{bytes, list, run, sound};
+
+/// Changes the sound content, and expects that text.
+fn refused(text: &str, change: impl FnOnce(&mut Vec<Record>)) {
+    let mut records = sound();
+    change(&mut records);
+    let error = check(&records, []).expect_err(text);
+    assert!(error.to_string().contains(text), "\"{error}\" instead of \"{text}\"");
+}
+
+/// Changes the `place`th record of a kind.
+macro_rules! change {
+    ($text:literal, $kind:ident[$place:literal], |$it:ident| $change:expr) => {
+        refused($text, |records| {
+            let mut of_kind = records.iter_mut().filter_map(|record| match record {
+                Record::$kind(it) => Some(it),
+                _ => None,
+            });
+            let $it = of_kind.nth($place).unwrap();
+            $change;
+        });
+    };
+}
+
+#[test]
+fn sound_content_passes() {
+    let runs = [run(1, 2)];
+    assert_eq!(check(&sound(), [(Owner::Space(1), &runs[..]), (Owner::Object(1), &[run(0, 2)])]), Ok(()));
+}
+
+#[test]
+fn numbers_that_nothing_has_are_refused() {
+    change!("refers to address space 7, which is missing", Process[0], |it| it.space = Some(7));
+    change!("refers to descriptor table 7", Process[0], |it| it.table = Some(7));
+    change!("refers to signal actions 7", Process[0], |it| it.actions = Some(7));
+    change!("refers to namespace 7", Process[0], |it| it.namespaces = list(vec![7]));
+    change!("refers to process 7", Process[1], |it| it.parent = Some(7));
+    change!("refers to process 7", Thread[0], |it| (it.process, it.tids) = (7, list(vec![300])));
+    change!("refers to credentials 7", Thread[0], |it| it.credentials = 7);
+    change!("refers to filter 7", Thread[0], |it| it.filters = list(vec![1, 7]));
+    change!("refers to process 7", Limits[0], |it| it.process = 7);
+    change!("refers to user namespace 2", Namespace[1], |it| it.owner = Some(2));
+    change!("refers to namespace of its kind 1", Namespace[1], |it| it.parent = Some(1));
+    change!("refers to address space 7", Mapping[0], |it| it.space = 7);
+    change!("refers to shared object 7", Mapping[0], |it| it.backing =
+        Backing::Object { object: 7, offset: 0, private: true });
+    change!("refers to pipe 7", PipeEnd[0], |it| it.pipe = 7);
+    change!("refers to description 1, which is missing", PipeEnd[0], |it| it.common.id = 7);
+    let error = check(&sound(), [(Owner::Object(7), &[run(0, 1)][..])]).unwrap_err();
+    assert!(error.to_string().contains("refers to shared object 7"), "{error}");
+}
+
+#[test]
+fn numbers_that_are_given_twice_are_refused() {
+    for place in 0..sound().len() {
+        if matches!(sound()[place], Record::Mapping(_)) {
+            continue;
+        }
+        refused("is given twice", |records| records.push(records[place].clone()));
+    }
+    change!("number 2 is given twice", PipeEnd[0], |it| it.common.id = 2);
+    change!("pid 101 is another's too", Process[1], |it| it.pids = list(vec![101]));
+}
+
+#[test]
+fn trees_that_are_none_are_refused() {
+    change!("a second process without parent", Process[1], |it| it.parent = None);
+    change!("below itself", Process[0], |it| it.parent = Some(2));
+    change!("below itself", Process[1], |it| it.parent = Some(2));
+    change!("its process has ended", Process[1], |it| it.state = State::Ended { status: 0 });
+    change!("no thread of it has its pid", Thread[1], |it| it.tids = list(vec![300]));
+    change!("it is in other pid namespaces", Thread[1], |it| it.tids = list(vec![102, 1]));
+    change!("below itself", Namespace[1], |it| it.parent = Some(2));
+    change!("of a kind that it is in already", Process[0], |it| it.namespaces = list(vec![1, 1]));
+}
+
+#[test]
+fn ranges_and_values_that_no_kernel_has_are_refused() {
+    change!("another one overlaps it", Mapping[1], |it| it.start = 0x2000);
+    change!("cannot end at 0x1000", Mapping[0], |it| it.end = 0x1000);
+    change!("cannot end at 0x2001", Mapping[0], |it| it.end = 0x2001);
+    change!("cannot end at 0xfffffffffffff000", Mapping[1], |it| it.end = 0xffff_ffff_ffff_f000);
+    change!("no process can have the pid 0", Process[0], |it| it.pids = list(vec![0]));
+    change!("no process can have the pid 4194305", Process[0], |it| it.group = 4_194_305);
+    change!("it has no pid", Process[0], |it| it.pids = list(vec![]));
+    change!("there is no signal 65", Process[0], |it| it.exit_signal = 65);
+    change!("a signal that waits is cut short", Process[0], |it| it.signals = list(vec![bytes("short")]));
+    change!("is no absolute path", Process[0], |it| it.directory = bytes("home"));
+    change!("is no absolute path", File[0], |it| it.path = bytes("/a\0b"));
+    change!("its position is -1", File[0], |it| it.position = -1);
+    change!("bytes are no instructions", Filter[0], |it| it.program = bytes("short"));
+    change!("5 bytes in a pipe of 4", Pipe[0], |it| it.capacity = 4);
+    change!("its count is too large", EventFd[0], |it| it.count = u64::MAX);
+    change!("they use capabilities that they do not have", Credentials[0], |it| it.effective = 1);
+    change!("are no memory", Thread[0], |it| it.robust.start = u64::MAX);
+    change!("nice 20", Thread[0], |it| it.scheduling.nice = 20);
+    change!("above what it may be raised to", Limits[0], |it| it.limits =
+        list(vec![crate::record::process::Limit { soft: 2, hard: 1 }; 16]));
+    change!("its numbers do not rise", DescriptorTable[0], |it| {
+        it.descriptors = list(it.descriptors.iter().rev().cloned().collect());
+    });
+    for (owner, first) in [(Owner::Space(1), u64::MAX), (Owner::Space(1), 1 << 50), (Owner::Object(1), 2)] {
+        let error = check(&sound(), [(owner, &[run(first, 1)][..])]).unwrap_err();
+        assert!(error.to_string().contains("is behind its end"), "{error}");
+    }
+}
