@@ -38,6 +38,31 @@ impl Process {
     }
 }
 
+impl Process {
+    /// The first of its threads that has not ended: the leader, unless that has ended before others. None of a zombie, which has
+    /// neither namespaces nor files (proc_pid_stat(5), "state").
+    ///
+    /// # Errors
+    /// When its threads cannot be listed for another reason than its end.
+    pub fn live_thread(&self) -> io::Result<Option<u32>> {
+        let entries = match fs::read_dir(self.proc("task")) {
+            Err(error) if has_ended(&error) => return Ok(None),
+            other => other?,
+        };
+        let mut threads: Vec<u32> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        threads.sort_unstable_by_key(|thread| (*thread != self.outside, *thread));
+        Ok(threads.into_iter().find(|thread| has_not_ended(*thread)))
+    }
+}
+
+fn has_not_ended(thread: u32) -> bool {
+    // The name before the state may hold anything, but nothing after the state holds a parenthesis.
+    let stat = fs::read(format!("/proc/{thread}/stat")).unwrap_or_default();
+    let name_end = stat.iter().rposition(|byte| *byte == b')');
+    name_end.and_then(|end| stat.get(end + 2)).is_some_and(|state| !matches!(state, b'Z' | b'X'))
+}
+
 fn private_bytes(rollup: &str) -> u64 {
     let field = |key: &str| {
         let text = rollup.lines().find_map(|line| line.strip_prefix(key))?;
@@ -104,6 +129,23 @@ fn parse_status(outside: u32, status: &str) -> Option<(Process, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zombie_has_no_live_thread() {
+        let own = std::process::id();
+        let process =
+            |outside| Process { outside, inside: 1, parent: 0, threads: 1, name: "x".into(), tracer: 0, state: 'S' };
+        assert_eq!(process(own).live_thread().unwrap(), Some(own));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let dead = process(child.id());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while dead.live_thread().unwrap().is_some() {
+            assert!(std::time::Instant::now() < deadline, "it does not end");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert_eq!(dead.live_thread().unwrap(), None);
+    }
 
     #[test]
     fn pages_of_files_are_no_memory_of_a_process() {

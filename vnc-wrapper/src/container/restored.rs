@@ -87,25 +87,45 @@ pub fn check(init: u32, expected: &Expected<'_>) -> Result<(), Unexpected> {
     let host = Host::look(expected)?;
     let mut seen = BTreeSet::new();
     for process in processes::list(init)? {
-        for kind in COMMON {
-            if namespaces::identity(process.outside, kind)? != namespaces::identity(init, kind)? {
-                return foreign(format!("{} in another {kind} namespace", process.name));
-            }
+        let Some(thread) = process.live_thread()? else { continue };
+        match check_thread(init, user, thread, &process, &host, &mut seen) {
+            // It has ended since it was listed, and can do nothing any more.
+            Err(Unexpected::Unseen(error))
+                if processes::has_ended(&error) && process.live_thread()? != Some(thread) => {}
+            other => other?,
         }
-        for kind in OWN {
-            let found = namespaces::identity(process.outside, kind)?;
-            if namespaces::owner(process.outside, kind)? != user && !(kind == "time" && is_ours(kind, found)?) {
-                return foreign(format!("{} in a {kind} namespace that is not the session's", process.name));
-            }
+    }
+    Ok(())
+}
+
+/// Looks at one thread for all of its process: an engine restores no threads that have namespaces apart. `seen` are the mount
+/// namespaces that were looked at.
+fn check_thread(
+    init: u32,
+    user: (u64, u64),
+    thread: u32,
+    process: &Process,
+    host: &Host,
+    seen: &mut BTreeSet<(u64, u64)>,
+) -> Result<(), Unexpected> {
+    for kind in COMMON {
+        if namespaces::identity(thread, kind)? != namespaces::identity(init, kind)? {
+            return foreign(format!("{} in another {kind} namespace", process.name));
         }
-        let cgroup = namespaces::identity(process.outside, "cgroup")?;
-        if !is_ours("cgroup", cgroup)? && namespaces::owner(process.outside, "cgroup")? != user {
-            return foreign(format!("{} in a cgroup namespace that is not the session's", process.name));
+    }
+    for kind in OWN {
+        let found = namespaces::identity(thread, kind)?;
+        if namespaces::owner(thread, kind)? != user && !(kind == "time" && is_ours(kind, found)?) {
+            return foreign(format!("{} in a {kind} namespace that is not the session's", process.name));
         }
-        if seen.insert(namespaces::identity(process.outside, "mnt")?) {
-            let table = fs::read_to_string(process.proc("mountinfo"))?;
-            host.judge(&table).or_else(|what| foreign(format!("{}: {what}", process.name)))?;
-        }
+    }
+    let cgroup = namespaces::identity(thread, "cgroup")?;
+    if !is_ours("cgroup", cgroup)? && namespaces::owner(thread, "cgroup")? != user {
+        return foreign(format!("{} in a cgroup namespace that is not the session's", process.name));
+    }
+    if seen.insert(namespaces::identity(thread, "mnt")?) {
+        let table = fs::read_to_string(format!("/proc/{thread}/mountinfo"))?;
+        host.judge(&table).or_else(|what| foreign(format!("{}: {what}", process.name)))?;
     }
     Ok(())
 }
@@ -116,7 +136,15 @@ pub fn check(init: u32, expected: &Expected<'_>) -> Result<(), Unexpected> {
 /// [`Unexpected::Foreign`] when it is something of the host's.
 pub fn check_open(init: u32, expected: &Expected<'_>) -> Result<(), Unexpected> {
     let host = Host::look(expected)?;
-    processes::list(init)?.iter().try_for_each(|process| check_files(process, &host))
+    for process in processes::list(init)? {
+        let Some(thread) = process.live_thread()? else { continue };
+        match check_files(thread, &process, &host) {
+            Err(Unexpected::Unseen(error))
+                if processes::has_ended(&error) && process.live_thread()? != Some(thread) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn is_ours(kind: &str, found: (u64, u64)) -> io::Result<bool> {
@@ -124,9 +152,10 @@ fn is_ours(kind: &str, found: (u64, u64)) -> io::Result<bool> {
 }
 
 /// No file that the process has open lies on a mount of the supervisor's.
-fn check_files(process: &Process, host: &Host) -> Result<(), Unexpected> {
-    let mut paths: Vec<_> = FILES.iter().map(|name| process.proc(name)).collect();
-    for entry in fs::read_dir(process.proc("fd"))? {
+fn check_files(thread: u32, process: &Process, host: &Host) -> Result<(), Unexpected> {
+    let directory = Path::new("/proc").join(thread.to_string());
+    let mut paths: Vec<_> = FILES.iter().map(|name| directory.join(name)).collect();
+    for entry in fs::read_dir(directory.join("fd"))? {
         paths.push(entry?.path());
     }
     for path in paths {
