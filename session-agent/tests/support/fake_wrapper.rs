@@ -210,13 +210,13 @@ fn start(cli: &Cli, store: &Store, id: &str, resume: Option<&str>) {
     if let Some(snapshot) = resume {
         let snapshot = SnapshotId::new(snapshot).unwrap();
         match store.source(&snapshot).unwrap() {
-            Source::Raw(raw) => assert!(raw.layer.join("file").is_file(), "a snapshot without layer"),
+            Source::Raw(raw) => assert!(raw.layer.join("upper/file").is_file(), "a snapshot without layer"),
             Source::Packed => {
                 let never = std::sync::atomic::AtomicBool::new(false);
                 let (images, layer) =
                     (store.session_dir(&session).join("images"), store.session_dir(&session).join("layer"));
                 store.materialise(&snapshot, &images, &layer, &never, &|_| {}).unwrap();
-                assert!(layer.join("file").is_file(), "a snapshot without layer");
+                assert!(layer.join("upper/file").is_file(), "a snapshot without layer");
             }
         }
     }
@@ -353,10 +353,10 @@ impl Wrapper {
         Self::progress(&emitter, "Freezing", 0.5).await?;
         let manifest = manifest(&self.0, &options);
         let writer = self.0.store.begin_snapshot(manifest.id.clone()).unwrap();
-        fs::create_dir(writer.layer_dir()).unwrap();
+        fs::create_dir_all(writer.layer_dir().join("upper")).unwrap();
         // Something that no other snapshot has.
         let unique = |length: usize| manifest.id.as_str().bytes().cycle().take(length).collect::<Vec<u8>>();
-        fs::write(writer.layer_dir().join("file"), unique(234)).unwrap();
+        fs::write(writer.layer_dir().join("upper/file"), unique(234)).unwrap();
         fs::write(writer.images_dir().join("core.img"), unique(1000)).unwrap();
         writer.commit(&manifest, Some(&thumbnail())).unwrap();
         if options.stop {

@@ -1,8 +1,9 @@
 //! The container that a session lives in.
 //!
 //! [`plan`] says, as data, what the inside looks like; [`apply`] makes it so, in the session's first process; [`enter`]
-//! puts further programs into a running one; [`settings`] is what both ways in set for their process; [`network`] gives it a way out, and [`connections`] are what leads there; [`environment`] is what those programs find;
-//! [`processes`] and [`inside`] look at it from outside, [`hidden`] into the kernel, and [`restored`] at what an engine made.
+//! puts further programs into a running one; [`settings`] is what both ways in set for their process; [`network`] gives it a
+//! way out, and [`connections`] are what leads there; [`environment`] is what those programs find; [`processes`] and
+//! [`inside`] look at it from outside, and [`restored`] at what an engine made.
 
 pub mod apply;
 pub mod connections;
