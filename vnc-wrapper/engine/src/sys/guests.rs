@@ -90,9 +90,14 @@ impl Guest {
         guest
     }
 
-    /// Waits until thread `tid` sleeps.
+    /// Waits until thread `tid` sleeps, and every other that has not ended.
     pub(crate) fn asleep(&self, tid: pid_t) {
-        until("the guest sleeps", || state(self.pid, tid) == Some('S'));
+        until("the guest sleeps", || {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+            let mut threads = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            state(self.pid, tid) == Some('S')
+                && threads.all(|other| matches!(state(self.pid, other), Some('S' | 'Z') | None))
+        });
     }
 
     pub(crate) fn signal(&self, signal: c_int) {
@@ -339,9 +344,13 @@ pub(crate) fn with_waiting_signals(shared: Shared) -> i32 {
 
 /// Threads that wait for one byte, which each passes on; word 2 gets the id of one that is not the leader.
 pub(crate) fn with_threads(shared: Shared) -> i32 {
+    // Ready only with all of them: one that is still being made changes the guest's memory.
+    let all = std::sync::Arc::new(std::sync::Barrier::new(4));
     let threads: Vec<_> = (0..3)
         .map(|at| {
+            let all = std::sync::Arc::clone(&all);
             std::thread::spawn(move || {
+                all.wait();
                 if at == 1 {
                     shared.word(2).store(tid() as u32, Ordering::SeqCst);
                     shared.ready();
@@ -352,6 +361,7 @@ pub(crate) fn with_threads(shared: Shared) -> i32 {
             })
         })
         .collect();
+    all.wait();
     threads.into_iter().map(|thread| thread.join().unwrap_or(1)).sum()
 }
 
