@@ -22,7 +22,7 @@ pub type Cancelled = AtomicBool;
 const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// Directories nested deeper are refused: each level takes two descriptors and a piece of the stack while it is walked.
-const MAX_DEPTH: u32 = 256;
+pub(super) const MAX_DEPTH: u32 = 256;
 
 // What was saved must be packed: the store counts the layer's root and its upper directory too.
 const _: () = assert!(MAX_DEPTH as usize + 2 < freezeframe_store::MAX_DEPTH);

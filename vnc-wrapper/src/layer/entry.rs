@@ -99,7 +99,7 @@ fn attribute_names(path: &CStr) -> io::Result<Vec<CString>> {
 
 /// A path to `name` that starts at the open directory, for the calls that have no `…at` form. They do not follow a link
 /// in its last part, and the part before cannot be exchanged.
-fn through(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
+pub(super) fn through(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(name.to_bytes());
     Ok(CString::new(path)?)

@@ -17,13 +17,14 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt::Write as _;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, XattrFlags, lgetxattr, lremovexattr, lsetxattr, openat};
 use rustix::io::Errno;
 
+use super::capture::MAX_DEPTH;
 use super::{LayerError, entry};
 use crate::kernel::handle;
 use crate::kernel::mounts::Overlay;
@@ -39,8 +40,6 @@ const TYPE: usize = 4;
 const MAX_ORIGIN: usize = HEAD + 128;
 /// Longest path in a redirect.
 const MAX_REDIRECT: usize = 4096;
-/// A layer is no deeper ([`super::Capture`]).
-const MAX_DEPTH: u32 = 256;
 
 /// Gives the layer `upper` with its `index` the origins of `base`. `scratch` is a directory on the layer's file system that is not
 /// there yet; it is taken away again. Answers how many entries of the index had to be dropped: the base has files with several
@@ -197,7 +196,7 @@ impl Walk {
         let found = counterpart
             .filter(|(parent, name)| entry::stat(parent.as_fd(), name).is_ok_and(|stat| entry::kind(&stat) == kind));
         let Some((parent, below)) = found else {
-            let path = through(at.as_fd(), name)?;
+            let path = entry::through(at.as_fd(), name)?;
             lremovexattr(&path, ORIGIN)?;
             return Ok(None);
         };
@@ -253,20 +252,13 @@ fn open_directory(at: BorrowedFd<'_>, path: &OsStr) -> io::Result<OwnedFd> {
     Ok(openat(at, path, flags, Mode::empty())?)
 }
 
-/// A path for the calls that have no `…at` form; they do not follow a link in its last part.
-fn through(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
-    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.to_bytes());
-    Ok(CString::new(path)?)
-}
-
 fn origin(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     attribute(directory, name, ORIGIN, MAX_ORIGIN)
 }
 
 fn attribute(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, longest: usize) -> io::Result<Option<Vec<u8>>> {
     let mut value = vec![0; longest];
-    match lgetxattr(&through(directory, name)?, attribute, &mut value[..]) {
+    match lgetxattr(&entry::through(directory, name)?, attribute, &mut value[..]) {
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(error) => Err(error.into()),
         Ok(length) => {
@@ -277,7 +269,7 @@ fn attribute(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, longest: 
 }
 
 fn set(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Result<()> {
-    Ok(lsetxattr(&through(directory, name)?, attribute, value, XattrFlags::empty())?)
+    Ok(lsetxattr(&entry::through(directory, name)?, attribute, value, XattrFlags::empty())?)
 }
 
 #[cfg(test)]
