@@ -58,14 +58,15 @@ impl Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lost: BTreeSet<&str> = self.lost.iter().map(|(name, _)| name.as_str()).collect();
-        for (name, what) in &self.lost {
-            writeln!(f, "LOST {name}, {what}")?;
-        }
         for (name, what) in &self.refused {
             writeln!(f, "refused {name}: {what}")?;
         }
         for (name, what) in &self.known {
             writeln!(f, "known to be lost, {name}: {what}")?;
+        }
+        // Last, where nobody has to look for it.
+        for (name, what) in &self.lost {
+            writeln!(f, "LOST {name}, {what}")?;
         }
         let counts = (self.ok.len(), lost.len(), self.refused.len(), self.known.len());
         write!(
