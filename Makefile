@@ -41,7 +41,7 @@ test: setup ## Runs all tests
 	$(MAKE) --no-print-directory bases
 	$(CARGO) test --workspace --locked
 
-test-showcase: setup ## Runs the test of many applications in one desktop, on a large base of its own
+test-showcase: setup ## Runs the test of many applications in one desktop, on its own large base
 	$(CARGO) build --workspace --locked
 	$(MAKE) --no-print-directory bases BASES=showcase
 	$(CARGO) test --locked -p freezeframe-tests --test showcase -- --nocapture
@@ -49,7 +49,7 @@ test-showcase: setup ## Runs the test of many applications in one desktop, on a 
 bench: setup build ## Measures pause and resume, beside criu called by hand
 	$(TARGET)/release/freezeframe-bench
 
-screenshots: setup ## Takes the pictures of the README anew, into data/screenshots
+screenshots: setup ## Takes the pictures of the README again, into data/screenshots
 	$(CARGO) test --locked -p freezeframe --test face -- --ignored --exact pictures::writes_the_screenshots
 
 check: ## Checks format, lints, documentation, licences and data files; changes nothing
@@ -99,7 +99,7 @@ bases:
 		if [ -f "$$data/bases/$$base/base.json" ] && cmp -s $$recipe "$$stamp"; then continue; fi; \
 		rm -f "$$stamp"; \
 		if [ -d "$$data/bases/$$base" ]; then \
-			echo "The recipe of the base $$base has changed: building it anew."; \
+			echo "The recipe of the base $$base has changed: building it again."; \
 			$$wrapper base remove "$${places[@]}" --name $$base | stages; \
 		fi; \
 		echo "Building the base $$base into $$data"; \

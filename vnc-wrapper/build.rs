@@ -1,4 +1,4 @@
-//! Builds what the wrapper carries: `init/main.rs` as a static program of its own, which runs inside sessions, whatever C
+//! Builds what the wrapper carries: `init/main.rs` as its own static program, which runs inside sessions, whatever C
 //! library their base has, and `plugin/lib.rs` as a library without any, which CRIU loads.
 
 use std::env;

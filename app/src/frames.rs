@@ -1,4 +1,4 @@
-//! How smoothly a window draws, for whoever measures: `RUST_LOG=freezeframe::frames=debug` tells of each frame.
+//! How smoothly a window draws: `RUST_LOG=freezeframe::frames=debug` logs each frame.
 
 use std::cell::Cell;
 

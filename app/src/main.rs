@@ -5,7 +5,7 @@
 //! - [`acts`] is what can be done there with sessions and snapshots;
 //! - [`mod@preferences`] is what the agent keeps for the user; [`shortcuts`] are the keys; `i18n` is the user's language;
 //! - [`single`] opens no second window where one is enough;
-//! - [`frames`] tells whoever measures how smoothly it draws; [`spinner`] keeps it from drawing what nobody sees;
+//! - [`frames`] measures how smoothly it draws; [`spinner`] keeps it from drawing what nobody sees;
 //! - [`agent`] speaks D-Bus with the session agent; [`runtime`] is where that and the displays' traffic run, so that
 //!   the thread that draws never waits.
 //!

@@ -178,7 +178,7 @@ impl Window {
     /// Shows a desktop.
     pub(crate) fn show_desktop(&self, source: Source) {
         let window = self.imp();
-        // Whoever comes back from it is shown all cards, not the picture that the desktop was resumed from.
+        // A user who comes back from it is shown all cards, not the picture that the desktop was resumed from.
         window.timeline.go_back();
         let name = match &source {
             Source::Session(id) => id.clone(),

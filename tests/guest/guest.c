@@ -145,7 +145,7 @@ static void list(void) {
     }
 }
 
-/* Becomes the guest `name`: a child of process 1, in a session of its own, with nothing open but its log. */
+/* Becomes the guest `name`: a child of process 1, in its own session, with nothing open but its log. */
 static void start(const char *board, const char *name) {
     char path[256];
     if (fork() != 0) return;

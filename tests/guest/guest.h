@@ -1,4 +1,4 @@
-/* What every guest program shares: how it tells that it is ready, waits, checks itself and tells the outcome.
+/* What every guest program shares: how it reports that it is ready, waits, checks itself and reports the outcome.
  *
  * A guest is one file, tests/objects/FAMILY/NAME.c. It makes the object, calls ready(), which returns when the runner has
  * saved (and perhaps resumed) the session, and checks the object. It prints `ready`, then `ok` or what differs.
@@ -46,12 +46,12 @@
 #define ON_TMPFS_TOO const int GUEST_PASTE(GUEST_ID, _tmpfs) = 1;
 /* Runs as the session's root instead of its user. */
 #define AS_ROOT const int GUEST_PASTE(GUEST_ID, _root) = 1;
-/* Too large to be played with all others: has a session of its own. */
+/* Too large to be played with all others: has its own session. */
 #define ALONE const int GUEST_PASTE(GUEST_ID, _alone) = 1;
 /* The engine cannot save it: the save is refused by a text that names the program and holds this. */
 #define REFUSED(text) const char *const GUEST_PASTE(GUEST_ID, _refused) = text;
 
-/* The engine loses this of it, and nothing tells so yet: counted apart, and never as saved. */
+/* The engine loses this of it, and nothing says so yet: counted apart, and never as saved. */
 #define KNOWN_LOSS(text) const char *const GUEST_PASTE(GUEST_ID, _known) = text;
 
 /* Ends the guest with what differs. For use after ready(). */
@@ -62,11 +62,11 @@
 _Noreturn void guest_lost(int line, const char *condition, const char *format, ...) __attribute__((format(printf, 3, 4)));
 _Noreturn void guest_unable(int line, const char *condition);
 
-/* Tells that all is made, and returns when it is to be checked. Takes no signal and changes nothing. */
+/* Reports that all is made, and returns when it is to be checked. Takes no signal and changes nothing. */
 void ready(void);
 /* After ready(): whether this is a resumed copy, not the session that was saved. */
 bool resumed(void);
-/* After ready(): the outside's time, as seconds since the epoch. */
+/* After ready(): the host's time, as seconds since the epoch. */
 time_t outside_time(void);
 /* Sleeps through interruptions. */
 void sleep_ms(int milliseconds);
@@ -79,7 +79,7 @@ bool holds(int fd, const char *text);
 bool reads(int fd, const char *text);
 /* Whether the file at `path` holds exactly that text. */
 bool file_holds(const char *path, const char *text);
-/* A child that waits for ever in `child`, and is killed when its parent ends. */
+/* A child that waits forever in `child`, and is killed when its parent ends. */
 pid_t make_child(void (*child)(void));
 /* The value of `key` in /proc/`pid`/`file`, as a static string without leading blanks; empty when there is none. */
 const char *proc_value(pid_t pid, const char *file, const char *key);

@@ -29,12 +29,12 @@ pub struct App<'a> {
 }
 
 impl<'a> App<'a> {
-    /// Opens it on a screen of its own, on the stage's bus.
+    /// Opens it on its own screen, on the stage's bus.
     ///
     /// # Errors
     /// When it does not show its window.
     pub fn open(stage: &'a Stage, arguments: &[&str]) -> Result<Self> {
-        // Where nothing moves of its own accord, two equal pictures mean that all is drawn.
+        // Where nothing moves unasked, two equal pictures mean that all is drawn.
         let settings = stage.directory().join("config/gtk-4.0");
         std::fs::create_dir_all(&settings)?;
         std::fs::write(settings.join("settings.ini"), "[Settings]\ngtk-enable-animations=false\n")?;
@@ -182,7 +182,7 @@ impl<'a> App<'a> {
         let said = self.screen.tool(&["getactivewindow", "getwindowgeometry", "--shell"])?;
         let number = |name: &str| -> Result<i32> {
             let value = said.lines().find_map(|line| line.strip_prefix(name));
-            Ok(value.context("xdotool tells no geometry")?.parse()?)
+            Ok(value.context("xdotool prints no geometry")?.parse()?)
         };
         Ok((number("X=")? + widget.extents.0, number("Y=")? + widget.extents.1))
     }

@@ -36,7 +36,7 @@ impl Cache {
     }
 
     /// The same, with the named bases and the engine, which are made as `make bases` makes them where they are missing.
-    /// Tells what it does.
+    /// Reports what it does.
     ///
     /// # Errors
     /// When something cannot be made.
@@ -157,7 +157,7 @@ impl Cache {
     }
 }
 
-/// Runs a verb of the wrapper, which reports in lines of JSON, and tells its stages.
+/// Runs a verb of the wrapper, which reports in lines of JSON, and reports its stages.
 fn report(command: &mut Command, tell: &mut impl FnMut(&str)) -> Result<()> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start vnc-wrapper")?;
     let (mut last, mut failed) = (String::new(), None);

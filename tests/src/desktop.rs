@@ -86,7 +86,7 @@ impl Stage {
         let said = self.inside(session, &["xdotool", "getwindowgeometry", "--shell", &window.id])?;
         let number = |name: &str| -> Result<u16> {
             let value = said.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
-            value.context("xdotool tells no geometry")?.parse().with_context(|| said.clone())
+            value.context("xdotool prints no geometry")?.parse().with_context(|| said.clone())
         };
         Ok(Geometry { x: number("X")?, y: number("Y")?, width: number("WIDTH")?, height: number("HEIGHT")? })
     }

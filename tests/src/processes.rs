@@ -1,4 +1,4 @@
-//! Processes, as /proc tells of them.
+//! Processes, as /proc shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! A screen of the outside, with somebody's VNC client on it: Xvfb and TigerVNC's `vncviewer`.
+//! A screen of the host, with somebody's VNC client on it: Xvfb and TigerVNC's `vncviewer`.
 
 use std::fs::File;
 use std::path::Path;

@@ -218,7 +218,7 @@ impl Stage {
         self.directory.path()
     }
 
-    /// Words of the outside that nobody inside a session may read: paths, and a value in the agent's environment.
+    /// Words of the host that nobody inside a session may read: paths, and a value in the agent's environment.
     pub fn secrets(&self) -> [String; 3] {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         [text(self.directory.path()), text(self.runtime.path()), self.canary.clone()]
@@ -232,7 +232,7 @@ impl Stage {
     /// Runs `sessionctl --json`.
     ///
     /// # Errors
-    /// When it does not end in time. A failure that it tells of is no error here.
+    /// When it does not end in time. A failure that it reports is no error here.
     pub fn ctl(&self, arguments: &[&str]) -> Result<Outcome> {
         let mut command = self.command(self.programs.sessionctl.as_os_str());
         // In front, where no `--` hides it.
@@ -313,7 +313,7 @@ impl Stage {
         self.ctl_plain(&[&["exec", session, "--wait", "--"], command].concat())
     }
 
-    /// Starts a program in a session that has no tie to the outside; answers its pid inside.
+    /// Starts a program in a session that has no tie to us; answers its pid inside.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -374,7 +374,7 @@ impl Stage {
         Picture::open(&file)
     }
 
-    /// The state that `sessionctl list` tells of a session; none when it is not listed.
+    /// The state that `sessionctl list` gives for a session; none when it is not listed.
     ///
     /// # Errors
     /// When there is no list.

@@ -77,7 +77,7 @@ impl Viewer {
     fn next_update(&mut self) -> Result<()> {
         let client = &mut self.client;
         let wait = async {
-            // The server tells of another cursor or size in an update of its own, without pixels, before the one asked for.
+            // The server announces another cursor or size in its own update, without pixels, before the one asked for.
             while !matches!(client.next_event().await?, Event::Updated { area: 1.., .. }) {}
             Ok(())
         };

@@ -1,6 +1,6 @@
 //! Process 1 of a session: takes in orphans and reaps them, and does nothing else.
 //!
-//! It is linked statically and written into the session's /run, so that no file of the outside is mapped by any process
+//! It is linked statically and written into the session's /run, so that no file of the host is mapped by any process
 //! of the session. Everything that runs in a session is put there by the wrapper, as this program's child. It ends only
 //! by SIGKILL from outside, which ends the whole session with it (pid_namespaces(7)).
 

@@ -41,9 +41,9 @@ const CODE_64: u64 = 0x33;
 /// Whether a thread is about to return EINTR from a call that is to wait on. `time` reads a `struct timespec` of it.
 pub fn is_to_wait_on(registers: &Registers, time: impl Fn(u64) -> Option<(u64, u64)>) -> bool {
     let Registers { rdi, rsi, rdx, r10, r8, .. } = *registers;
-    // A null pointer is for ever.
+    // A null pointer waits forever.
     let at = |address: u64| address == 0 || time(address).is_some_and(is_short);
-    // An int: of the register only the lower half counts; -1 is for ever.
+    // An int: of the register only the lower half counts; -1 waits forever.
     let milliseconds = |value: u64| i64::from(value as i32) <= SHORT_MS;
     if registers.cs != CODE_64 {
         return false;

@@ -41,7 +41,7 @@ const UNKNOWN: i64 = -38;
 /// `PTRACE_PEEKSIGINFO_SHARED`.
 const SHARED: u32 = 1;
 
-/// As many signals as are looked at; whoever has more waiting is left alone.
+/// As many signals as are looked at; a thread with more waiting is left alone.
 const SIGNALS: usize = 8;
 /// `sizeof (siginfo_t)`; the number of the signal comes first in it.
 const SIGINFO: usize = 128;

@@ -8,7 +8,7 @@
 //! instead, which knows what is left: `src/engine/waits.rs`): in the session that runs on the kernel enters it again or,
 //! where a signal's handler is to be called, returns EINTR; in the images CRIU has it entered again.
 //!
-//! When CRIU has done everything and has not yet let go of the threads, it tells the wrapper so, as the action script does.
+//! When CRIU has done everything and has not yet let go of the threads, it notifies the wrapper, as the action script does.
 //! It then does with ptrace(2) what the wrapper asks for, in a session that is resumed too: only CRIU's own process can,
 //! since it traces the threads (`src/engine/traced.rs`).
 //!
@@ -43,7 +43,7 @@ pub struct Description {
     hooks: [Option<extern "C" fn(c_int) -> c_int>; CHECKPOINT_DEVICES + 1],
 }
 
-// SAFETY: it is never changed, and its pointers are of values that live for ever.
+// SAFETY: it is never changed, and its pointers are of values that live forever.
 unsafe impl Sync for Description {}
 
 /// The variable that names the wrapper's socket, and what is told (`src/engine/criu.rs`, `src/engine/plugin.rs`).

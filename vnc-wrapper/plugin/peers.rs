@@ -26,7 +26,7 @@ static IN_CRIU: Single<[u8; 4096]> = Single(UnsafeCell::new([0; 4096]));
 /// For the time before there is a page.
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// Reads the file that tells who will have which ids.
+/// Reads the file that says who will have which ids.
 pub fn begin(path: &CStr) {
     let page = IN_CRIU.0.get();
     // SAFETY: there is one thread, and nobody holds a reference to either.
@@ -41,7 +41,7 @@ pub fn begin(path: &CStr) {
 
 /// Who this process will be, if it is one of a session and does not stay root.
 fn own() -> Option<Person<'static>> {
-    // SAFETY: nobody writes to it; it is read anew each time.
+    // SAFETY: nobody writes to it; it is read each time.
     if !BEGUN.load(Ordering::Relaxed) || unsafe { IN_CRIU.0.get().cast::<u8>().read_volatile() } != 0 {
         return None;
     }

@@ -32,7 +32,7 @@ impl Window {
         self.toasts().add_toast(toast);
     }
 
-    /// Tells what was not done, with the reason and the remedy behind a button.
+    /// Shows what was not done, with the reason and the remedy behind a button.
     pub(crate) fn tell_failure(&self, what: &str, error: &Error) {
         if error.kind == ErrorKind::Cancelled {
             self.toast(&gettext("Cancelled"));

@@ -1,6 +1,6 @@
 //! The session agent, over D-Bus. All of it runs on [`crate::runtime`] and speaks with the main thread through channels.
 //!
-//! [`watch()`] tells what there is, again and again; [`mod@settings`] what the user has set; [`jobs`] does what
+//! [`watch()`] reports what there is, again and again; [`mod@settings`] what the user has set; [`jobs`] does what
 //! takes long; [`calls`] is everything else.
 
 pub(crate) mod calls;

@@ -39,7 +39,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Asks for these anew, by id.
+    /// Asks for these again, by id.
     pub(super) async fn fetch(&mut self, manager: &Manager1Proxy<'_>, ids: &BTreeSet<String>) -> Result<(), Error> {
         if ids.len() > FEW {
             return self.fetch_all(manager).await;

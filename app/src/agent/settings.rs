@@ -22,7 +22,7 @@ type Kept = BTreeMap<String, String>;
 /// Between tries to reach the session bus: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-/// Tells what is set until nobody listens. Says nothing while there is no agent, and starts none: what is shown does that.
+/// Reports what is set until nobody listens. Says nothing while there is no agent, and starts none: what is shown does that.
 pub(crate) async fn watch(tell: Sender<Settings>) {
     let mut wait = RETRY.0;
     loop {

@@ -34,7 +34,7 @@ pub(crate) enum News {
     Unreachable(Error),
 }
 
-/// Tells what there is, and again whenever it changes, until nobody listens. A message in `hurry` cuts short the wait
+/// Reports what there is, and again whenever it changes, until nobody listens. A message in `hurry` cuts short the wait
 /// for the next try.
 pub(crate) async fn watch(tell: Sender<News>, hurry: Receiver<()>) {
     let mut wait = RETRY.0;

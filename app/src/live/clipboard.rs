@@ -37,7 +37,7 @@ pub(crate) struct SharedClipboard {
     /// What came from the session: it is not told its own text.
     theirs: RefCell<Option<gdk::ContentProvider>>,
     changes: RefCell<Option<glib::SignalHandlerId>>,
-    /// Tells that the user's text is too long for the session.
+    /// Shows that the user's text is too long for the session.
     too_long: Box<dyn Fn()>,
 }
 
@@ -115,7 +115,7 @@ impl SharedClipboard {
 
     fn take(&self, text: &str) {
         // Not as a value: of a text that takes several turns, GTK 4.8 then ends the conversion in one that waits for the
-        // main loop, which is itself, and the window would hang for ever.
+        // main loop, which is itself, and the window would hang forever.
         let provider = gdk::ContentProvider::for_bytes(TEXT_TYPES[0], &glib::Bytes::from(text.as_bytes()));
         self.theirs.replace(Some(provider.clone()));
         if let Err(error) = self.clipboard.set_content(Some(&provider)) {
@@ -128,7 +128,7 @@ impl SharedClipboard {
         self.say(Said::Wants);
     }
 
-    /// Tells whether the user has a text that is not the session's own.
+    /// Whether the user has a text that is not the session's own.
     fn announce(&self) {
         if !self.focused.get() || !self.extended.get() {
             return;
@@ -189,7 +189,7 @@ async fn read(clipboard: &gdk::Clipboard) -> Copied {
     let read = clipboard.read_future(&TEXT_TYPES, glib::Priority::DEFAULT).await;
     let Ok((stream, _)) = read else { return Copied::Nothing };
     let mut text = Vec::new();
-    // One that goes on for ever is not read to its end.
+    // One that goes on forever is not read to its end.
     while text.len() <= MAX_CLIPBOARD as usize {
         match stream.read_bytes_future(READ, glib::Priority::DEFAULT).await {
             Ok(part) if part.is_empty() => break,

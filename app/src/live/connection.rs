@@ -19,7 +19,7 @@ use crate::runtime::runtime;
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Between tries. The first comes at once: a save keeps its viewers, so what ended the connection is a fault that may be over,
-/// or the session's end, which the next try tells.
+/// or the session's end, which the next try reports.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// A connection that showed a picture for this long was a good one: the next is tried at once again.
 const GOOD: Duration = Duration::from_secs(1);

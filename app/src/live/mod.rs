@@ -1,6 +1,6 @@
 //! One session's desktop, live.
 //!
-//! [`connection`] speaks RFB on a thread of its own and keeps trying while the session lives; [`screen`] is the widget
+//! [`connection`] speaks RFB on its own thread and keeps trying while the session lives; [`screen`] is the widget
 //! that draws the picture and takes keyboard and pointer; between them the picture travels in tiles ([`tiles`]), which
 //! [`canvas`] draws as textures; [`page`] puts a word over it when there is something to say.
 //! [`clipboard`] joins the session's clipboard with the user's; [`in_window`] is what the view asks of its window, and

@@ -54,7 +54,7 @@ mod imp {
         pub(in crate::live) back_button: TemplateChild<gtk::Button>,
         /// What follows the present connection; ended with it.
         pub(in crate::live) following: RefCell<Option<glib::JoinHandle<()>>>,
-        /// Tells the notice that waits for [`PATIENCE`] whether it is still true: each change counts one up.
+        /// Lets the notice that waits for [`PATIENCE`] know whether it is still true: each change counts one up.
         pub(in crate::live) turn: Cell<u64>,
         /// Where the desktop's input goes.
         pub(in crate::live) input: RefCell<Option<Input>>,

@@ -132,7 +132,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Adds what is newer. A patch of another size has to be a whole picture. Answers whether whoever shows pictures
+    /// Adds what is newer. A patch of another size has to be a whole picture. Answers whether a widget that shows pictures
     /// has to be told.
     pub(crate) fn put(&self, newer: Patch) -> bool {
         let mut patch = self.lock();

@@ -54,7 +54,7 @@ fn open(parent: Option<&gtk::Window>) -> adw::PreferencesWindow {
     window
 }
 
-/// Tells what went wrong, with the remedy.
+/// Shows what went wrong, with the remedy.
 pub(super) fn tell(window: &adw::PreferencesWindow, error: &Error) {
     let parts = [sentence(&error.message), error.hint.clone()];
     let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");

@@ -3,7 +3,7 @@
 //! [`table`] is the list, and the only place where a key stands; [`accelerator`] is what is pressed; [`keymap`] is the table
 //! with what the user has changed: which keys belong to which shortcut now; [`press`] is what a press means where new keys are
 //! asked for. These four need no window. [`keys`] holds the
-//! keymap of this program and tells when it changes, which the agent says; [`bind`] gives the keys to windows and says them in
+//! keymap of this program and reports when it changes, which the agent says; [`bind`] gives the keys to windows and says them in
 //! tooltips; [`overview`] is the window that lists them. The preferences change them.
 
 mod accelerator;

@@ -180,7 +180,7 @@ impl Grid {
         }
     }
 
-    /// Brings the pictures of sessions anew.
+    /// Fetches the pictures of sessions again.
     pub(crate) fn refresh(&self) {
         for card in self.imp().cards.borrow().values() {
             card.refresh(&self.imp().thumbnails);

@@ -20,7 +20,7 @@ use super::preview::Preview;
 use super::scrubber::Scrubber;
 use crate::spinner::turn_while_seen;
 
-/// How often pictures of running desktops are brought anew.
+/// How often pictures of running desktops are fetched.
 const REFRESH: Duration = Duration::from_secs(10);
 
 mod imp {

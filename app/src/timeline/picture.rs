@@ -1,5 +1,5 @@
 //! The picture on a card. Unlike `GtkPicture` it asks for no room of its own: when a picture comes, only its card is drawn
-//! anew, where the other would have the whole window laid out again in the middle of scrolling.
+//! again, where the other would have the whole window laid out again in the middle of scrolling.
 
 use std::cell::RefCell;
 
@@ -40,7 +40,7 @@ mod imp {
 }
 
 glib::wrapper! {
-    /// A picture that fills all of its place; whoever holds it cuts off what stands out.
+    /// A picture that fills all of its place; its parent cuts off what stands out.
     pub struct CardPicture(ObjectSubclass<imp::CardPicture>) @extends gtk::Widget,
         @implements gtk::Buildable, gtk::ConstraintTarget;
 }

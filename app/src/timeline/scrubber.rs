@@ -130,7 +130,7 @@ impl Scrubber {
         scrubber.at.set(at.filter(|at| *at < scrubber.strip.borrow().len()));
         let marks = scrubber.marks.borrow();
         let at = scrubber.at.get().unwrap_or(marks.len().saturating_sub(1));
-        // In words for whoever hears it.
+        // In words, for a screen reader.
         let spoken = marks.get(at).map(|mark| words::moment(scrubber.today.get(), mark.local));
         self.set_tooltip_text(spoken.as_deref());
         self.queue_draw();

@@ -29,7 +29,7 @@ fn decoders() -> usize {
     std::thread::available_parallelism().map_or(1, |all| all.get().saturating_sub(1).clamp(1, AT_A_TIME))
 }
 
-/// How far a thread that decodes steps back (nice(2)): whoever draws comes first, also where processors are few.
+/// How far a thread that decodes steps back (nice(2)): drawing comes first, also where processors are few.
 const NICE: i32 = 10;
 
 /// A picture that can be drawn.

@@ -1,4 +1,4 @@
-//! The live view: the app itself on a screen of its own, before real and unreal RFB servers.
+//! The live view: the app itself on its own screen, before real and unreal RFB servers.
 
 use crate::stage::{FakeServer, Relay, Said, Stage, VncServer, box_around, solid_update, wait_for};
 use image::Rgb;
@@ -34,7 +34,7 @@ async fn shows_every_pixel_and_types_into_the_session() {
     // The shell's `read` takes the backslash.
     assert_eq!(line.trim_end(), text.replace('\\', ""));
 
-    // Pixel for pixel what the server has. Into a picture for whoever does not move the pointer, the server draws the
+    // Pixel for pixel what the server has. Into a picture for a viewer that does not move the pointer, the server draws the
     // pointer, unless xterm hides it, as it does while somebody types. A busy window manager may still move the window, so
     // both places are asked for each time.
     wait_for("the same picture here and there", || {

@@ -46,7 +46,7 @@ impl Eye {
     }
 }
 
-/// Microseconds from each frame to the next, as the app tells them.
+/// Microseconds from each frame to the next, as the app logs them.
 fn frames(log: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     text.lines()

@@ -15,7 +15,7 @@ pub(crate) const NARROW: u32 = 360;
 pub(crate) const AROUND: u32 = 10;
 
 /// How narrow the window that has the keyboard lets itself be made, without what is drawn around it: the least width that it
-/// tells window managers (ICCCM 4.1.2.3), or its own where it cannot be made another.
+/// announces to window managers (ICCCM 4.1.2.3), or its own where it cannot be made another.
 pub(crate) fn least_width(stage: &Stage) -> u32 {
     let window = stage.xdotool(&["getactivewindow"]);
     let told = std::process::Command::new("xprop")

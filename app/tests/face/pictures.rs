@@ -1,4 +1,4 @@
-//! `make screenshots`: the pictures of the README, taken of the program itself on a screen of its own.
+//! `make screenshots`: the pictures of the README, taken of the program itself on its own screen.
 //!
 //! The week that they show is made up; `desktops/` has pictures of real sessions, taken once.
 

@@ -62,7 +62,7 @@ pub trait Manager1 {
     fn trusted_keys(&self) -> zbus::Result<Vec<Dict>>;
     /// Trusts a key no more.
     fn distrust_key(&self, key: &str) -> zbus::Result<()>;
-    /// Something that `Settings` tells has changed.
+    /// Something that `Settings` holds has changed.
     #[zbus(signal)]
     fn settings_changed(&self) -> zbus::Result<()>;
     /// Whether no session is saved by itself, until the agent ends or this is set back.

@@ -145,7 +145,7 @@ dictionary! {
     /// A key of somebody else that the user trusts: a line of the answer of `Manager1.TrustedKeys`.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
     pub struct TrustedKey {
-        /// The key, as its owner's `PublicKey` tells it.
+        /// The key, as its owner's `PublicKey` gives it.
         pub key: String,
         /// Whose it is, in the user's words; may be empty.
         pub name: String,

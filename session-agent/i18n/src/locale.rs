@@ -21,7 +21,7 @@ pub(crate) fn take() -> Result<(), &'static str> {
 mod tests {
     #[test]
     fn no_locale_is_taken_beside_other_threads() {
-        // The test runs in a thread of its own.
+        // The test runs in its own thread.
         assert!(super::take().is_err());
     }
 }

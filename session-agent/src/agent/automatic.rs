@@ -33,7 +33,7 @@ struct Memory {
     failed: Option<Timestamp>,
     failures: u32,
     passed_over: Option<Timestamp>,
-    /// The screen as it was when the session was last saved of its own accord.
+    /// The screen as it was at the session's last automatic save.
     screen: Option<Vec<u8>>,
     trouble: Option<AutomaticTrouble>,
     /// Why the last snapshot is not verified although it should be.

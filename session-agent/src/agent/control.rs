@@ -106,7 +106,7 @@ fn process_of(stream: &UnixStream) -> std::io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Waits, not for ever, until the process has ended.
+/// Waits, not forever, until the process has ended.
 fn has_ended(process: &OwnedFd) -> bool {
     let deadline = Instant::now() + LAST_STEPS;
     loop {

@@ -50,7 +50,7 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
     Error::new(kind, text)
 }
 
-/// A call whose bug, should it have one, is its answer: a D-Bus method that panics would leave its caller waiting for ever.
+/// A call whose bug, should it have one, is its answer: a D-Bus method that panics would leave its caller waiting forever.
 pub(crate) async fn answered<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|bug| Err(bug_of(&*bug)))
 }

@@ -21,7 +21,7 @@ use super::{Agent, failure};
 /// How long a finished job stays.
 const AFTERLIFE: Duration = Duration::from_secs(60);
 
-/// How often a job that counts bytes tells of them.
+/// How often a job that counts bytes reports them.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How a job can be cancelled.
@@ -48,7 +48,7 @@ struct Progress {
     told: Option<Instant>,
 }
 
-/// One job: the handle for whoever does it, and its D-Bus object.
+/// One job: the handle for the code that does it, and its D-Bus object.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     inner: Arc<Inner>,
@@ -94,7 +94,7 @@ impl Agent {
         let connection = self.connection.clone();
         let gone = path.clone();
         tokio::spawn(async move {
-            // A task of its own, so that a bug in it ends the job rather than leaving it running for ever.
+            // A task of its own, so that a bug in it ends the job rather than leaving it running forever.
             let outcome = match tokio::spawn(work(job.clone())).await {
                 Ok(outcome) => outcome,
                 Err(lost) => Err(failure::lost(lost)),
@@ -123,7 +123,7 @@ impl Job {
         self.lock().bytes = Bytes { done: 0, total };
     }
 
-    /// Tells what is being done, and how much of it is.
+    /// Reports what is being done, and how much of it is.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -161,7 +161,7 @@ impl Job {
         }
     }
 
-    /// Does what blocks, as the store does, and tells of the bytes that it says are done.
+    /// Does what blocks, as the store does, and reports the bytes that it says are done.
     #[allow(clippy::cast_precision_loss, reason = "for people")]
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,

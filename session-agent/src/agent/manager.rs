@@ -155,7 +155,7 @@ impl Manager {
         self.0.automatic_trouble().iter().map(Dictionary::to_dict).collect()
     }
 
-    /// Something that `Settings` tells has changed.
+    /// Something that `Settings` holds has changed.
     #[zbus(signal)]
     pub(crate) async fn settings_changed(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
 

@@ -7,7 +7,7 @@
 //!
 //! # Locks
 //!
-//! Whoever takes several takes them in this order, from above to below, and none is taken twice:
+//! Code that takes several takes them in this order, from above to below, and none is taken twice:
 //!
 //! 1. `writing_config` (asynchronous): while config.toml is written;
 //! 2. `pack_list` (asynchronous): while a packing is put on the list;

@@ -170,7 +170,7 @@ impl Agent {
         removed
     }
 
-    /// Tells clients that a session's state may have changed.
+    /// Notifies clients that a session's state may have changed.
     pub(crate) async fn tell_state(self: &Agent, id: &str) {
         self.automatic.look_again();
         if !self.lock().sessions.contains_key(id) {

@@ -85,7 +85,7 @@ impl SnapshotObject {
         answered(self.agent.mark(&self.id, |m| m.deleted = None)).await
     }
 
-    /// Packs it now, or answers the job that does. It is packed by itself; this is for whoever waits for it. Result:
+    /// Packs it now, or answers the job that does. It is packed in the background; this is for those who wait for it. Result:
     /// snapshot, raw_bytes, new_bytes.
     async fn pack(&self) -> Result<OwnedObjectPath> {
         answered(self.agent.pack(&self.id)).await

@@ -1,6 +1,6 @@
 //! What the agent remembers, as plain data.
 //!
-//! A session does one thing at a time: whoever wants to save, stop or resume over it first moves it out of `Running`
+//! A session does one thing at a time: a caller that wants to save, stop or resume over it first moves it out of `Running`
 //! (or `Crashed`), and everybody else gets `Busy` until it is back. Each session has a serial number, so that what
 //! belongs to one session never changes a later one of the same name.
 
@@ -53,7 +53,7 @@ impl Phase {
     }
 }
 
-/// The error of whoever wants something of a crashed session.
+/// The error for a caller that wants something of a crashed session.
 pub(crate) fn crashed(session: &str) -> Error {
     Error::new(ErrorKind::Failed, format!("session {session:?} has crashed"))
         .hint(format!("Resume its last snapshot (`sessionctl timeline`); remove it with: sessionctl stop {session}"))

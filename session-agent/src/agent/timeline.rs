@@ -23,7 +23,7 @@ use crate::rules::rows::Snapshot;
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
 impl Agent {
-    /// Looks at the store again and tells what came and went.
+    /// Looks at the store again and reports what came and went.
     pub(crate) async fn rescan(self: &Arc<Self>) -> Result<()> {
         let _one_at_a_time = self.scanning.lock().await;
         let store = self.store.clone();
@@ -73,7 +73,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Tells clients that a snapshot may have changed.
+    /// Notifies clients that a snapshot may have changed.
     pub(super) async fn tell_snapshot(&self, id: &str) -> Result<()> {
         let path = names::snapshot_path(id);
         let object = self.connection.object_server().interface::<_, SnapshotObject>(&path).await?;
@@ -143,7 +143,7 @@ impl Agent {
         }
         match snapshot.damage_on_disk() {
             Some(damage) => Err(Error::new(ErrorKind::Damaged, format!("snapshot {id} is not used: {damage}"))
-                .hint(format!("`sessionctl verify {id}` tells all that is damaged of it, and whether it is mended."))),
+                .hint(format!("`sessionctl verify {id}` lists all that is damaged in it, and whether it is mended."))),
             None => Ok(snapshot),
         }
     }

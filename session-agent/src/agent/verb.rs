@@ -17,7 +17,7 @@ impl Agent {
     /// Runs `vnc-wrapper ARGUMENTS` to its last line, telling `job` of its progress. A cancelled job ends it with
     /// SIGTERM, at which it cleans up.
     ///
-    /// The verb has a process group of its own, so that a Ctrl-C meant for the agent does not end sessions; every
+    /// The verb has its own process group, so that a Ctrl-C meant for the agent does not end sessions; every
     /// descriptor of ours is close-on-exec.
     pub(crate) async fn verb(
         &self,

@@ -114,7 +114,7 @@ fn hide() -> io::Result<()> {
     }
     let begin = arguments_begin(&std::fs::read_to_string("/proc/self/stat")?)
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-    // The kernel copies this memory for whoever reads the command line. Nothing of this program refers to it: arguments were
+    // The kernel copies this memory for readers of the command line. Nothing of this program refers to it: arguments were
     // copied when they were parsed.
     let memory = File::options().write(true).open("/proc/self/mem")?;
     for (at, length) in values {

@@ -26,7 +26,7 @@ pub struct Candidate {
     pub saving: bool,
     /// When it was saved last, or started.
     pub saved: Timestamp,
-    /// When a save of its own accord failed last; none since one succeeded.
+    /// When an automatic save failed last; none since one succeeded.
     pub failed: Option<Timestamp>,
     /// How often that was in a row.
     pub failures: u32,

@@ -1,6 +1,6 @@
 //! `freezeframe-tray`: the face beside the clock, and the notifications. A plain D-Bus client, as `sessionctl` is.
 //!
-//! It is a program of its own because an agent has no need of a desktop and must not depend on one: whatever a tray host or a
+//! It is its own program because an agent has no need of a desktop and must not depend on one: whatever a tray host or a
 //! notification server does to this process, sessions and snapshots do not notice.
 //!
 //! - [`model`]: what is known of the agent, and, purely, what icon and menu say of it;
@@ -41,7 +41,7 @@ use notify::Notifier;
 /// One of these on a desktop is enough.
 const NAME: &str = "io.github.freezeframe.Tray1";
 
-/// Shows Freezeframe beside the clock, and tells of snapshots. Usually started with the desktop.
+/// Shows Freezeframe beside the clock, and notifies of snapshots. Usually started with the desktop.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {}
@@ -86,7 +86,7 @@ async fn run() -> Result<()> {
     let (clicks, mut clicked) = mpsc::unbounded_channel();
     let item = Item::new(clicks, programs.icons());
     let handle = item.assume_sni_available(true).spawn().await.map_err(|e| {
-        Error::new(ErrorKind::Failed, format!("cannot be shown: {e}")).hint("FREEZEFRAME_LOG=debug tells more.")
+        Error::new(ErrorKind::Failed, format!("cannot be shown: {e}")).hint("FREEZEFRAME_LOG=debug shows more.")
     })?;
     let mut notifier = Notifier::new(&connection).await?;
     let acts = Acts { connection: connection.clone(), programs };

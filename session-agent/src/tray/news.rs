@@ -57,7 +57,7 @@ fn title(trouble: &AutomaticTrouble) -> String {
     }
 }
 
-/// Tells what is new from one model to the next, each thing once.
+/// Lists what is new from one model to the next, each thing once.
 #[derive(Debug, Default)]
 pub struct News {
     /// None before the first look at an agent.

@@ -42,7 +42,7 @@ impl Notifier {
         Ok(Self { connection: connection.clone(), signals, open: HashMap::new() })
     }
 
-    /// Tells it. Where nobody shows notifications, nobody misses them.
+    /// Shows it. Where nobody shows notifications, nobody misses them.
     pub(super) async fn tell(&mut self, told: &Told) {
         let (title, text, snapshot) = match told {
             Told::Snapshot { id, session, windows } => {

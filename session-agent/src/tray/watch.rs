@@ -1,4 +1,4 @@
-//! Keeps the model up to date: looks anew whenever the agent says that something changed, came or went.
+//! Keeps the model up to date: looks again whenever the agent says that something changed, came or went.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The interface XML in `data/dbus/` is what the code says. `FREEZEFRAME_BLESS=1 cargo test` writes it anew.
+//! The interface XML in `data/dbus/` is what the code says. `FREEZEFRAME_BLESS=1 cargo test` rewrites it.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::world::World;
 const HEAD: &str = "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n \
                     \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n";
 
-/// One interface of an introspection, as a document of its own.
+/// One interface of an introspection, as its own document.
 fn document(xml: &str, interface: &str) -> String {
     let begin = format!("<interface name=\"{interface}\">");
     let from = xml.find(&begin).unwrap_or_else(|| panic!("no {interface} in {xml}"));
@@ -66,6 +66,6 @@ fn the_interface_files_are_what_the_code_says() {
             fs::write(&file, &document).unwrap();
         }
         let written = fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(written, document, "{} differs; FREEZEFRAME_BLESS=1 writes it anew", file.display());
+        assert_eq!(written, document, "{} differs; FREEZEFRAME_BLESS=1 rewrites it", file.display());
     }
 }

@@ -203,7 +203,7 @@ fn a_base_made_anew_is_told_before_anything_is_stopped() {
     base["identity"] = json!("another");
     fs::write(&record, base.to_string()).unwrap();
     let error = world.json(&["resume", &id]).refused(3, "NotFound");
-    assert!(error["message"].as_str().unwrap().contains("made anew"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("recreated"), "{error}");
     fs::remove_dir_all(world.data().join("bases/xfce")).unwrap();
     world.json(&["resume", &id]).refused(3, "NotFound");
     assert_eq!(world.state("desktop").as_deref(), Some("running"));

@@ -351,7 +351,7 @@ fn an_agent_that_has_verified_many_snapshots_is_small() {
     const PAGES: u64 = 5_000;
     let world = World::without_agent();
     let store = Store::open(world.data()).unwrap();
-    // One of the stand-in's has no bytes to speak of; this one has a list of its own for each.
+    // One of the stand-in's has no bytes to speak of; this one has its own list for each.
     let first = SnapshotId::random();
     let manifest = |id: &SnapshotId| Manifest {
         format: Manifest::FORMAT,

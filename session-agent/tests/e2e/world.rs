@@ -262,13 +262,13 @@ impl World {
         kill(pid.parse().unwrap());
     }
 
-    /// The pid of whoever has the agent's name.
+    /// The pid of the owner of the agent's name.
     pub(crate) fn agent_pid(&self) -> Option<i32> {
         pid_of(&self.address(), freezeframe_api::names::BUS_NAME)
     }
 }
 
-/// The pid of whoever has `name` on the bus at `address`.
+/// The pid of the owner of `name` on the bus at `address`.
 pub(crate) fn pid_of(address: &str, name: &'static str) -> Option<i32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

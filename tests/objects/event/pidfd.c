@@ -1,4 +1,4 @@
-/* A pidfd of a child tells when that has ended. */
+/* A pidfd of a child becomes readable when that has ended. */
 #include "guest.h"
 static void child(void) {}
 GUEST {

@@ -7,7 +7,7 @@ GUEST {
     MUST(b >= 50 && apart >= 0 && lseek(a, 3, SEEK_SET) == 3);
     ready();
     CHECK(lseek(b, 2, SEEK_CUR) == 5 && lseek(a, 0, SEEK_CUR) == 5);
-    CHECK(lseek(apart, 0, SEEK_CUR) == 0, "an offset of its own");
+    CHECK(lseek(apart, 0, SEEK_CUR) == 0, "its own offset");
     CHECK(fcntl(b, F_GETFD) == FD_CLOEXEC && fcntl(a, F_GETFD) == 0);
     CHECK(fcntl(b, F_SETFL, O_APPEND) == 0 && (fcntl(a, F_GETFL) & O_APPEND));
 }

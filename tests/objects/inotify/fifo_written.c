@@ -1,4 +1,4 @@
-/* An event that says that a watched FIFO itself was written to: to make it anew would take what is in the FIFO. */
+/* An event that says that a watched FIFO itself was written to: to make it again would take what is in the FIFO. */
 #include "watch.h"
 #include <sys/stat.h>
 REFUSED("FIFO")

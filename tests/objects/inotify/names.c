@@ -1,4 +1,4 @@
-/* Names of every length, and odd ones, each on a watch of its own flags. */
+/* Names of every length, and odd ones, each on a watch with its own flags. */
 #include "watch.h"
 ON_TMPFS_TOO
 GUEST {

@@ -1,4 +1,4 @@
-/* A queue at its limit, with the event that tells so at its end. */
+/* A queue at its limit, with the event that says so at its end. */
 #include "watch.h"
 GUEST {
     static struct watch_reader reader;

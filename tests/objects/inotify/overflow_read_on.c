@@ -1,4 +1,4 @@
-/* The event that tells that a queue was full has others behind it, and most of those before it were read. */
+/* The event that says that a queue was full has others behind it, and most of those before it were read. */
 #include "watch.h"
 ON_TMPFS_TOO
 GUEST {

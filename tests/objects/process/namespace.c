@@ -1,4 +1,4 @@
-/* A process in a user namespace of its own, as sandboxes have it. */
+/* A process in its own user namespace, as sandboxes have it. */
 #include "guest.h"
 REFUSED("namespace of its own")
 GUEST {

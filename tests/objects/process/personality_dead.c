@@ -1,4 +1,4 @@
-/* A dead child had an execution domain of its own (personality(2)), which no longer matters to anybody. */
+/* A dead child had its own execution domain (personality(2)), which no longer matters to anybody. */
 #include "guest.h"
 #include <sys/personality.h>
 GUEST {

@@ -1,4 +1,4 @@
-/* A datagram socket tells who sent each of the queued messages. */
+/* A datagram socket knows who sent each of the queued messages. */
 #include "datagram.h"
 REFUSED("messages whose sender")
 GUEST {

@@ -1,5 +1,5 @@
 /* Which process the peer is, when it is another one. CRIU makes both ends of a connection by one socketpair(2), and the
- * kernel then takes whoever called it for the peer of both; nothing can change that later. */
+ * kernel then takes the caller for the peer of both; nothing can change that later. */
 #include "guest.h"
 KNOWN_LOSS("in a resumed copy the peer of an old connection to another process is told to be the wrong process of that user (SO_PEERCRED)")
 static struct sockaddr_un name = {AF_UNIX, "listening"};

@@ -58,7 +58,7 @@ impl Demo {
         finish(Command::new(&self.programs.sessionctl).arg("--json").args(arguments), LIMIT)
     }
 
-    /// Runs `sessionctl --json`; its error is told as it tells it to people.
+    /// Runs `sessionctl --json`; its error is shown as people see it.
     fn json(&self, arguments: &[&str]) -> Result<Value> {
         let outcome = self.outcome(arguments)?;
         let document = outcome.json()?;
@@ -155,11 +155,11 @@ impl Demo {
         let began = Instant::now();
         let saved = self.json(&["save", &self.session, "--label", "made by the demonstration"])?;
         let took = began.elapsed();
-        let id = saved["snapshot"].as_str().context("save tells no snapshot")?.to_owned();
-        let pause = saved["pause_ms"].as_f64().context("save tells no pause")?;
+        let id = saved["snapshot"].as_str().context("save names no snapshot")?.to_owned();
+        let pause = saved["pause_ms"].as_f64().context("save gives no pause")?;
         say("saved", &format!("{id} in {} ms; meanwhile it stood still for {pause:.0} ms", took.as_millis()))?;
         let shown = self.json(&["show", &id])?;
-        let number = |name: &str| shown[name].as_u64().with_context(|| format!("show tells no {name}"));
+        let number = |name: &str| shown[name].as_u64().with_context(|| format!("show gives no {name}"));
         let megabytes = |name: &str| Ok::<_, anyhow::Error>(number(name)? as f64 / 1e6);
         say(
             "",
@@ -184,8 +184,8 @@ impl Demo {
 
     fn resume(&mut self, id: &str) -> Result<()> {
         let resumed = self.json(&["resume", id])?;
-        self.session = resumed["session"].as_str().context("resume tells no session")?.to_owned();
-        let took = resumed["resume_ms"].as_f64().context("resume tells no time")?;
+        self.session = resumed["session"].as_str().context("resume names no session")?.to_owned();
+        let took = resumed["resume_ms"].as_f64().context("resume gives no time")?;
         say("resumed", &format!("{} in {took:.0} ms", self.session))
     }
 

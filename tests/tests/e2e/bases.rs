@@ -34,7 +34,7 @@ print(socket.create_connection(('127.0.0.1', 4711)).recv(9).decode())";
 /// Stays connected to the system bus and writes what it hears, as the session's root.
 const LISTENER: &str = "exec dbus-monitor --system interface=org.example.Freezeframe > /tmp/heard";
 
-/// The session makes no io_uring (ENOSYS), whoever asks, and takes plain TCP in the place of Multipath TCP.
+/// The session makes no io_uring (ENOSYS) for any user, and takes plain TCP in the place of Multipath TCP.
 fn answers_as_it_should(stage: &Stage, session: &str) -> Result<()> {
     for command in [vec!["python3", "-c", IO_URING], vec!["sudo", "-n", "python3", "-c", IO_URING]] {
         let said = stage.inside(session, &command)?;

@@ -15,7 +15,7 @@ setInterval(() => { count++; show(); }, 100);
 addEventListener('keydown', e => { if (e.key.length == 1) { keys += e.key; if (e.key == '+') count += 1000; } show(); });
 </script>";
 
-/// A program that tells the time that it sees, and counts.
+/// A program that prints the time that it sees, and counts.
 const CLOCK: &str = "import time, os
 n = 0
 while True:
@@ -41,7 +41,7 @@ fn page(stage: &Stage, session: &str) -> Result<(u64, String)> {
     Ok((count.parse()?, keys.to_owned()))
 }
 
-/// Count, monotonic time and pid that the clock tells.
+/// Count, monotonic time and pid that the clock prints.
 fn clock(stage: &Stage, session: &str) -> Result<(u64, f64, i32)> {
     let said = stage.inside(session, &["cat", "/tmp/clock"])?;
     let mut words = said.split(' ');

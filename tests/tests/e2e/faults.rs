@@ -107,7 +107,7 @@ fn a_save_that_is_to_end_the_session_and_fails_harms_nothing() {
     fails_everywhere(true);
 }
 
-/// In the control loop's task, in a thread of its own, and while everything is frozen.
+/// In the control loop's task, in its own thread, and while everything is frozen.
 const PANICS: [&str; 4] = ["preflight", "picture", "engine-post-dump", "layer"];
 
 #[test]

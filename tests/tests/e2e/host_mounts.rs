@@ -1,6 +1,6 @@
 //! Issue 9, 1: what the host has mounted is the host's to unmount, whatever sessions run.
 //!
-//! Each test plays in a mount namespace of its own thread, so that nobody else on the machine copies its disk.
+//! Each test plays in a thread with its own mount namespace, so that nobody else on the machine copies its disk.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use freezeframe_tests::{Stage, eventually};
 use crate::small;
 
 /// Writes, makes, renames and removes files, and knows at every step what has to be there. When it is told to end it
-/// compares, and tells.
+/// compares, and reports.
 const WRITER: &str = r"
 import os, signal, time
 home, kept = '/home/user/files', 50
@@ -41,7 +41,7 @@ os.rename('/tmp/verdict.new', '/tmp/verdict')
 
 fn verdict(stage: &Stage, session: &str, writer: i32) -> Result<u64> {
     stage.inside(session, &["kill", "-TERM", &writer.to_string()])?;
-    let said = eventually(Duration::from_secs(30), "the writer tells what it found", || {
+    let said = eventually(Duration::from_secs(30), "the writer reports what it found", || {
         Ok(Some(stage.inside(session, &["cat", "/tmp/verdict"])?))
     })?;
     let steps = said.strip_prefix("well ").and_then(|n| n.parse().ok());
@@ -61,7 +61,7 @@ fn files_and_memory_are_of_one_instant() {
         for id in &saves {
             let resumed = stage.word(&["resume", id, "--alongside"], "session")?;
             let steps = verdict(stage, &resumed, writer)?;
-            ensure!(steps >= 300, "{resumed} begins anew: {steps}");
+            ensure!(steps >= 300, "{resumed} begins again: {steps}");
             stage.json(&["stop", &resumed])?;
         }
         Ok(())

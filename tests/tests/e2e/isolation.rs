@@ -1,4 +1,4 @@
-//! From inside a session nothing of the outside can be seen or reached.
+//! From inside a session nothing of the host can be seen or reached.
 
 use anyhow::{Result, ensure};
 use freezeframe_tests::Stage;
@@ -39,7 +39,7 @@ fn as_root<'a>(session: &'a str, command: &[&'a str]) -> Vec<&'a str> {
 
 /// What user and root of the session see.
 fn looks_around(stage: &Stage, session: &str) -> Result<()> {
-    // Its processes' own names are not ours; programs of the outside that run for this very session are.
+    // Its processes' own names are not ours; programs of the host that run for this very session are.
     let outside = [
         "vnc-wrapper",
         "session-agent",
@@ -58,10 +58,10 @@ fn looks_around(stage: &Stage, session: &str) -> Result<()> {
         let words = stage.secrets().into_iter().chain(outside.map(str::to_owned));
         for word in words.chain([stage.directory().file_name().unwrap_or_default().to_string_lossy().into_owned()]) {
             let lines: Vec<&str> = said.lines().filter(|line| line.contains(&word)).collect();
-            ensure!(lines.is_empty(), "{word:?} of the outside can be read inside {session}: {lines:#?}");
+            ensure!(lines.is_empty(), "{word:?} of the host can be read inside {session}: {lines:#?}");
         }
         for line in said.lines().filter(|l| l.starts_with("0::")) {
-            ensure!(line == "0::/", "a cgroup's path of the outside: {line}");
+            ensure!(line == "0::/", "a cgroup's path on the host: {line}");
         }
     }
     Ok(())
@@ -85,23 +85,23 @@ fn reaches_nothing(stage: &Stage, session: &str) -> Result<()> {
     ensure!(name.trim() == "freezeframe", "{name}");
     let links = stage.inside(session, &["ip", "-o", "link"])?;
     ensure!(links.lines().count() == 1 && links.contains(": lo:"), "{links}");
-    // The outside's own abstract sockets belong to another network namespace, too.
+    // The host's own abstract sockets belong to another network namespace, too.
     let outside = std::fs::read_to_string("/proc/net/unix")?;
     let inside = stage.inside(session, &["cat", "/proc/net/unix"])?;
     let inodes = |table: &str| -> Vec<String> {
         table.lines().skip(1).filter_map(|l| l.split_whitespace().nth(6).map(str::to_owned)).collect()
     };
     let common: Vec<String> = inodes(&inside).into_iter().filter(|i| inodes(&outside).contains(i)).collect();
-    ensure!(common.is_empty(), "sockets of the outside: {common:?}");
+    ensure!(common.is_empty(), "sockets of the host: {common:?}");
     // Root of the session, by sudo, has power over the session alone.
     stage.inside(session, &["sudo", "-n", "true"])?;
     stage.inside(session, &["sudo", "-n", "sh", "-c", "echo x > /etc/of-root && rm /etc/of-root"])?;
     for (what, script) in [
         ("the kernel's memory", "test -n \"$(head -c 1 /proc/kcore)\""),
-        ("a disk of the outside", "mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk"),
+        ("a disk of the host", "mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk"),
         ("the kernel's settings", "echo 1 > /proc/sys/kernel/panic"),
         ("the magic key", "echo h > /proc/sysrq-trigger"),
-        ("a file system of the outside", "mkdir -p /tmp/m && mount -t ext4 /dev/vda /tmp/m"),
+        ("a file system of the host", "mkdir -p /tmp/m && mount -t ext4 /dev/vda /tmp/m"),
         ("debugfs", "mkdir -p /tmp/d && mount -t debugfs none /tmp/d"),
         ("unmasking", "umount /proc/kcore"),
         (
@@ -109,8 +109,8 @@ fn reaches_nothing(stage: &Stage, session: &str) -> Result<()> {
             "python3 -c \"import ctypes,sys; sys.exit(ctypes.CDLL(None).syscall(313,0,b'',0)==0 or 1)\"",
         ),
         ("the clock", "date -s '2001-01-01'"),
-        ("a cgroup of the outside", "ls /sys/fs/cgroup/* >/dev/null 2>&1"),
-        ("the init of the outside", "test \"$(readlink /proc/1/exe)\" != /run/freezeframe/init"),
+        ("a cgroup of the host", "ls /sys/fs/cgroup/* >/dev/null 2>&1"),
+        ("the init of the host", "test \"$(readlink /proc/1/exe)\" != /run/freezeframe/init"),
     ] {
         let tried = stage.ctl_plain(&as_root(session, &["sh", "-c", script]))?;
         ensure!(tried.code != 0, "root of the session reaches {what}: {}", tried.tell());
@@ -120,7 +120,7 @@ fn reaches_nothing(stage: &Stage, session: &str) -> Result<()> {
     let user = stage.inside(session, &["sh", "-c", "id -u; echo $HOME; grep CapEff /proc/self/status"])?;
     let lines: Vec<&str> = user.lines().collect();
     ensure!(lines[..2] == ["1000", "/home/user"] && lines[2].ends_with("0000000000000000"), "{user}");
-    // Files of the outside that are there for certain.
+    // Files of the host that are there for certain.
     for path in [stage.directory().to_path_buf(), std::env::current_exe()?] {
         let seen = stage.ctl_plain(&as_root(session, &["ls", "-d", &path.to_string_lossy()]))?;
         ensure!(seen.code != 0, "{} can be seen inside", path.display());

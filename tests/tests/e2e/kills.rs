@@ -83,7 +83,7 @@ fn a_session_whose_desktop_ends_is_gone() {
     });
 }
 
-/// Tells by a new entry of `store/raw` how far a save is.
+/// Shows by a new entry of `store/raw` how far a save is.
 type Moment = fn(&Path) -> bool;
 
 /// Moments of a save at which something is killed.

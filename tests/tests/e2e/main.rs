@@ -1,6 +1,6 @@
 //! Freezeframe from its users' side, end to end, in real parts: agent, wrapper, container, CRIU.
 //!
-//! Every test has a stage of its own and leaves nothing behind. Nothing is skipped: what a test needs and does not find
+//! Every test has its own stage and leaves nothing behind. Nothing is skipped: what a test needs and does not find
 //! fails it, with the command that mends it.
 
 mod app;
@@ -67,7 +67,7 @@ fn play(share: u32, stage: impl FnOnce() -> Result<Stage>, test: impl FnOnce(&St
     }
 }
 
-/// Keeps what the sessions of a failed test show, and tells where.
+/// Keeps what the sessions of a failed test show, and prints where.
 fn pictures(stage: &Stage) -> String {
     let test = std::thread::current().name().unwrap_or("test").replace("::", ".");
     let list = stage.json(&["list"]).unwrap_or_default();

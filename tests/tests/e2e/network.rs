@@ -10,7 +10,7 @@ use freezeframe_tests::{Stage, eventually, finish};
 
 use crate::small;
 
-/// Addresses of the outside that are not its loopback (RFC 5737: for documentation, so nobody has them), one a test.
+/// Addresses of the host that are not its loopback (RFC 5737: for documentation, so nobody has them), one a test.
 const OUTSIDE: &str = "198.51.100.77";
 const OF_TALKERS: &str = "198.51.100.78";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,13 +36,13 @@ impl Drop for Address {
     }
 }
 
-/// A server that greets whoever connects, for as long as this program runs; answers its port.
+/// A server that greets every client, for as long as this program runs; answers its port.
 fn greeter(address: &str) -> Result<u16> {
     let listener = TcpListener::bind((address, 0))?;
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Whoever left early was not interested.
+            // A client that left early was not interested.
             let _ = (&stream).write_all(b"hello");
         }
     });
@@ -60,12 +60,12 @@ fn connects(stage: &Stage, session: &str, address: &str, port: u16) -> Result<bo
 /// Outwards and nowhere else.
 fn reaches_out_only(stage: &Stage, session: &str, outside: u16, loopback: u16) -> Result<()> {
     let reached = || Ok(connects(stage, session, OUTSIDE, outside)?.then_some(()));
-    eventually(LIMIT, &format!("{session} reaches the outside"), reached)?;
+    eventually(LIMIT, &format!("{session} reaches the network"), reached)?;
     let routes = stage.inside(session, &["ip", "-4", "route", "show", "default"])?;
     let router = routes.split_whitespace().skip_while(|w| *w != "via").nth(1).unwrap_or_default().to_owned();
     ensure!(!router.is_empty(), "there is no router: {routes}");
     for address in ["127.0.0.1", router.as_str()] {
-        ensure!(!connects(stage, session, address, loopback)?, "the outside's loopback is reached by {address}");
+        ensure!(!connects(stage, session, address, loopback)?, "the host's loopback is reached by {address}");
     }
     Ok(())
 }
@@ -76,8 +76,8 @@ fn outbound_reaches_out_also_after_a_resume_and_none_reaches_nothing() {
         let _address = Address::add(OUTSIDE)?;
         let (outside, loopback) = (greeter(OUTSIDE)?, greeter("127.0.0.1")?);
         stage.start(&["--name", "shut", "--network", "none"])?;
-        ensure!(!connects(stage, "shut", OUTSIDE, outside)?, "none reaches the outside");
-        ensure!(!connects(stage, "shut", "127.0.0.1", loopback)?, "none reaches the outside's loopback");
+        ensure!(!connects(stage, "shut", OUTSIDE, outside)?, "none reaches the network");
+        ensure!(!connects(stage, "shut", "127.0.0.1", loopback)?, "none reaches the host's loopback");
         stage.json(&["stop", "shut"])?;
 
         let session = stage.start(&["--name", "desk", "--network", "outbound"])?;
@@ -110,8 +110,8 @@ fn echo(address: &str) -> Result<u16> {
     Ok(port)
 }
 
-/// Three connections: one to the outside that talks, one there that only listens, and one within the session that talks.
-/// Each file tells which connection it is by now, how many answers that had, and how those before it ended.
+/// Three connections: one out of the session that talks, one there that only listens, and one within the session that talks.
+/// Each file says which connection it is by now, how many answers that had, and how those before it ended.
 const TALKERS: &str = "import os, socket, sys, threading, time
 outside = (sys.argv[1], int(sys.argv[2]))
 inside = socket.create_server(('127.0.0.1', 0))
@@ -163,7 +163,7 @@ fn connections_within_live_on_and_those_to_the_outside_are_reset_in_what_is_resu
         let session = stage.start(&["--name", "desk", "--network", "outbound"])?;
         let greeter = greeter(OF_TALKERS)?;
         let reached = || Ok(connects(stage, &session, OF_TALKERS, greeter)?.then_some(()));
-        eventually(LIMIT, "the outside is reached", reached)?;
+        eventually(LIMIT, "the network is reached", reached)?;
         let pid = stage.launch(&session, &["python3", "-c", TALKERS, OF_TALKERS, &port])?;
         let talking = talks_on(stage, &session, "talking", 1, 3)?;
         let within = talks_on(stage, &session, "within", 1, 3)?;
@@ -185,11 +185,11 @@ fn connections_within_live_on_and_those_to_the_outside_are_reset_in_what_is_resu
         let closed = serde_json::json!({ "object": object, "application": "python3", "pid": pid });
         ensure!(show["closed"] == serde_json::json!([closed, closed]), "{show}");
 
-        // In what is resumed, those to the outside have ended, and anew they go.
+        // In what is resumed, those out of the session have ended, and new ones work.
         stage.json(&["resume", &id, "--alongside", "--name", "beside"])?;
         talks_on(stage, "beside", "within", 1, within)?;
         for name in ["talking", "listening"] {
-            let (_, _, ends) = eventually(LIMIT, &format!("{name} is told, and connects anew"), || {
+            let (_, _, ends) = eventually(LIMIT, &format!("{name} notices, and connects again"), || {
                 let now = talker(stage, "beside", name)?;
                 Ok((now.0 == 2).then_some(now))
             })?;

@@ -276,7 +276,7 @@ fn word<'a>(finding: &'a Value, field: &str) -> &'a str {
     finding[field].as_str().unwrap_or_default()
 }
 
-/// What `check` tells of the session.
+/// What `check` reports of the session.
 fn findings(stage: &Stage, session: &str) -> Result<Vec<Value>> {
     let report = stage.ctl(&["check", session])?;
     ensure!([0, 4].contains(&report.code), "{}", report.tell());
@@ -291,7 +291,7 @@ fn until_savable(stage: &Stage, session: &str) -> Result<()> {
     eventually(LIMIT, "nothing stops a save", nothing)
 }
 
-/// Starts a guest in a window of its own name; answers once it is ready.
+/// Starts a guest in a window with its own name; answers once it is ready.
 fn start(stage: &Stage, session: &str, guest: &str, root: bool) -> Result<i32> {
     stage.inside(session, &["sudo", "rm", "-f", "/tmp/ready"])?;
     let script = format!("{HEAD}{guest}{TAIL}");
@@ -362,7 +362,7 @@ fn whatever_the_engine_refuses_is_found_before() {
         until_savable(stage, &session)?;
         stage.settled_pids(&session)?;
         let mut table = String::from(
-            "# What stops a save\n\n`sessionctl check SESSION` tells it, and every save looks for it before it touches anything. \
+            "# What stops a save\n\n`sessionctl check SESSION` reports it, and every save looks for it before it touches anything. \
              Made by `tests/tests/e2e/preflight.rs`, \
              whose programs have no window: of an application that has one, the remedy is to close it.\n\n| what | what is told | what to do |\n| --- | --- | --- |\n",
         );
@@ -382,7 +382,7 @@ fn whatever_the_engine_refuses_is_found_before() {
         let written = std::fs::read_to_string(Path::new(TABLE)).context(TABLE)?;
         ensure!(
             written == table,
-            "{TABLE} is not what is told; the head of this test says how to make it anew:\n{table}"
+            "{TABLE} is not what is told; the head of this test says how to make it again:\n{table}"
         );
         Ok(())
     });

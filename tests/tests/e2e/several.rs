@@ -29,7 +29,7 @@ fn three_desktops_do_not_disturb_each_other() {
             ensure!(stage.pids(session)? == saved, "{session}: {:?} {saved:?}", stage.pids(session));
             ensure!(stage.viewer(session)?.size() == (900, 600), "{session}");
         }
-        // Each its own words, and a program of its own.
+        // Each its own words, and its own program.
         let mut started = Vec::new();
         for session in all {
             stage.click_on(session, &window)?.type_text(&format!(" {session}"))?;

@@ -112,7 +112,7 @@ fn viewers_stay_and_follow() {
     });
 }
 
-/// Whether a process is stopped by whoever traces it (proc_pid_stat(5), the third field).
+/// Whether a process is stopped by its tracer (proc_pid_stat(5), the third field).
 fn is_frozen(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['t', 'T']))

@@ -100,7 +100,7 @@ fn issue_9_10_a_save_that_ends_its_session_restores_it_on_the_side_first() {
         let show = stage.json(&["show", &id])?;
         ensure!(show["verified"] == true && show["damage"] == "", "{show}");
         stage.json(&["resume", &id])?;
-        // The way out is not the session's own, and made anew.
+        // The way out is not the session's own, and is recreated.
         let (mut now, mut pids) = (stage.settled_pids(&session)?, pids);
         for all in [&mut now, &mut pids] {
             all.retain(|_, (name, _)| !name.starts_with("passt"));

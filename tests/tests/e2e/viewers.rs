@@ -49,7 +49,7 @@ fn viewers_cannot_make_a_save_fail_or_wait() {
         let updates = reader.join().ok().context("the reading viewer")??;
         ensure!(updates > 0, "the reading viewer saw nothing");
 
-        // Whoever connects is served, whatever is being done with the session.
+        // A viewer that connects is served, whatever is being done with the session.
         let (saved, late) = std::thread::scope(|scope| -> Result<_> {
             let save = scope.spawn(|| stage.save(&session));
             let late = loop {

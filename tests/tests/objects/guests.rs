@@ -18,14 +18,14 @@ const BOARD: &str = "/tmp/board";
 /// How long guests may take to make their objects, or to check them.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A guest program, as `objects --list` tells.
+/// A guest program, as `objects --list` prints it.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
     /// Its name, which is its process's too; with `@tmpfs` when it is to play there.
     pub(crate) name: String,
     /// Whether it runs as the session's root.
     pub(crate) root: bool,
-    /// Whether it needs a session of its own.
+    /// Whether it needs its own session.
     pub(crate) alone: bool,
     /// What the refusal has to say, where the engine cannot save it.
     pub(crate) refused: Option<String>,
@@ -94,7 +94,7 @@ pub(crate) fn start(stage: &Stage, session: &str, guests: &[&Guest]) -> Result<B
     Ok(said.into_iter().filter(|(_, text)| !text.starts_with("ready")).collect())
 }
 
-/// Tells the guests to check themselves, and waits for all answers. Answers what each said after `ready`.
+/// Asks the guests to check themselves, and waits for all answers. Answers what each said after `ready`.
 ///
 /// # Errors
 /// When the session does not answer.
@@ -137,7 +137,7 @@ fn wait_for(
         }
         Ok(last.values().all(|text| enough(text)).then_some(()))
     });
-    // Whoever has not answered is found by its empty log.
+    // A guest that has not answered is found by its empty log.
     drop(waited);
     Ok(last)
 }

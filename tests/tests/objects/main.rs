@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Plays the guests and tells; answers whether nothing was lost.
+/// Plays the guests and reports; answers whether nothing was lost.
 fn play(words: &[String]) -> Result<bool> {
     let mut all = guests::all()?;
     let (without, with): (Vec<&str>, Vec<&str>) = words.iter().map(String::as_str).partition(|w| w.starts_with('^'));

@@ -268,7 +268,7 @@ fn keys_into(stage: &Stage, session: &str, own: &Application, word: &str) -> Res
     stage.click_on(session, &window)?.type_text(word)
 }
 
-/// The keys that a page has taken and tells in its title.
+/// The keys that a page has taken and shows in its title.
 fn keys_in_title(stage: &Stage, session: &str, own: &Application) -> Result<String> {
     let title = stage.window(session, own.window)?.context("its window is gone")?.title;
     let keys = title.split_once(" keys:").map_or("", |(_, rest)| rest);

@@ -1,7 +1,7 @@
 //! The applications that people asked about first, all in one desktop: saved while they are busy, resumed, and each looked
 //! at for its text and for new input.
 //!
-//! Run by `make test-showcase`, on a base of its own (`data/bases/showcase.toml`). Pictures from before and after are left
+//! Run by `make test-showcase`, on its own base (`data/bases/showcase.toml`). Pictures from before and after are left
 //! in `target/showcase`.
 
 mod applications;

@@ -193,7 +193,7 @@ pub fn display_socket(session_runtime: &Path) -> PathBuf {
     gen_blocking = false
 )]
 pub trait Wrapper1 {
-    /// Saves the session ([`SaveOptions`] in, manifest out). Answers when the snapshot is committed; `Progress` tells how
+    /// Saves the session ([`SaveOptions`] in, manifest out). Answers when the snapshot is committed; `Progress` says how
     /// far it is.
     fn save(&self, options: &str) -> zbus::Result<String>;
 

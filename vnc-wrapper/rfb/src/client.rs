@@ -138,7 +138,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         Ok(())
     }
 
-    /// Tells the server that nothing more will be sent.
+    /// Ends the stream to the server: nothing more will be sent.
     pub async fn shutdown(&mut self) -> Result<()> {
         Ok(self.stream.shutdown().await?)
     }

@@ -68,7 +68,7 @@ impl Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        // A stream that ends where a message has to go on tells as an error what `Closed` says plainly.
+        // A stream that ends where a message has to go on gives an error for what `Closed` says plainly.
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
             _ => Self::Io(error),

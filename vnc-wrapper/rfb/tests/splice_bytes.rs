@@ -276,7 +276,7 @@ fn who_joins_while_no_server_is_there_sees_the_last_picture() {
     let event = decoder.decode(&mut BytesMut::from(&heard(&mut splice)[..])).unwrap();
     assert!(matches!(event, Some(Event::Updated { area: 128, .. })), "{event:?}");
     assert_eq!(decoder.picture(), &*picture);
-    // Whoever wants to know what changes waits.
+    // A viewer that wants to know what changes waits.
     let rect = decoder.picture().bounds();
     say(&mut splice, &[ClientMessage::UpdateRequest { incremental: true, rect }]);
     assert!(!splice.has_for_viewer());

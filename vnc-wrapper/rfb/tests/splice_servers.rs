@@ -174,7 +174,7 @@ async fn the_server_is_left_and_found_again() {
     let terminal = [0x40, 0x30, 0x20, 255];
     viewer.sees("no terminal", |_, picture| picture.pixels().chunks_exact(4).all(|pixel| pixel != terminal)).await;
 
-    // Nobody sees what changes while the server is left, and whoever joins sees what was.
+    // Nobody sees what changes while the server is left, and a viewer that joins sees what was.
     outlet.close(Some(server.grab().await));
     timeout(PATIENCE, outlet.until_alone()).await.expect("the server left");
     server.run("xsetroot", &["-solid", "#00ff00"]);

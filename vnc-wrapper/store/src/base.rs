@@ -67,7 +67,7 @@ impl BaseLock {
                 Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path }),
                 other => other.at("lock", &path)?,
             }
-            // Whoever had it before removed the file; then the lock is one of a file that nobody else finds.
+            // Its last holder removed the file; then the lock is one of a file that nobody else finds.
             let ours = file.metadata().at("read", &path)?;
             if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
                 return Ok(Self { path, _file: file });

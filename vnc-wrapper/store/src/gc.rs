@@ -5,7 +5,7 @@
 //!
 //! 1. Snapshots deleted long enough ago get a name that readers pass over, durably, and are removed.
 //! 2. What killed writers left is removed: names with a dot, raw files of snapshots that are whole or gone. A snapshot that
-//!    is being written right now holds a lock of its own and is passed over.
+//!    is being written right now holds its own lock and is passed over.
 //! 3. All chunks that the remaining snapshots refer to are marked. If one of them cannot be read, nobody knows what it
 //!    refers to, and the rest is left for another day: the report names it.
 //! 4. Packs that nobody needs are removed, which needs no room: the indexes go first, durably, then the packs: an index never

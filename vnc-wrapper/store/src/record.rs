@@ -22,7 +22,7 @@ use crate::io::Disk;
 /// No record is larger than this, in bytes; a larger file is refused unread.
 pub const MAX_RECORD: u64 = 16 << 20;
 
-/// A record that is kept in a file of its own.
+/// A record that is kept in its own file.
 pub trait Record: Serialize + DeserializeOwned {
     /// The newest format that this release writes and reads; its first was 1.
     const FORMAT: u32;

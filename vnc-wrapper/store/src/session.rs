@@ -14,7 +14,7 @@ pub enum Network {
     /// Loopback only.
     #[default]
     None,
-    /// Connections to the outside, none from it.
+    /// It may connect to the network; nothing may connect to it.
     Outbound,
 }
 

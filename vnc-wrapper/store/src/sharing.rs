@@ -2,7 +2,7 @@
 //!
 //! Chunks that the very same snapshots refer to are one group, so that all that is kept of a store of a hundred snapshots
 //! are a few hundred groups: who, and how many bytes. What a chunk takes is its part of the compressed block that it lies
-//! in and its line in the index; a snapshot's own directory (its records and its thumbnail) is a group of its own.
+//! in and its line in the index; a snapshot's own directory (its records and its thumbnail) is its own group.
 //!
 //! [`Count`] is pure. It looks at each reference once: a chunk begins in the group of the first snapshot that has it, and
 //! moves to the group of the same snapshots and one more with every other that is met.

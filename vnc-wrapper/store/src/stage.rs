@@ -28,7 +28,7 @@ use crate::pack::{Catalogue, ChunkReader, ChunkWriter, Written};
 use crate::snapshot::lock_if_there;
 use crate::tree::{Capture, Progress, ProgressFn, lay_out, visit};
 
-/// How long whoever needs the store waits for a collection to end.
+/// How long a user of the store waits for a collection to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How far a snapshot has come.

@@ -389,7 +389,7 @@ fn importing_again_mends_a_store_that_has_lost_chunks() {
     assert_eq!(bob.laid_out(&id(ONE)), ann.laid_out(&id(ONE)));
 }
 
-/// `cargo test -p freezeframe-store --test export -- --ignored` writes it anew; only ever for a new format.
+/// `cargo test -p freezeframe-store --test export -- --ignored` writes it again; only ever for a new format.
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1.freezeframe");
 
 #[test]

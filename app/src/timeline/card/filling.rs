@@ -35,7 +35,7 @@ impl Card {
             self.show_marks(&face.marks);
         }
         card.spoken.set_label(&face.spoken());
-        // An open menu stays: whoever is about to choose from it would click into nothing. Each opening makes it anew.
+        // An open menu stays: a user about to choose from it would click into nothing. Each opening fills it again.
         if !card.menu_is_open() && card.menu_button.popover().is_some() {
             card.menu_button.set_menu_model(gtk::gio::MenuModel::NONE);
         }
@@ -132,7 +132,7 @@ impl Card {
     fn set_picture(&self, picture: Option<&Picture>) {
         let card = self.imp();
         card.picture.set_texture(picture.map(|picture| picture.texture.clone()));
-        // Not `set_visible`: the style of all that is on the picture would be found anew.
+        // Not `set_visible`: the style of all that is on the picture would be computed again.
         card.placeholder.set_child_visible(picture.is_none());
     }
 }

@@ -99,7 +99,7 @@ impl TimelinePage {
         self.seek_soon();
     }
 
-    /// Shows the picture's card anew; false when it is gone.
+    /// Shows the picture on its card again; false when the card is gone.
     fn preview_stays(&self) -> bool {
         let page = self.imp();
         let there = page.preview.id().filter(|id| page.known.borrow().snapshot(id).is_some());

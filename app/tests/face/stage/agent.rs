@@ -24,7 +24,7 @@ pub(crate) struct Bus {
     directory: tempfile::TempDir,
 }
 
-/// The three rules of the session bus's own configuration; without all of them zbus waits for ever.
+/// The three rules of the session bus's own configuration; without all of them zbus waits forever.
 const CONFIGURATION: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -415,7 +415,7 @@ impl Session {
                 "a lock on /home/user/.config/libreoffice/4/user/registrymodifications.xcu",
                 true,
             ),
-            finding("firefox-esr", "a connection to the outside", false),
+            finding("firefox-esr", "a connection that leaves the session", false),
         ];
         CheckReport { savable: false, findings }.to_dict()
     }

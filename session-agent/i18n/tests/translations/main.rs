@@ -1,6 +1,6 @@
 //! Every string that people read is in the template, and every language has all of it.
 //!
-//! `FREEZEFRAME_UPDATE_TRANSLATIONS=1 cargo test -p freezeframe-i18n --test translations` writes the template anew and merges
+//! `FREEZEFRAME_UPDATE_TRANSLATIONS=1 cargo test -p freezeframe-i18n --test translations` rewrites the template and merges
 //! it into the languages (`msgmerge`); what is new is then to be translated.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

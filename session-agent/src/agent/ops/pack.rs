@@ -1,11 +1,11 @@
 //! Packing: what makes a snapshot small, in the background, after its save has ended.
 //!
-//! One snapshot is packed at a time, each by a verb of the wrapper in a job of its own. Nobody has to ask for it: what waits
+//! One snapshot is packed at a time, each by a verb of the wrapper in its own job. Nobody has to ask for it: what waits
 //! is found when the agent starts, when a snapshot appears, and now and then. A verb outlives an agent that is killed; the
 //! next agent then waits for it or does its work, whichever is left to do.
 //!
-//! Whoever cancels the job puts it off: the snapshot stays `committing` and is resumed from its raw files. It is packed by
-//! whoever asks for that or for what needs it (an export), after the next collection, or by the next agent.
+//! Cancelling the job puts it off: the snapshot stays `committing` and is resumed from its raw files. It is packed by
+//! the first to ask for that or for what needs it (an export), after the next collection, or by the next agent.
 
 use std::ffi::OsStr;
 use std::process::Stdio;

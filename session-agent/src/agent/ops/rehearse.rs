@@ -36,7 +36,7 @@ impl Agent {
         }
     }
 
-    /// The same in a job of its own, which nobody waits for: what is wrong is told as trouble of the session.
+    /// The same in its own job, which nobody waits for: what is wrong is told as trouble of the session.
     pub(super) async fn rehearse_in_background(self: &Arc<Self>, session: &str, id: SnapshotId) {
         let (agent, session) = (self.clone(), session.to_owned());
         let started = self.job("verify", Cancel::Verb, move |job| async move {

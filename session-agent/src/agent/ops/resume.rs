@@ -118,7 +118,7 @@ impl Agent {
                     damage.reason
                 );
                 Err(Error::new(ErrorKind::Damaged, text)
-                    .hint(format!("`sessionctl verify {snapshot}` tells all that is damaged of it.")))
+                    .hint(format!("`sessionctl verify {snapshot}` lists all that is damaged in it.")))
             }
         }
     }
@@ -152,7 +152,7 @@ impl Agent {
             }
         };
         if base.identity != manifest.base_identity {
-            let text = format!("snapshot {id} cannot be resumed: base {:?} was made anew since", manifest.base);
+            let text = format!("snapshot {id} cannot be resumed: base {:?} was recreated since", manifest.base);
             return Err(Error::new(ErrorKind::NotFound, text)
                 .hint("A snapshot needs the very base that it was taken on; bring that one back."));
         }
@@ -217,7 +217,7 @@ async fn hand_over(operation: &Operation) -> Option<OwnedFd> {
     handed.await.inspect_err(|error| warn!(session, %error, "its viewers will not follow")).ok()
 }
 
-/// Tells, beside the failure, where the work of the replaced sessions is.
+/// Adds to the failure where the work of the replaced sessions is.
 fn remind(error: Error, kept: &[String]) -> Error {
     if kept.is_empty() {
         return error;

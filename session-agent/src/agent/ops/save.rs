@@ -60,7 +60,7 @@ impl Agent {
             // What comes now is of the snapshot; the session is free.
             drop(operation);
             if let Some(told) = told {
-                // Whoever does not listen any more does not need it.
+                // A caller that does not listen any more does not need it.
                 let _ = told.send(outcome.clone());
             }
             let saved = outcome?;

@@ -120,6 +120,6 @@ impl Agent {
 fn key(text: &str) -> Result<PublicKey> {
     text.trim().parse().map_err(|e: BadKey| {
         Error::new(ErrorKind::InvalidArgument, format!("that cannot be trusted as a key: {e}"))
-            .hint("`sessionctl key` prints the key of whoever exported it.")
+            .hint("`sessionctl key` prints the key of the one who exported it.")
     })
 }

@@ -97,7 +97,7 @@ pub(super) async fn save(agent: &Agent, arguments: args::Save, output: Output) -
         let packed: Packed = job::wait(agent, path, Show::Progress).await?;
         if !output.json {
             let (raw, new) = (words::bytes(packed.raw_bytes), words::bytes(packed.new_bytes));
-            crate::stderr::say(format_args!("Packed: {raw} in {new} of its own."));
+            crate::stderr::say(format_args!("Packed: {raw}, {new} of it new."));
         }
     }
     output.print(&saved, |s| s.snapshot.clone())

@@ -76,7 +76,7 @@ pub(super) async fn gc(agent: &Agent, keep_deleted: Option<String>, output: Outp
             lines.push(format!("Snapshot {} cannot be read: {}", unreadable.snapshot, clean(&unreadable.reason)));
         }
         if !c.unreadable.is_empty() {
-            lines.push("Nothing that it may need was taken away; `sessionctl verify` tells what to do.".into());
+            lines.push("Nothing that it may need was taken away; `sessionctl verify` says what to do.".into());
         }
         lines.join("\n")
     })

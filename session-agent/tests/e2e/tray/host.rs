@@ -1,4 +1,4 @@
-//! A real host of status notifier items: Xfce's panel with nothing but its tray, on a screen of its own.
+//! A real host of status notifier items: Xfce's panel with nothing but its tray, on its own screen.
 
 use std::fs;
 use std::process::{Command, Stdio};

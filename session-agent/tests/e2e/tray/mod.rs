@@ -1,4 +1,4 @@
-//! `freezeframe-tray`: with a real host of status notifier items (Xfce's panel) on a screen of its own, and with a
+//! `freezeframe-tray`: with a real host of status notifier items (Xfce's panel) on its own screen, and with a
 //! notification server that writes down what it is told.
 
 mod host;
@@ -203,7 +203,7 @@ fn a_panel_shows_the_icon_and_its_menu_makes_a_snapshot() {
     held.wait().unwrap();
     world.kill_wrapper("desktop");
     until("it shows the crash", || tray.icon() == "io.github.freezeframe.Freezeframe-trouble-symbolic");
-    // Xfce's panel keeps pictures of a theme's icons; it must have drawn this one anew.
+    // Xfce's panel keeps pictures of a theme's icons; it must have drawn this one again.
     keep(&panel, "tray");
 }
 
@@ -295,7 +295,7 @@ fn a_snapshot_is_told_with_its_picture_and_can_be_undone() {
     let offered = || tray.menu().iter().any(|line| line.label.ends_with(" – desktop"));
     until("the menu offers it no more", || !offered());
     assert_eq!(world.json(&["timeline", "--deleted"]).done()[0]["state"], "deleted");
-    // Not told: what is set so, and what failed for whoever asked elsewhere.
+    // Not told: what is set so, and what failed for a client that asked elsewhere.
     world.json(&["settings", "notify=off"]).done();
     world.json(&["save"]).done();
     until("the tray knows it", offered);

@@ -39,7 +39,7 @@ pub(crate) fn measure(programs: &Programs, rounds: usize) -> Result<()> {
         let first = saves.first().context("no save")?;
         speeds(stage, programs, first, rounds)
     })?;
-    // In a store of its own: what the first save of this desktop comes to is to be all that it consists of.
+    // In its own store: what the first save of this desktop comes to is to be all that it consists of.
     on_stage(|stage| {
         let desk = Desk::start(stage)?;
         desk.open_applications()?;
@@ -58,7 +58,7 @@ fn on_stage(measure: impl FnOnce(&Stage) -> Result<()>) -> Result<()> {
     outcome
 }
 
-/// Saves again and again and tells what each save added to the store. Calls `meanwhile` between two saves.
+/// Saves again and again and reports what each save added to the store. Calls `meanwhile` between two saves.
 fn series(desk: &Desk<'_>, title: &str, limit: f64, meanwhile: impl Fn() -> Result<()>) -> Result<Vec<SnapshotId>> {
     line(title)?;
     let store = Store::open(desk.stage.data())?;

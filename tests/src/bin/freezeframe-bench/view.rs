@@ -160,7 +160,7 @@ struct Wish {
     end: AtomicBool,
 }
 
-/// The session's client, on a thread of its own.
+/// The session's client, on its own thread.
 struct Painter {
     wish: Arc<Wish>,
     thread: Option<JoinHandle<Result<()>>>,

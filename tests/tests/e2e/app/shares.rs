@@ -8,7 +8,7 @@ use freezeframe_tests::{App, Stage, eventually};
 use super::{LIMIT, card, desktop, small_desktop};
 use crate::alone;
 
-/// More than Xtigervnc takes of its own accord (MaxCutText, 256 KiB), and less than we do.
+/// More than Xtigervnc takes without being asked (MaxCutText, 256 KiB), and less than we do.
 fn long() -> String {
     "Zeile mit ümläuten, 日本 und €\n".repeat(20_000)
 }

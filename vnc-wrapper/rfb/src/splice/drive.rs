@@ -108,7 +108,7 @@ impl<S: Server> Drive<S> {
                 return Ok(Left::Lost(error));
             }
             self.write_to_viewer()?;
-            // One that waits inside an update goes with its end, which the server tells.
+            // One that waits inside an update goes with its end, which the server sends.
             let texts = self.splice.texts_wait().filter(|wait| !wait.is_zero());
             tokio::select! {
                 biased;

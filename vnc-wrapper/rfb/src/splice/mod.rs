@@ -1,4 +1,4 @@
-//! Viewers that stay: each is spliced to a server connection of its own, which may end and be followed by another while
+//! Viewers that stay: each is spliced to its own server connection, which may end and be followed by another while
 //! the viewer notices nothing but a picture that stands still.
 //!
 //! [`Splice`] is pure: it reads the framing of both directions (`said`, `told`), forwards the bytes unchanged and
@@ -15,7 +15,7 @@
 //!   that the viewer waits for are answered.
 //! - While none is there, input is kept in order and nothing of it is lost (only motions are joined); when there is no
 //!   room for more, no more is read. Requests for the whole picture are answered from the last one.
-//! - What a server tells of its clipboard goes on at a bounded pace (`texts`); the newest text takes the place of older ones.
+//! - What a server sends of its clipboard goes on at a bounded pace (`texts`); the newest text takes the place of older ones.
 //! - When one is there, it is told pixel format and encodings, the clipboard's offer and the modifiers that are held down,
 //!   is asked for the whole picture, and given the input.
 

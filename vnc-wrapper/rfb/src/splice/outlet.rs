@@ -114,7 +114,7 @@ impl<S: Server> Outlet<S> {
     /// Waits until the server may be connected to, and counts as a connection until the answer is dropped.
     pub async fn visit(&self) -> Counted {
         loop {
-            // Counted first: whoever closes the outlet looks at the count after it has closed it.
+            // Counted first: the one that closes the outlet looks at the count after it has closed it.
             let visit = Counted::new(&self.connections);
             if matches!(*self.phase.borrow(), Phase::Open) {
                 return visit;

@@ -1,4 +1,4 @@
-//! Connecting to a server, again and again, but not for ever.
+//! Connecting to a server, again and again, but not forever.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What a server tells of its clipboard, at a pace.
+//! What a server sends of its clipboard, at a pace.
 //!
 //! A program in the session may set the clipboard as often as it likes, a mebibyte each time. Viewers are told at
 //! [`PER_SECOND`] at most; of what comes faster the newest of each kind waits, and what it takes the place of is dropped.

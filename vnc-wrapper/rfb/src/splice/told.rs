@@ -1,4 +1,4 @@
-//! What a server tells: where one message or rectangle ends and the next begins, without looking at pixels.
+//! What a server sends: where one message or rectangle ends and the next begins, without looking at pixels.
 
 use serde::{Deserialize, Serialize};
 

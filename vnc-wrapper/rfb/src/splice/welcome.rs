@@ -40,7 +40,7 @@ async fn choose<S: AsyncRead + AsyncWrite + Unpin>(viewer: &mut S) -> Result<()>
     }
 }
 
-/// Tells a viewer what it sees.
+/// Greets a viewer and describes the screen to it.
 pub(super) async fn show<S: AsyncWrite + Unpin>(viewer: &mut S, init: &ServerInit) -> Result<()> {
     let mut bytes = Vec::new();
     bytes.extend([init.width, init.height].into_iter().flat_map(u16::to_be_bytes));

@@ -22,7 +22,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One with a socket of its own.
+    /// One with its own socket.
     pub(crate) fn start(size: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut server = Self::start_on(&directory.path().join("rfb"), size);

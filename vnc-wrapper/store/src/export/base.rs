@@ -50,7 +50,7 @@ pub(super) fn is_missing(store: &Store, head: &Head, first_id: Option<u32>) -> R
     }
 }
 
-/// Makes the base from its tree, visible by one rename at the end. Whoever makes it in the same moment wins, and it is the
+/// Makes the base from its tree, visible by one rename at the end. Another import that makes it in the same moment wins, and it is the
 /// same one then, or the import ends.
 pub(super) fn put(store: &Store, record: &BaseRecord, tree: &TreeRef, watch: &Watch<'_>) -> Result<()> {
     let (partial, target) = (store.partial_base_dir(&record.name)?, store.base_dir(&record.name)?);

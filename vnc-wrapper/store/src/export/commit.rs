@@ -24,7 +24,7 @@ pub(super) fn snapshot(
         if target.exists() || store.raw().join(manifest.id.as_str()).exists() {
             return Err(Error::Exists { what: "snapshot", name: manifest.id.to_string() });
         }
-        // A rename onto a directory that is not empty fails, so whoever is first wins.
+        // A rename onto a directory that is not empty fails, so the first one wins.
         disk.rename(&partial, &target)
     })();
     if let Err(error) = made {

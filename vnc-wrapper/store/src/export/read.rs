@@ -62,7 +62,7 @@ impl Store {
     /// once, from front to end, and has to end there.
     ///
     /// # Errors
-    /// As [`Error`] tells; whatever it is, nothing of the snapshot is visible then.
+    /// As [`Error`] says; whatever it is, nothing of the snapshot is visible then.
     pub fn import(&self, from: impl Read, options: ImportOptions, watch: &Watch<'_>) -> Result<Imported> {
         let mut frames = FrameReader::begin(from, watch.cancel)?;
         let front = read_front(&mut frames, |key| Ok(options.trust == Some(*key) || self.trusts(key)?))?;

@@ -17,7 +17,7 @@ use crate::{BaseRecord, Content, SnapshotId, Store};
 static GO_ON: AtomicBool = AtomicBool::new(false);
 const WATCH: Watch<'static> = Watch { cancel: &GO_ON, progress: &|_| {} };
 
-/// The frames of an export without its signatures, which [`signed_file`] makes anew.
+/// The frames of an export without its signatures, which [`signed_file`] makes again.
 type Frames = Vec<(Tag, Vec<u8>)>;
 
 fn frames(file: &[u8]) -> Frames {
@@ -253,7 +253,7 @@ fn no_signed_nonsense_panics_or_shows() {
             }
         }
         match world.import(&other) {
-            // Text in the head may say something else: whoever is trusted may write what he likes.
+            // Text in the head may say something else: a trusted signer may write anything.
             Ok(imported) => {
                 prop_assert!(world.bob.content(&imported.id).is_ok());
                 fs::remove_dir_all(world.bob.snapshot_dir(&imported.id)).unwrap();

@@ -26,7 +26,7 @@ pub struct ExportOptions {
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// The key that signed it: what its maker tells the receiver.
+    /// The key that signed it: what its maker gives the receiver.
     pub key: PublicKey,
     /// Chunks in it.
     pub chunks: u64,

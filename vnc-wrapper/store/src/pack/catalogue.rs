@@ -37,7 +37,7 @@ pub(crate) struct BrokenIndex {
     pub(crate) error: Error,
 }
 
-/// Where every chunk is, as of the time of loading. Whoever loads one holds the store's lock, so that nothing in it goes.
+/// Where every chunk is, as of the time of loading. A caller that loads one holds the store's lock, so that nothing in it goes.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
     pub(crate) packs: Vec<Pack>,

@@ -113,7 +113,7 @@ impl ChunkWriter {
         Ok(hash)
     }
 
-    /// As [`ChunkWriter::put`], for whoever has the hash already.
+    /// As [`ChunkWriter::put`], for callers that have the hash already.
     pub(crate) fn put_named(&mut self, hash: ChunkHash, chunk: &[u8], kind: ChunkKind) -> Result<()> {
         if self.catalogue.find(&hash).is_some() || !self.fresh.insert(hash) {
             return Ok(());
@@ -130,7 +130,7 @@ impl ChunkWriter {
 
     fn send(&mut self, block: RawBlock) -> Result<()> {
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(block).is_ok());
-        // Nobody receives any more: something went wrong behind, and joining tells what.
+        // Nobody receives any more: something went wrong behind, and joining says what.
         if sent { Ok(()) } else { self.join().and(Err(Error::Cancelled)) }
     }
 

@@ -17,7 +17,7 @@ impl Period {
     pub(super) fn of(self, instant: Timestamp, timezone: &TimeZone) -> String {
         let local = timezone.to_datetime(instant);
         match self {
-            // The offset tells the two hours apart that bear one name when the clocks go back.
+            // The offset distinguishes the two hours that bear one name when the clocks go back.
             Self::Hour => format!("{} {:02}:00{}", local.date(), local.hour(), timezone.to_offset(instant)),
             Self::Day => local.date().to_string(),
             Self::Week => {

@@ -26,7 +26,7 @@ pub(crate) struct Meta {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) modified: Time,
-    /// Kept in a stream of its own.
+    /// Kept in its own stream.
     pub(crate) accessed: Time,
     /// In the order of names.
     pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,

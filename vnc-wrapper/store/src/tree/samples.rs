@@ -9,7 +9,7 @@ use crate::wire::{Encoder, Flaw};
 pub(crate) fn sample_stream() -> (Vec<u8>, Vec<u8>) {
     let meta = || Meta {
         mode: 0o755,
-        // Whoever runs the tests: others can be given files by root only.
+        // The user who runs the tests: others can be given files by root only.
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         modified: Time { seconds: -5, nanoseconds: 999_999_999 },

@@ -140,7 +140,7 @@ fn raw_files_stay_while_somebody_reads_them() {
     assert!(raw.images.join("pages-1.img").exists() && raw.layer.join("home").exists());
     store.gc(&GcOptions::at(hour(0)), &NEVER).unwrap();
     assert!(raw.images.join("pages-1.img").exists());
-    // Whoever comes now reads the packed one.
+    // A new reader reads the packed one.
     assert!(matches!(store.source(&id("aaa")).unwrap(), Source::Packed));
     let images = raw.images.clone();
     drop(raw);

@@ -125,7 +125,7 @@ impl Splice {
         let mut update = vec![0, 0, 0, 1];
         if self.encodings.contains(&encoding::EXTENDED_DESKTOP_SIZE) {
             update.extend(head(rect, encoding::EXTENDED_DESKTOP_SIZE));
-            // One screen over all of it, until the server tells its own.
+            // One screen over all of it, until the server sends its own.
             update.extend([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             update.extend([size.0, size.1].into_iter().flat_map(u16::to_be_bytes));
             update.extend([0; 4]);

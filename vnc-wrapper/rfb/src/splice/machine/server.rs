@@ -1,4 +1,4 @@
-//! What a server tells, on its way to the viewer.
+//! What a server sends, on its way to the viewer.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Splice {
                 return;
             }
             Told::Tight if self.reset_tight => {
-                // The viewer's four zlib streams begin anew, as this server's do.
+                // The viewer's four zlib streams begin again, as this server's do.
                 self.reset_tight = false;
                 if let Some(control) = rectangle.get_mut(RECTANGLE_HEAD) {
                     *control |= TIGHT_RESET;
