@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
 //! | [`freeze`] | stops every thread of a set of processes that may fork, exec and end meanwhile |
-//! | [`memory`] | the memory of processes |
+//! | [`memory`] | the memory of processes: mappings, passes over changed pages, shared memory, filling |
 //! | [`process`] | what `/proc` says of processes, and the order in which a tree of them is made |
 //! | [`fault`] | named steps that a test makes fail |
 //! | [`record`] | the format of what a save writes: reader, writer, and the check of what was read |

@@ -8,6 +8,8 @@
 pub(crate) mod guests;
 pub mod kcmp;
 pub mod memory;
+#[cfg(test)]
+pub(crate) mod memory_guest;
 pub mod pagemap;
 pub mod pidfd;
 pub mod procmap;
