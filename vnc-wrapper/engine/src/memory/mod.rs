@@ -9,11 +9,13 @@
 //! | [`classify`] | what the kernel says of a page, judged; one function for each way of tracking |
 //! | [`copy`] | reading pages of another process |
 //! | [`shared`] | memory that several processes share, found once |
+//! | [`image`] | the pages that passes gave, cut into regions of the record |
 //! | [`fill`] | putting pages into a stopped process |
 
 pub mod classify;
 pub mod copy;
 pub mod fill;
+pub mod image;
 pub mod maps;
 pub mod pages;
 pub mod shared;

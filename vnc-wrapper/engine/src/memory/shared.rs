@@ -1,12 +1,19 @@
 //! Memory that several processes share: found once, by device and inode, however often it is mapped.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
+use super::PAGE;
 use super::copy::{self, Sink};
 use super::maps::{Kind, Mapping};
 use super::pages::PageSet;
+
+/// How much is read at once, in bytes.
+const PIECE: u64 = 1 << 20;
 
 /// One mapping of a shared object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +99,49 @@ impl<S: Sink> Sink for Moved<'_, S> {
     fn gone(&mut self, range: Range<u64>) -> io::Result<()> {
         self.sink.gone(self.view.to_offsets(&range))
     }
+}
+
+/// Reads the content of a memfd or file through `file`: offsets for addresses, holes left out, the last page filled up with zeros.
+/// Returns its length in bytes.
+///
+/// `file` must be an open file description of the reader's own, as [`own_description`] gives: looking for holes moves its position.
+///
+/// # Errors
+/// When it cannot be read, or `sink` fails.
+pub fn read_file(file: &File, sink: &mut impl Sink) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    let mut buffer = vec![0; PIECE as usize];
+    let mut at = 0;
+    while at < size {
+        let data = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+            Ok(data) => data / PAGE * PAGE,
+            // Only a hole is left.
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let hole = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(data))?.min(size);
+        let mut start = data.max(at);
+        while start < hole {
+            let length = (hole - start).min(PIECE);
+            let whole = length.div_ceil(PAGE) * PAGE;
+            let bytes = &mut buffer[..whole as usize];
+            bytes[length as usize..].fill(0);
+            file.read_exact_at(&mut bytes[..length as usize], start)?;
+            sink.pages(start, bytes)?;
+            start += whole;
+        }
+        at = start.max(hole);
+    }
+    Ok(size)
+}
+
+/// A new open file description of what `descriptor`, a copy of somebody else's, refers to: reading through it moves nothing that
+/// others see.
+///
+/// # Errors
+/// When the file may not be opened for reading.
+pub fn own_description(descriptor: BorrowedFd<'_>) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
 }
 
 /// The shared objects that `processes` (pid and mappings) map, each once.

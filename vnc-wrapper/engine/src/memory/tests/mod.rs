@@ -209,6 +209,55 @@ fn shared_memory_is_found_once_and_read_once() {
 }
 
 #[test]
+fn a_sparse_file_is_read_without_its_holes_and_its_position_stays() {
+    use std::io::{Seek, SeekFrom};
+    use std::os::fd::AsFd;
+    let mut file = File::from(rustix::fs::memfd_create(c"x", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+    file.set_len(1 << 30).unwrap();
+    file.write_all_at(b"first", 5 * PAGE + 7).unwrap();
+    file.write_all_at(b"last", (1 << 30) - 2).unwrap();
+    file.seek(SeekFrom::Start(77)).unwrap();
+    let mut record = Record::default();
+    let size = shared::read_file(&shared::own_description(file.as_fd()).unwrap(), &mut record).unwrap();
+    assert_eq!((size, file.stream_position().unwrap()), ((1 << 30) + 2, 77));
+    assert_eq!(record.0.keys().copied().collect::<Vec<_>>(), [5 * PAGE, (1 << 30) - PAGE, 1 << 30]);
+    assert_eq!(&record.0[&(5 * PAGE)][7..12], b"first");
+    assert_eq!(&record.0[&(1 << 30)][..3], b"st\0");
+}
+
+#[test]
+fn the_image_of_a_process_is_its_memory() {
+    let file = file();
+    let steps = [
+        vec![Op::Map(0, 32), Op::Write(0, 8, 5), Op::MapFile(40, 16), Op::Write(40, 3, 5), Op::Write(5, 1, 0)],
+        vec![Op::Unmap(2, 2), Op::Write(20, 300, 7)],
+    ];
+    let guest = Guest::start(&steps, &file);
+    let mut tracker = tracker(&guest, Way::best(Able::here()));
+    let mut image = image::Image::new();
+    guest.go();
+    guest.wait();
+    tracker.pass(Pass::Running, &mut image).unwrap();
+    guest.go();
+    guest.wait();
+    let passed = tracker.pass(Pass::Stopped, &mut image).unwrap();
+    assert_eq!(image.bytes(), passed.held);
+    let mappings = maps::read(guest.pid).unwrap();
+    let mut record = Record::default();
+    for piece in image.regions(mappings.iter().map(image::Part::from)) {
+        let mut pages = piece.pages.chunks_exact(PAGE as usize);
+        for run in &piece.runs {
+            let range = run.first * PAGE..(run.first + u64::from(run.count)) * PAGE;
+            assert!(mappings.iter().any(|it| it.range.start <= range.start && range.end <= it.range.end), "{range:?}");
+            for address in range.step_by(PAGE as usize) {
+                record.0.insert(address, pages.next().unwrap().to_vec());
+            }
+        }
+    }
+    compare(guest.pid, &record, &file).unwrap();
+}
+
+#[test]
 fn a_stopped_process_is_filled_from_a_source() {
     struct Numbers;
     impl fill::Source for Numbers {
