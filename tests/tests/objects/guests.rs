@@ -15,8 +15,8 @@ const PROGRAM: &str = env!("OBJECTS_PROGRAM");
 const INSIDE: &str = "/run/objects";
 /// Where guests log, and where they look for the word to check themselves. On a tmpfs: it is saved with the session.
 const BOARD: &str = "/tmp/board";
-/// How long guests may take to make their objects, or to check them.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long guests may take to make their objects, or to check them: four gibibytes of memory take a busy machine a while.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// A guest program, as `objects --list` prints it.
 #[derive(Clone, Debug)]
