@@ -63,6 +63,36 @@ steps! {
     FreezeHeld = "freeze.held",
     /// All stand still, at the first look.
     FreezeQuiet = "freeze.quiet",
+    /// The first process is made.
+    RestoreFirst = "restore.first",
+    /// It is held.
+    RestoreSeized = "restore.seized",
+    /// It has executed its program.
+    RestoreExecuted = "restore.executed",
+    /// Its memory holds nothing any more.
+    RestoreEmptied = "restore.emptied",
+    /// An open file description is made.
+    RestoreGiven = "restore.given",
+    /// The descriptions are in the first process.
+    RestoreSent = "restore.sent",
+    /// A process was made.
+    RestoreForked = "restore.forked",
+    /// A process has its memory mapped.
+    RestoreMapped = "restore.mapped",
+    /// Pages are put into memory.
+    RestoreFilled = "restore.filled",
+    /// A process has its memory as it was.
+    RestoreSealed = "restore.sealed",
+    /// A process has what belongs to it as a whole.
+    RestoreProcess = "restore.process",
+    /// A process has its threads.
+    RestoreThreads = "restore.threads",
+    /// A thread has what belongs to it.
+    RestoreThread = "restore.thread",
+    /// A process has its timers and waiting signals.
+    RestoreTimers = "restore.timers",
+    /// A thread has its registers.
+    RestoreRegisters = "restore.registers",
 }
 
 thread_local! {

@@ -12,6 +12,7 @@
 //! | [`fault`] | named steps that a test makes fail |
 //! | [`record`] | the format of what a save writes: reader, writer, and the check of what was read |
 //! | [`remote`] | the guard over a stopped thread of somebody else: calls made in it, and everything given back |
+//! | [`restore`] | makes the processes of process content again |
 //! | [`sys`] | the kernel's calls, one module a family; the only place with unsafe code |
 //!
 //! It is being built: ARCHITECTURE.md, "The native engine", names what is there and what comes next.
@@ -23,6 +24,7 @@ pub mod memory;
 pub mod process;
 pub mod record;
 pub mod remote;
+pub mod restore;
 pub mod sys;
 #[cfg(test)]
 mod testing;

@@ -377,7 +377,8 @@ impl<'a> Known<'a> {
     }
 }
 
-fn common(record: &Record) -> Option<&Common> {
+/// What an open file description has in common with others; none for records that are not one.
+pub(crate) fn common(record: &Record) -> Option<&Common> {
     match record {
         Record::File(it) => Some(&it.common),
         Record::PipeEnd(it) => Some(&it.common),

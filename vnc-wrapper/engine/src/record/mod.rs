@@ -37,7 +37,7 @@ pub mod rights;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wire;
 mod writer;
 

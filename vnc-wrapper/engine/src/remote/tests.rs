@@ -140,7 +140,7 @@ fn fail_everywhere(name: &str, guest: &Guest, tid: pid_t, again: bool) {
         everything(&mut stopped).unwrap();
         before.assert_same(&Portrait::of(guest.pid, tid, true), &format!("{name}: nothing failed"));
         for step in Step::ALL {
-            let elsewhere = step.name().starts_with("freeze.");
+            let elsewhere = !step.name().starts_with("remote.");
             if elsewhere || matches!(step, Step::Seize | Step::Interrupt | Step::Stopped) {
                 continue;
             }

@@ -4,8 +4,11 @@
 
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
+pub mod clone;
 #[cfg(test)]
 pub(crate) mod guests;
+#[cfg(test)]
+pub(crate) mod inside;
 pub mod kcmp;
 pub mod memory;
 #[cfg(test)]
@@ -15,6 +18,7 @@ pub mod pidfd;
 pub mod procmap;
 pub mod ptrace;
 pub mod sched;
+pub mod signal;
 pub mod trial;
 pub mod userfaultfd;
 pub mod vmcopy;

@@ -13,6 +13,15 @@ pub const NAME: &str = "x86_64";
 /// Bytes below the stack pointer that a function may use without saying so.
 pub const RED_ZONE: u64 = 128;
 
+/// The end of the addresses that a program gets without asking for more (TASK_SIZE with four levels of page tables).
+pub const USER_END: u64 = (1 << 47) - 4096;
+
+/// arch_prctl(2) that maps the vdso: `ARCH_MAP_VDSO_64`, arch/x86/include/uapi/asm/prctl.h.
+pub const VDSO_CALL: u64 = 0x2003;
+
+/// Makes one call and stops: `syscall`, `int3`.
+pub const CALL_CODE: [u8; 3] = [0x0f, 0x05, 0xcc];
+
 /// `syscall`; both bytes wherever they stand in executable memory do.
 const INSTRUCTION: [u8; 2] = [0x0f, 0x05];
 
@@ -171,6 +180,45 @@ impl Registers {
         self
     }
 
+    /// These registers with the stack pointer `at`.
+    #[must_use]
+    pub fn with_stack(mut self, at: u64) -> Self {
+        self.words[RSP] = at;
+        self
+    }
+
+    /// A register set as a record has it.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is of another length, `Unsupported` when it is of a 32-bit thread.
+    pub fn parse(bytes: &[u8]) -> io::Result<Self> {
+        if bytes.len() != 27 * 8 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} bytes are no registers", bytes.len())));
+        }
+        let mut words = [0; 27];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        }
+        if words[CS] == CODE_32 {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the thread runs 32-bit code"));
+        }
+        Ok(Self { words })
+    }
+
+    /// Whether the kernel goes on with the interrupted call by what it keeps of it (restart_syscall(2)).
+    #[must_use]
+    pub fn restarts(&self) -> bool {
+        self.words[RAX] as i64 == ERESTART_RESTARTBLOCK && self.words[ORIG_RAX] as i64 >= 0
+    }
+
+    /// These registers after the interrupted call has ended with `result`.
+    #[must_use]
+    pub fn answered(mut self, result: i64) -> Self {
+        self.words[RAX] = result as u64;
+        self.words[ORIG_RAX] = u64::MAX;
+        self
+    }
+
     /// How many calls of its list a thread in [`LIST_CODE`] has not finished.
     #[must_use]
     pub fn left_of_list(&self) -> u64 {
@@ -194,6 +242,29 @@ impl Registers {
 #[must_use]
 pub fn find_instruction(code: &[u8]) -> Option<usize> {
     code.windows(INSTRUCTION.len()).position(|two| two == INSTRUCTION)
+}
+
+/// A program of one page at `address`, which holds `code` behind its headers: the ELF file, and where the code begins.
+#[must_use]
+pub fn program(address: u64, code: &[u8]) -> (Vec<u8>, u64) {
+    // Elf64_Ehdr and two Elf64_Phdr of elf(5): EM_X86_64, ET_EXEC; what is loaded, and a stack that cannot be executed.
+    const HEADERS: u64 = 64 + 2 * 56;
+    let length = HEADERS + code.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let half = |file: &mut Vec<u8>, numbers: &[u16]| numbers.iter().for_each(|n| file.extend(n.to_le_bytes()));
+    let word = |file: &mut Vec<u8>, numbers: &[u32]| numbers.iter().for_each(|n| file.extend(n.to_le_bytes()));
+    let long = |file: &mut Vec<u8>, numbers: &[u64]| numbers.iter().for_each(|n| file.extend(n.to_le_bytes()));
+    half(&mut file, &[2, 62]);
+    word(&mut file, &[1]);
+    long(&mut file, &[address + HEADERS, 64, 0]);
+    word(&mut file, &[0]);
+    half(&mut file, &[64, 56, 2, 64, 0, 0]);
+    word(&mut file, &[1, 5]);
+    long(&mut file, &[0, address, address, length, length, 4096]);
+    word(&mut file, &[0x6474_e551, 6]);
+    long(&mut file, &[0, 0, 0, 0, 0, 16]);
+    file.extend(code);
+    (file, address + HEADERS)
 }
 
 /// Makes the calls of a list and stops. r12: the list, r13: how many; an entry is number, six arguments, result.

@@ -1,0 +1,239 @@
+//! From process content to a tree of processes that goes on exactly where it was.
+//!
+//! ```text
+//! records   read and checked; open file descriptions are made here
+//! first     a process in its namespaces, with nothing in its memory but a place from which calls are made
+//! tree      it and its descendants make the others, with their pids; all are traced from their birth
+//! map       each maps its memory
+//! fill      pages are put there, as they are read
+//! seal      protections, the program's addresses; directories, signal actions, descriptors
+//! threads   made with their ids; each sets what it has alone
+//! last      timers, waiting signals, registers
+//! run       all go on
+//! ```
+//!
+//! It is all or nothing: until [`Restored::run`] nothing runs any code of its own, and whatever fails, or is dropped, is
+//! killed with everything else that was made. The kernel kills it should this process die (`PTRACE_O_EXITKILL`).
+//!
+//! What it expects of the content, beyond what [`crate::record::check`] does: all records stand before the first region; the
+//! first process's pid is 1 where the plan makes a pid namespace.
+
+mod area;
+mod content;
+mod descriptors;
+mod error;
+mod files;
+mod first;
+mod list;
+mod made;
+mod memory;
+mod process;
+mod stub;
+mod threads;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::time::Duration;
+
+use libc::pid_t;
+
+use crate::fault::Step as Fault;
+use crate::record::{Item, Reader};
+use crate::remote::Tracer;
+use crate::sys::ptrace;
+
+pub use error::{Error, Name, Object};
+pub use files::{Files, Root};
+
+use content::Content;
+use descriptors::Open;
+use error::Result;
+use made::Made;
+use memory::Space;
+use threads::Pair;
+use tree::Forest;
+
+/// Where and how processes are made.
+pub struct Plan<'p> {
+    /// The namespaces that the first process is made in (`CLONE_NEWUSER` and others).
+    pub namespaces: u64,
+    /// Called with the first process's pid, as this process sees it, before that runs anything: writes its id maps. It must
+    /// be user 0 in its user namespace.
+    pub prepare: &'p mut dyn FnMut(pid_t) -> io::Result<()>,
+    /// How paths of the session are opened.
+    pub files: &'p dyn Files,
+    /// How long any one wait for a process may take.
+    pub patience: Duration,
+}
+
+/// Processes that are complete and stand still. Dropped, they are killed.
+pub struct Restored<'t> {
+    made: Made,
+    first: pid_t,
+    threads: Vec<pid_t>,
+    _tracer: &'t Tracer,
+}
+
+impl Restored<'_> {
+    /// The pid of the first process, as this process sees it.
+    #[must_use]
+    pub fn first(&self) -> pid_t {
+        self.first
+    }
+
+    /// Lets all go at once. The first process is a child of this one.
+    ///
+    /// # Errors
+    /// When one is gone, because somebody killed it. All others are killed then.
+    pub fn run(mut self) -> Result<pid_t> {
+        for tid in &self.threads {
+            ptrace::detach(*tid, 0).map_err(|error| Error::Object {
+                what: format!("thread {tid}"),
+                call: "PTRACE_DETACH",
+                error,
+            })?;
+        }
+        self.made.let_go();
+        Ok(self.first)
+    }
+
+    /// Kills all; nothing is left.
+    pub fn discard(mut self) {
+        self.made.kill();
+    }
+}
+
+/// Makes the processes of the content that `source` reads.
+///
+/// # Errors
+/// [`Error`]; nothing is left of what was begun.
+pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -> Result<Restored<'t>> {
+    let mut made = Made::new(plan.patience);
+    let mut reader = Reader::begin(source)?;
+    let (content, region) = Content::read(&mut reader)?;
+    let open = Open::new(&content, plan.files)?;
+    let area = area::Area::find(content.taken())?;
+    let root = content.processes.values().find(|process| process.parent.is_none());
+    let root = root.ok_or_else(|| Error::unable("the content", "it has no process"))?;
+    check_first(root, &plan)?;
+    let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
+    let first = stub.tid;
+    open.send(&stub, &channel)?;
+    drop(channel);
+    let forest = Forest::grow(&content, stub, &mut made)?;
+    let pairs = tree::pairs(&content, &forest);
+
+    let mut spaces = BTreeMap::new();
+    for (process, stub) in &pairs {
+        let record = process.space.filter(|id| !spaces.contains_key(id)).and_then(|id| content.spaces.get(&id));
+        if let Some(record) = record {
+            spaces.insert(record.id, Space::map(record, &content, stub, &open)?);
+        }
+    }
+    let mut region = region;
+    while let Some(pages) = region.take() {
+        memory::fill(&pages, &mut spaces, &content, &open)?;
+        region = match reader.next()? {
+            Some(Item::Region(region)) => Some(region),
+            Some(Item::Record(record)) => {
+                return Err(Error::unable(format!("{} behind pages", record.kind().name), "records come first"));
+            }
+            None => None,
+        };
+    }
+    for space in spaces.into_values() {
+        space.seal(&open)?;
+    }
+    for object in content.objects.values().filter(|object| object.seals != 0) {
+        if let Some(descriptor) = open.descriptor(&descriptors::Key::Object(object.id)) {
+            descriptors::seal(object, descriptor)?;
+        }
+    }
+    for (process, stub) in &pairs {
+        process::settings(stub, process, &open)?;
+    }
+    let mut done = BTreeSet::new();
+    for (process, stub) in &pairs {
+        if let Some(actions) = process.actions.filter(|id| done.insert(("actions", *id))) {
+            process::actions(stub, &content.actions[&actions])?;
+        }
+        if let Some(table) = process.table.filter(|id| done.insert(("table", *id))) {
+            open.place(stub, &content.tables[&table])?;
+        }
+    }
+    drop(open);
+
+    let mut all = Vec::new();
+    for (process, stub) in &pairs {
+        all.push((*process, threads::make(stub, content.threads(process.id), &mut made)?));
+    }
+    for (process, threads) in &all {
+        threads.iter().try_for_each(threads::equip)?;
+        threads.iter().try_for_each(threads::after_credentials)?;
+        let Some(Pair { stub, .. }) = threads.first() else { continue };
+        if let Some(limits) = content.limits.get(&process.id) {
+            process::limits(stub, limits)?;
+        }
+        process::dumpable(stub, process)?;
+    }
+    last(&content, &all)?;
+    let threads = all.iter().flat_map(|(_, threads)| threads.iter().map(|pair| pair.stub.tid)).collect();
+    Ok(Restored { made, first, threads, _tracer: tracer })
+}
+
+/// What is done when nothing else is left to do.
+fn last(content: &Content, all: &[(&crate::record::process::Process, Vec<Pair<'_>>)]) -> Result {
+    for (process, threads) in all {
+        let Some(Pair { stub, .. }) = threads.first() else { continue };
+        if let Some(timers) = content.timers.get(&process.id) {
+            process::timers(stub, timers)?;
+        }
+    }
+    let mut done = BTreeSet::new();
+    for (process, threads) in all {
+        let Some(Pair { stub, .. }) = threads.first() else { continue };
+        if let Some(actions) = process.actions.filter(|id| done.insert(*id)) {
+            process::last(stub, &content.actions[&actions])?;
+        }
+        for pair in threads {
+            threads::queue_signals(pair, process)?;
+        }
+        stub.point(Object::Process, Fault::RestoreTimers)?;
+    }
+    let mut left = BTreeMap::new();
+    for (process, threads) in all {
+        *left.entry(process.space).or_insert(0) += threads.len();
+    }
+    for (process, threads) in all {
+        for pair in threads.iter().rev() {
+            threads::register(pair)?;
+            let left = left.entry(process.space).or_default();
+            *left -= 1;
+            if *left == 0 {
+                let sequence = threads::sequence(pair)?;
+                memory::drop_area(&pair.stub)?;
+                threads::put_sequence(pair, sequence)?;
+            }
+        }
+        for pair in threads {
+            threads::give_registers(pair)?;
+        }
+    }
+    Ok(())
+}
+
+/// Fails for what no namespace can hold.
+fn check_first(root: &crate::record::process::Process, plan: &Plan<'_>) -> Result {
+    let what = format!("process {}", content::pid(root));
+    if plan.namespaces & libc::CLONE_NEWPID as u64 != 0 && content::pid(root) != 1 {
+        return Err(Error::unable(what, "the first process of a pid namespace has the pid 1"));
+    }
+    if root.pids.len() > 1 {
+        return Err(Error::unable(what, "this release cannot make nested pid namespaces"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Guests for the tests of what is restored: each the first process of a pid namespace in a user namespace, with a page of
+//! numbers that is a file, so that the test sees it before and after.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use libc::{c_int, pid_t};
+
+use super::guests::{die_with_parent, until};
+
+/// Numbers that a test and its guests share.
+pub(crate) type Words = &'static [AtomicU32; 1024];
+
+/// A guest in namespaces, below a process that made them.
+pub(crate) struct Inside {
+    /// Its pid, as the test sees it.
+    pub(crate) pid: pid_t,
+    /// The process above it.
+    above: pid_t,
+    pub(crate) words: Words,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+fn map(file: &File) -> Words {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping of a file of 4096 bytes.
+    let words = unsafe { libc::mmap(null_mut(), 4096, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    assert_ne!(words, libc::MAP_FAILED);
+    // SAFETY: 4096 bytes are 1024 aligned atomics; the mapping is never unmapped.
+    unsafe { &*words.cast::<[AtomicU32; 1024]>() }
+}
+
+/// Makes user and pid namespaces with this user as their root.
+fn enter() -> io::Result<()> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    // SAFETY: numbers only.
+    if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWPID) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    write_maps(std::process::id() as pid_t, user, group)
+}
+
+/// One line in each id map: the user as root.
+pub(crate) fn write_maps(pid: pid_t, user: u32, group: u32) -> io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/setgroups"), "deny")?;
+    std::fs::write(format!("/proc/{pid}/uid_map"), format!("0 {user} 1"))?;
+    std::fs::write(format!("/proc/{pid}/gid_map"), format!("0 {group} 1"))
+}
+
+impl Inside {
+    /// Starts a guest that runs `body` and ends with its result, and waits until it has counted word 0 up.
+    pub(crate) fn start(body: impl FnOnce(Words, &Path) -> i32) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path: PathBuf = directory.path().join("words");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(4096).unwrap();
+        let words = map(&file);
+        // SAFETY: the child runs what follows and ends; the test's other threads hold no lock that it needs: fork(3) sees to
+        // that of the allocator.
+        let above = unsafe { libc::fork() };
+        if above == 0 {
+            die_with_parent();
+            let entered = enter();
+            if entered.is_err() {
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(120) };
+            }
+            // SAFETY: as above.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                die_with_parent();
+                let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    begin();
+                    body(words, directory.path())
+                }));
+                // SAFETY: ends the guest.
+                unsafe { libc::_exit(code.unwrap_or(101)) };
+            }
+            words[1023].store(pid as u32, Ordering::SeqCst);
+            let mut status = 0;
+            // SAFETY: one int is written to `status`.
+            unsafe { libc::waitpid(pid, &raw mut status, 0) };
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 121 }) };
+        }
+        assert!(above > 0, "{}", io::Error::last_os_error());
+        until("the guest is there", || words[1023].load(Ordering::SeqCst) > 0);
+        let guest = Self { pid: words[1023].load(Ordering::SeqCst) as pid_t, above, words, directory };
+        until("the guest is ready", || words[0].load(Ordering::SeqCst) > 0);
+        guest
+    }
+
+    /// Kills it, and waits until nothing of its namespaces is left.
+    pub(crate) fn kill(&mut self) {
+        if self.above > 0 {
+            // SAFETY: numbers only; `above` was not reaped, so neither pid is another's.
+            unsafe { libc::kill(self.pid, libc::SIGKILL) };
+            let mut status = 0;
+            // SAFETY: one int is written to `status`.
+            unsafe { libc::waitpid(self.above, &raw mut status, 0) };
+            self.above = 0;
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A session of its own, and no descriptors but /dev/null.
+fn begin() {
+    // SAFETY: a path that ends with a NUL, then numbers only.
+    let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+    for standard in 0..3 {
+        // SAFETY: numbers only; nobody owns the guest's standard streams.
+        unsafe { libc::dup2(null, standard) };
+    }
+    // SAFETY: numbers only; nothing of the guest refers to these descriptors.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0) };
+    // SAFETY: no arguments.
+    unsafe { libc::setsid() };
+}
+
+/// Waits for a restored first process, a child of this one, to end; its exit code, or minus its signal.
+pub(crate) fn reap(pid: pid_t) -> i32 {
+    let mut code = None;
+    until("the restored guest ends", || {
+        let mut status = 0;
+        // SAFETY: one int is written to `status`.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+        assert!(waited >= 0, "{}", io::Error::last_os_error());
+        if waited == pid {
+            code = Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) });
+        }
+        code.is_some()
+    });
+    code.unwrap_or(-1)
+}
+
+/// The status of a child that has ended; -1: there is none.
+pub(crate) fn wait_for(pid: pid_t) -> i32 {
+    let mut status = 0;
+    // SAFETY: one int is written to `status`.
+    if unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } == pid { status } else { -1 }
+}
+
+/// The head of a thread's list of robust futexes, and its length.
+pub(crate) fn robust_list(tid: pid_t) -> io::Result<(u64, u64)> {
+    let (mut head, mut length) = (0u64, 0u64);
+    // SAFETY: the kernel writes two words.
+    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut length) };
+    if asked < 0 { Err(io::Error::last_os_error()) } else { Ok((head, length)) }
+}
