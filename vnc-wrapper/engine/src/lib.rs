@@ -8,6 +8,7 @@
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
 //! | [`freeze`] | stops every thread of a set of processes that may fork, exec and end meanwhile |
 //! | [`memory`] | the memory of processes: mappings, passes over changed pages, shared memory, filling |
+//! | [`objects`] | kernel objects behind descriptors: what would be lost, their records, and making them again |
 //! | [`process`] | what `/proc` says of processes, and the order in which a tree of them is made |
 //! | [`fault`] | named steps that a test makes fail |
 //! | [`record`] | the format of what a save writes: reader, writer, and the check of what was read |
@@ -21,6 +22,7 @@ pub mod able;
 pub mod fault;
 pub mod freeze;
 pub mod memory;
+pub mod objects;
 pub mod process;
 pub mod record;
 pub mod remote;

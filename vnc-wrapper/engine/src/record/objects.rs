@@ -85,6 +85,8 @@ fields! {
         pub capacity: u32,
         /// What waits to be read: a piece for each write in packet mode (O_DIRECT of pipe(2)), else one.
         pub queue: List<Bytes<1_048_576>, 4096>,
+        /// Which pieces are packets; empty: none is.
+        @since 2 pub packets: List<bool, 4096>,
     }
 }
 
@@ -95,6 +97,8 @@ fields! {
         pub common: Common,
         /// The pipe's number.
         pub pipe: u32,
+        /// Of an end for reading: poll(2) does not report a hang-up, for somebody can write, or nobody could since it was opened.
+        @since 2 pub quiet: bool,
     }
 }
 

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
 pub mod clone;
+pub mod descriptor;
 #[cfg(test)]
 pub(crate) mod guests;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What can be checked of a record without any other.
 
 use super::{Contradiction, Result};
+use crate::memory::PAGE;
 use crate::record::Bytes;
 use crate::record::objects::Pipe;
 use crate::record::process::SignalActions;
@@ -61,6 +62,11 @@ pub(super) fn pipe(it: &Pipe) -> Result {
     let who = format!("pipe {}", it.id);
     let queued: usize = it.queue.iter().map(|piece| piece.len()).sum();
     ensure(queued as u64 <= u64::from(it.capacity), &who, || format!("{queued} bytes in a pipe of {}", it.capacity))?;
+    let packets = it.packets.len();
+    ensure(packets == 0 || packets == it.queue.len(), &who, || format!("{packets} of its pieces may be packets"))?;
+    // PIPE_BUF: a packet is never split.
+    let long = it.queue.iter().zip(it.packets.iter()).any(|(piece, packet)| *packet && piece.len() as u64 > PAGE);
+    ensure(!long && it.queue.iter().all(|piece| !piece.is_empty()), &who, || "a piece has a wrong length".to_owned())?;
     it.path.as_ref().map_or(Ok(()), |name| path(&who, name))
 }
 

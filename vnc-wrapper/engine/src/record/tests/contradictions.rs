@@ -96,6 +96,8 @@ fn ranges_and_values_that_no_kernel_has_are_refused() {
     change!("its position is -1", File[0], |it| it.position = -1);
     change!("bytes are no instructions", Filter[0], |it| it.program = bytes("short"));
     change!("5 bytes in a pipe of 4", Pipe[0], |it| it.capacity = 4);
+    change!("2 of its pieces may be packets", Pipe[0], |it| it.packets = list(vec![true; 2]));
+    change!("a piece has a wrong length", Pipe[0], |it| it.queue = list(vec![bytes([])]));
     change!("its count is too large", EventFd[0], |it| it.count = u64::MAX);
     change!("they use capabilities that they do not have", Credentials[0], |it| it.effective = 1);
     change!("are no memory", Thread[0], |it| it.robust.start = u64::MAX);

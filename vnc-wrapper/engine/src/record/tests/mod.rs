@@ -76,7 +76,7 @@ pub(crate) fn sound() -> Vec<Record> {
         mapping(0x1000, 0x3000, Backing::Anonymous).into(),
         mapping(0x3000, 0x5000, Backing::Object { object: 1, offset: 0, private: false }).into(),
         Pipe { id: 1, capacity: 65_536, queue: list(vec![bytes("waits")]), ..Pipe::default() }.into(),
-        PipeEnd { common: common(1), pipe: 1 }.into(),
+        PipeEnd { common: common(1), pipe: 1, quiet: true }.into(),
         EventFd { common: common(2), count: 3, semaphore: true }.into(),
         FileDescription { common: common(3), path: bytes("/tmp/a"), content: Content::Named, position: 5 }.into(),
         DescriptorTable {

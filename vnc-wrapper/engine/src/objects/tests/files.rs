@@ -1,0 +1,193 @@
+use super::*;
+use crate::memory::copy::Sink;
+use crate::memory::{PAGE, shared};
+use crate::record::memory::Origin;
+use crate::record::objects::Content;
+use crate::sys::descriptor;
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+
+/// A session whose files are this machine's; files without names and objects by number.
+#[derive(Default)]
+struct Here(RefCell<BTreeMap<u32, OwnedFd>>);
+
+impl Names for Here {
+    fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd> {
+        Nowhere.open(path, flags)
+    }
+    fn unlinked(&self, number: u32, flags: u32) -> io::Result<OwnedFd> {
+        descriptor::reopen(self.0.borrow()[&number].as_fd(), flags)
+    }
+    fn object(&self, number: u32, flags: u32) -> io::Result<OwnedFd> {
+        self.unlinked(number, flags)
+    }
+}
+
+#[test]
+fn files_are_opened_as_they_were() {
+    as_both_users("objects::tests::files::files_are_opened_as_they_were", || {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a file\n");
+        std::fs::write(&path, "0123456789").unwrap();
+        let open = |path: &Path, flags: OFlags| rustix::fs::open(path, flags, Mode::empty()).unwrap();
+        let world = World::new(|_| {
+            let read = open(&path, OFlags::RDONLY | OFlags::CLOEXEC);
+            rustix::fs::seek(&read, rustix::fs::SeekFrom::Start(4)).unwrap();
+            let append = open(&path, OFlags::RDWR | OFlags::APPEND | OFlags::NONBLOCK | OFlags::SYNC);
+            let far = open(&path, OFlags::WRONLY);
+            rustix::fs::seek(&far, rustix::fs::SeekFrom::Start(1 << 40)).unwrap();
+            let directory = open(place.path(), OFlags::RDONLY | OFlags::DIRECTORY);
+            let only = open(&path, OFlags::PATH);
+            vec![read, append, far, directory, only]
+        });
+        let mut given = Vec::new();
+        for at in 0..5 {
+            let seen = world.seen(at);
+            assert_eq!(file::look(&seen), None);
+            let record = stored(world.untouched(|| file::take(&seen, 1, Content::Named).unwrap()));
+            let made = file::give(&record, &Here::default()).unwrap();
+            assert_eq!(descriptor::flags(made.as_fd()).unwrap(), descriptor::flags(seen.copy()).unwrap(), "{at}");
+            let stat = rustix::fs::fstat(&made).unwrap();
+            assert_eq!((stat.st_dev, stat.st_ino), seen.identity());
+            if at < 4 {
+                let position = rustix::fs::tell(&made).unwrap();
+                assert_eq!(position.cast_signed(), seen.info.position);
+            }
+            given.push(made);
+        }
+        let mut text = String::new();
+        File::from(given.remove(0)).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "456789");
+        File::from(given.remove(0)).write_all(b"ab").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"0123456789ab");
+    });
+}
+
+#[test]
+fn a_path_is_not_followed_through_a_link_that_came_later() {
+    let place = tempfile::tempdir().unwrap();
+    let (path, other) = (place.path().join("a"), place.path().join("b"));
+    std::fs::write(&path, "a").unwrap();
+    std::fs::write(&other, "b").unwrap();
+    let world = World::new(|_| vec![rustix::fs::open(&path, OFlags::RDONLY, Mode::empty()).unwrap()]);
+    let record = stored(file::take(&world.seen(0), 1, Content::Named).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    let error = file::give(&record, &Here::default()).unwrap_err();
+    assert!(error.to_string().contains("open"), "{error}");
+}
+
+#[test]
+fn a_file_without_a_name_has_its_content_with_holes_and_is_one_file() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("gone (deleted)");
+    let world = World::new(|_| {
+        let mut file = File::create_new(&path).unwrap();
+        file.write_all(b"begin").unwrap();
+        file.write_all_at(b"end", 1 << 30).unwrap();
+        let again = File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        vec![file.into(), again.into()]
+    });
+    let seen = [world.seen(0), world.seen(1)];
+    assert!(seen.iter().all(file::is_unlinked));
+    assert_eq!(file::path(&seen[0]), path.as_os_str().as_bytes());
+    let kept = world.untouched(|| {
+        let kept = tempfile::tempfile().unwrap();
+        file::copy_content(&mut shared::own_description(seen[0].copy()).unwrap(), &kept).unwrap();
+        kept
+    });
+    use std::os::unix::fs::MetadataExt;
+    let found = kept.metadata().unwrap();
+    assert!(found.len() == (1 << 30) + 3 && found.blocks() < 1000, "{found:?}");
+    let names = Here::default();
+    names.0.borrow_mut().insert(5, kept.into());
+    let [mut writer, reader] = seen.each_ref().map(|seen| {
+        let record = stored(file::take(seen, 1, Content::Unlinked { number: 5 }).unwrap());
+        File::from(file::give(&record, &names).unwrap())
+    });
+    assert_eq!(writer.stream_position().unwrap(), 5);
+    writer.write_all(b"ning").unwrap();
+    let mut text = [0; 9];
+    reader.read_exact_at(&mut text, 0).unwrap();
+    assert_eq!(&text, b"beginning");
+    assert!((&reader).write(b"x").is_err(), "it was opened for reading");
+}
+
+#[test]
+fn locks_are_found_before_a_save() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_owned();
+    let world = World::new(|_| {
+        let locked = File::open(&path).unwrap();
+        rustix::fs::flock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        vec![locked.into()]
+    });
+    let finding = file::look(&world.seen(0)).unwrap();
+    assert!(finding.blocking && finding.lost.contains("Flock"), "{finding:?}");
+}
+
+struct Into<'a>(&'a File);
+
+impl Sink for Into<'_> {
+    fn pages(&mut self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, address)
+    }
+    fn gone(&mut self, _: std::ops::Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_memfd_has_name_mode_content_and_seals() {
+    as_both_users("objects::tests::files::a_memfd_has_name_mode_content_and_seals", || {
+        let name = b"a (deleted)\xff";
+        let world = World::new(|_| {
+            let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+            let mut file = File::from(rustix::fs::memfd_create(&name[..], flags).unwrap());
+            file.set_len(1 << 20).unwrap();
+            file.write_all_at(b"content", 3 * PAGE).unwrap();
+            file.seek(SeekFrom::Start(9)).unwrap();
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640)).unwrap();
+            rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::SEAL).unwrap();
+            let none = File::from(rustix::fs::memfd_create(c"none", MemfdFlags::CLOEXEC).unwrap());
+            let reader = descriptor::reopen(file.as_fd(), 0).unwrap();
+            vec![file.into(), reader, none.into()]
+        });
+        assert!((0..3).all(|at| kind::Kind::of(&world.seen(at)) == kind::Kind::Memfd));
+        let (first, second, third) = (world.seen(0), world.seen(1), world.seen(2));
+        assert_eq!(first.identity(), second.identity());
+        let record = stored(world.untouched(|| memfd::take(&first, 7).unwrap()));
+        assert_eq!(record.origin, Origin::Memfd { name: name.to_vec().try_into().unwrap(), flags: 0 });
+        assert_eq!((record.size, record.mode), (1 << 20, 0o640));
+        let made = memfd::give(&record).unwrap();
+        let into = File::from(made.try_clone().unwrap());
+        world.untouched(|| {
+            shared::read_file(&shared::own_description(first.copy()).unwrap(), &mut Into(&into)).unwrap();
+        });
+        drop(into);
+        memfd::give_seals(made.as_fd(), &record).unwrap();
+        let names = Here::default();
+        names.0.borrow_mut().insert(7, made);
+        for seen in [&first, &second] {
+            let described = stored(file::take(seen, 1, Content::Object { object: 7 }).unwrap());
+            let given = file::give(&described, &names).unwrap();
+            assert_eq!(rustix::fs::tell(&given).unwrap().cast_signed(), seen.info.position);
+            assert_eq!(descriptor::flags(given.as_fd()).unwrap(), descriptor::flags(seen.copy()).unwrap());
+            assert_eq!(rustix::fs::fcntl_get_seals(&given).unwrap().bits(), record.seals);
+            let mut text = [0; 7];
+            File::from(given).read_exact_at(&mut text, 3 * PAGE).unwrap();
+            assert_eq!(&text, b"content");
+        }
+        let none = stored(memfd::take(&third, 8).unwrap());
+        assert_eq!(none.seals, SealFlags::SEAL.bits());
+        let made = memfd::give(&none).unwrap();
+        memfd::give_seals(made.as_fd(), &none).unwrap();
+        assert!(rustix::fs::fcntl_add_seals(&made, SealFlags::GROW).is_err());
+    });
+}
