@@ -93,6 +93,22 @@ steps! {
     RestoreTimers = "restore.timers",
     /// A thread has its registers.
     RestoreRegisters = "restore.registers",
+    /// The processes of a dump were listed.
+    DumpListed = "dump.listed",
+    /// A process was asked what only it knows.
+    DumpAsked = "dump.asked",
+    /// A thread is recorded.
+    DumpThread = "dump.thread",
+    /// A process is recorded.
+    DumpProcess = "dump.process",
+    /// An address space is recorded.
+    DumpMemory = "dump.memory",
+    /// A table of descriptors is recorded.
+    DumpTable = "dump.table",
+    /// Everything is recorded.
+    DumpCollected = "dump.collected",
+    /// All were let go.
+    DumpReleased = "dump.released",
 }
 
 thread_local! {

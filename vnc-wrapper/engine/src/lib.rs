@@ -6,6 +6,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
+//! | [`dump`] | writes a frozen tree of processes, which runs on |
 //! | [`freeze`] | stops every thread of a set of processes that may fork, exec and end meanwhile |
 //! | [`memory`] | the memory of processes: mappings, passes over changed pages, shared memory, filling |
 //! | [`objects`] | kernel objects behind descriptors: what would be lost, their records, and making them again |
@@ -19,6 +20,7 @@
 //! It is being built: ARCHITECTURE.md, "The native engine", names what is there and what comes next.
 
 pub mod able;
+pub mod dump;
 pub mod fault;
 pub mod freeze;
 pub mod memory;

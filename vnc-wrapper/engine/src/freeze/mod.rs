@@ -18,7 +18,7 @@ mod reaper;
 mod source;
 mod vfork;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libc::pid_t;
 
@@ -85,9 +85,16 @@ fn names(threads: &[Who]) -> String {
 /// Everything that was frozen; dropped, it runs on.
 pub struct Frozen<'t> {
     threads: Vec<Stopped<'t>>,
+    since: Instant,
 }
 
 impl<'t> Frozen<'t> {
+    /// When the try that succeeded began to stop threads.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Every thread.
     #[must_use]
     pub fn threads(&self) -> &[Stopped<'t>] {
@@ -110,11 +117,13 @@ pub fn freeze<'t>(tracer: &'t Tracer, source: &mut dyn Source, limits: Limits) -
     let mut attempt = attempt::Attempt::default();
     let mut restless = Vec::new();
     for _ in 0..limits.tries {
+        let since = Instant::now();
         match attempt.run(source, limits.deadline) {
             Ok(()) => {
                 let threads = attempt.stopped().into_iter();
                 return Ok(Frozen {
                     threads: threads.map(|who| Stopped::adopt(tracer, who, limits.patience)).collect(),
+                    since,
                 });
             }
             Err(attempt::Failure::Late(threads)) => restless = threads,

@@ -9,6 +9,7 @@
 //! | [`status`] | ids in all namespaces, credentials, signal sets, seccomp |
 //! | [`fdinfo`] | a descriptor: position, flags, its kind's own lines, locks |
 //! | [`limits`] | resource limits |
+//! | [`smaps`] | mappings with their flags |
 //! | [`timers`] | POSIX timers |
 //! | [`id_map`] | ids inside and outside of a user namespace |
 //! | [`mountinfo`] | mounts |
@@ -21,6 +22,7 @@ pub mod id_map;
 pub mod limits;
 pub mod mountinfo;
 pub mod order;
+pub mod smaps;
 pub mod stat;
 pub mod status;
 pub mod text;

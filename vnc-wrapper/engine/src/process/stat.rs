@@ -11,6 +11,31 @@ const FILE: &str = "stat";
 /// The most that the file has, in bytes: 52 numbers of 20 digits and a name of at most 64 bytes.
 const MOST: u64 = 4096;
 
+/// Addresses of a process's memory (`struct prctl_mm_map`, PR_SET_MM_MAP of prctl(2)), but for `brk`, which is not in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Where the executable's code begins.
+    pub start_code: u64,
+    /// Where it ends.
+    pub end_code: u64,
+    /// Where its data begins.
+    pub start_data: u64,
+    /// Where that ends.
+    pub end_data: u64,
+    /// Where brk(2) begins.
+    pub start_brk: u64,
+    /// The bottom of the first stack.
+    pub start_stack: u64,
+    /// Where the arguments begin.
+    pub arg_start: u64,
+    /// Where they end.
+    pub arg_end: u64,
+    /// Where the environment begins.
+    pub env_start: u64,
+    /// Where it ends.
+    pub env_end: u64,
+}
+
 /// What the file says, as far as a save needs it. Ids are those of the pid namespace that the mounted proc belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -42,6 +67,8 @@ pub struct Stat {
     pub threads: u32,
     /// When it was started, in clock ticks since the boot, by the reader's time namespace.
     pub start: u64,
+    /// Where its memory has what the kernel knows of; the kernel shows 0 to a reader that may not trace it.
+    pub layout: Layout,
     /// The signal that its parent gets when it ends.
     pub exit_signal: i32,
     /// The real-time priority; 0 for other policies.
@@ -105,6 +132,18 @@ pub fn parse(text: &[u8]) -> Result<Stat, Malformed> {
         nice: number("nice", field(19))?,
         threads: number("num_threads", field(20))?,
         start: number("starttime", field(22))?,
+        layout: Layout {
+            start_code: number("startcode", field(26))?,
+            end_code: number("endcode", field(27))?,
+            start_data: number("start_data", field(45))?,
+            end_data: number("end_data", field(46))?,
+            start_brk: number("start_brk", field(47))?,
+            start_stack: number("startstack", field(28))?,
+            arg_start: number("arg_start", field(48))?,
+            arg_end: number("arg_end", field(49))?,
+            env_start: number("env_start", field(50))?,
+            env_end: number("env_end", field(51))?,
+        },
         exit_signal: number("exit_signal", field(38))?,
         real_time_priority: number("rt_priority", field(40))?,
         policy: number("policy", field(41))?,
@@ -165,11 +204,15 @@ mod tests {
             text.extend(&name);
             text.extend(format!(
                 ") {state} {parent} {group} {session} {terminal} {foreground} {flags} 1 2 3 4 {user} {system} 5 6 20 -7 \
-                 {threads} 0 {start} 1 2 3 4 5 6 7 8 9 10 11 12 13 0 0 17 1 9 2 0 0 0 0 0 0 0 0 0 0 {code}\n"
+                 {threads} 0 {start} 1 2 3 4 5 6 7 8 9 10 11 12 13 0 0 17 1 9 2 0 0 0 14 15 16 18 19 20 21 {code}\n"
             ).into_bytes());
+            let layout = Layout {
+                start_code: 4, end_code: 5, start_stack: 6, start_data: 14, end_data: 15, start_brk: 16, arg_start: 18,
+                arg_end: 19, env_start: 20, env_end: 21,
+            };
             let expected = Stat {
                 pid, name, state: state.chars().next().unwrap(), parent, group, session, terminal, foreground, flags,
-                user_time: user, system_time: system, nice: -7, threads, start, exit_signal: 17, real_time_priority: 9,
+                user_time: user, system_time: system, nice: -7, threads, start, layout, exit_signal: 17, real_time_priority: 9,
                 policy: 2, exit_code: code,
             };
             prop_assert_eq!(parse(&text), Ok(expected));

@@ -59,6 +59,8 @@ struct Known<'a> {
     processes: BTreeMap<u32, &'a Process>,
     /// Processes with a thread that is their first.
     led: HashSet<u32>,
+    /// Processes with any thread.
+    alive: HashSet<u32>,
     actions: HashSet<u32>,
     credentials: HashSet<u32>,
     namespaces: BTreeMap<u32, &'a Namespace>,
@@ -79,6 +81,7 @@ impl<'a> Known<'a> {
                 Record::Process(it) => (known.processes.insert(it.id, it).is_none(), it.id),
                 Record::Thread(it) => {
                     let tid = it.tids.first().copied().unwrap_or(0);
+                    known.alive.insert(it.process);
                     (pids.insert(tid), tid)
                 }
                 Record::SignalActions(it) => (known.actions.insert(it.id), it.id),
@@ -205,7 +208,10 @@ impl<'a> Known<'a> {
             if process.parent.is_none() {
                 ensure(first.replace(process.id).is_none(), &who, || "a second process without parent".to_owned())?;
             }
-            if !matches!(process.state, State::Ended { .. }) {
+            if process.leader_ended.is_some() {
+                let left = self.alive.contains(&process.id) && !self.led.contains(&process.id);
+                ensure(left, &who, || "not only its first thread has ended".to_owned())?;
+            } else if !matches!(process.state, State::Ended { .. }) {
                 ensure(self.led.contains(&process.id), &who, || "no thread of it has its pid".to_owned())?;
             }
             let mut way = HashSet::new();
@@ -323,6 +329,13 @@ impl<'a> Known<'a> {
         ensure(whole && within, &who, || format!("it cannot end at {:#x}", it.end))?;
         ensure(it.protection & !7 == 0, &who, || format!("protection {:#x}", it.protection))?;
         ensure(it.advice.len().is_multiple_of(2), &who, || "its advice is not of two letters each".to_owned())?;
+        let mut behind = it.start;
+        for guard in it.guards.iter() {
+            let end = guard.start.checked_add(guard.length).filter(|end| *end <= it.end && guard.length > 0);
+            let whole = guard.start.is_multiple_of(PAGE) && guard.length.is_multiple_of(PAGE) && guard.start >= behind;
+            ensure(whole && end.is_some(), &who, || format!("its guard at {:#x} is not within it", guard.start))?;
+            behind = end.unwrap_or(behind);
+        }
         let offset = match &it.backing {
             Backing::PrivateFile { path: name, offset } | Backing::SharedFile { path: name, offset } => {
                 path(&who, name)?;

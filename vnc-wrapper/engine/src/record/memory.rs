@@ -1,5 +1,6 @@
 //! Address spaces, what is mapped in them, and memory that several share.
 
+use super::process::Area;
 use super::wire::{Bytes, List, choice, fields};
 
 fields! {
@@ -40,6 +41,8 @@ fields! {
         pub backing: Backing,
         /// PR_SET_VMA_ANON_NAME; empty: none.
         pub name: Bytes<80>,
+        /// Its guard regions (MADV_GUARD_INSTALL): whole pages within it, in rising order.
+        @since 2 pub guards: List<Area, 32_768>,
     }
 }
 

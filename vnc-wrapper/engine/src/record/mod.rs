@@ -115,7 +115,7 @@ const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 
 records! {
-    1 = Process(process::Process) "a process", version 1, at most 16 * MIB, 65_536;
+    1 = Process(process::Process) "a process", version 2, at most 16 * MIB, 65_536;
     2 = Thread(process::Thread) "a thread", version 1, at most 16 * MIB, 262_144;
     3 = SignalActions(process::SignalActions) "signal actions", version 1, at most 4 * KIB, 65_536;
     4 = Timers(process::Timers) "timers", version 1, at most 8 * MIB, 65_536;
@@ -124,7 +124,7 @@ records! {
     7 = Namespace(rights::Namespace) "a namespace", version 1, at most 16 * KIB, 16_384;
     8 = Filter(rights::Filter) "a filter", version 1, at most 40 * KIB, 16_384;
     16 = AddressSpace(memory::AddressSpace) "an address space", version 1, at most 8 * KIB, 65_536;
-    17 = Mapping(memory::Mapping) "a mapping", version 1, at most 8 * KIB, 1_048_576;
+    17 = Mapping(memory::Mapping) "a mapping", version 2, at most MIB, 1_048_576;
     18 = SharedObject(memory::SharedObject) "a shared object", version 1, at most KIB, 262_144;
     32 = DescriptorTable(objects::DescriptorTable) "a descriptor table", version 1, at most 16 * MIB, 65_536;
     33 = File(objects::FileDescription) "an open file", version 1, at most 8 * KIB, 1_048_576;

@@ -43,6 +43,8 @@ fields! {
         pub namespaces: List<u32, 8>,
         /// Signals that wait for the process as a whole (PTRACE_PEEKSIGINFO_SHARED): a siginfo_t each, oldest first.
         pub signals: List<Bytes<128>, 65_536>,
+        /// How its first thread ended, as wait(2) gives it (field 52 of `stat`), while other threads run on; none: it runs.
+        @since 2 pub leader_ended: Option<i32>,
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, pid_t};
 
+pub(crate) mod saved;
+
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -152,8 +154,9 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The letter of a thread's state in its `stat`.
 pub(crate) fn state(pid: pid_t, tid: pid_t) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    // A name can be any bytes.
+    let stat = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    String::from_utf8_lossy(&stat).rsplit_once(") ")?.1.chars().next()
 }
 
 /// Who traces a thread; 0: nobody, or it is gone.

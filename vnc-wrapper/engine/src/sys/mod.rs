@@ -20,6 +20,7 @@ pub mod procmap;
 pub mod ptrace;
 pub mod sched;
 pub mod signal;
+pub mod task;
 pub mod trial;
 pub mod userfaultfd;
 pub mod vmcopy;

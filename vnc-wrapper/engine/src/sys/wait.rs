@@ -71,3 +71,16 @@ pub fn until(tid: pid_t, deadline: Instant) -> io::Result<Option<Status>> {
     }
     Ok(None)
 }
+
+/// Kills process `pid`.
+///
+/// # Errors
+/// `EPERM`. One that is gone is no error.
+pub fn kill(pid: pid_t) -> io::Result<()> {
+    // SAFETY: numbers only.
+    if unsafe { libc::kill(pid, libc::SIGKILL) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+}

@@ -115,8 +115,7 @@ impl Registers {
     /// # Errors
     /// `ESRCH` when it is gone or not stopped; `EIO` for values that the processor refuses.
     pub fn give(&self, tid: pid_t) -> io::Result<()> {
-        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        ptrace::set_registers(tid, ptrace::PRSTATUS, &bytes)
+        ptrace::set_registers(tid, ptrace::PRSTATUS, &self.bytes())
     }
 
     /// The place of the next instruction.
@@ -140,6 +139,31 @@ impl Registers {
             EINTR | ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND | ERESTART_RESTARTBLOCK
         );
         (code && self.words[ORIG_RAX] as i64 >= 0).then_some(self.words[ORIG_RAX])
+    }
+
+    /// The whole register set, as the kernel reads and writes it.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// The arguments of the interrupted call.
+    #[must_use]
+    pub fn arguments(&self) -> [u64; 6] {
+        [RDI, RSI, RDX, R10, R8, R9].map(|place| self.words[place])
+    }
+
+    /// Whether the kernel would go on with the interrupted call by restart_syscall(2), from what it keeps of it.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.result() == ERESTART_RESTARTBLOCK && self.interrupted_call().is_some()
+    }
+
+    /// These registers, with the interrupted call begun again as the thread made it, unless a signal comes first.
+    #[must_use]
+    pub fn from_the_start(mut self) -> Self {
+        self.words[RAX] = ERESTARTNOHAND as u64;
+        self
     }
 
     /// What a call left behind.

@@ -1,0 +1,104 @@
+//! What only a thread itself can be asked: lists of calls that ask, and their answers.
+
+use crate::remote::{self, Call, Thread};
+
+/// Calls that ask something, and the memory in which they answer.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    calls: Vec<Call>,
+    /// For each call: which argument points to its answer, where that is in the memory, and its length.
+    places: Vec<Option<(usize, usize, usize)>>,
+    length: usize,
+}
+
+/// Which question an answer belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question(usize);
+
+impl Questions {
+    /// A call whose result is the answer.
+    pub(super) fn ask(&mut self, number: libc::c_long, arguments: &[u64]) -> Question {
+        self.add(number, arguments, None)
+    }
+
+    /// A call that writes `length` bytes to where argument `place` points.
+    pub(super) fn ask_into(
+        &mut self,
+        number: libc::c_long,
+        arguments: &[u64],
+        place: usize,
+        length: usize,
+    ) -> Question {
+        let at = self.length;
+        self.length += length.next_multiple_of(8);
+        self.add(number, arguments, Some((place, at, length)))
+    }
+
+    fn add(&mut self, number: libc::c_long, given: &[u64], place: Option<(usize, usize, usize)>) -> Question {
+        let mut arguments = [0; 6];
+        arguments[..given.len()].copy_from_slice(given);
+        self.calls.push(Call::new(number, arguments));
+        self.places.push(place);
+        Question(self.calls.len() - 1)
+    }
+
+    /// Has `thread` make all of them.
+    pub(super) fn put(mut self, thread: &mut Thread<'_, '_>) -> Result<Answers, remote::Error> {
+        let mut memory = vec![0; self.length];
+        let mut at = 0;
+        if self.length > 0 {
+            // The stack is the cheaper place; a small one for signals may have no room.
+            at = match thread.borrow_stack(self.length) {
+                Err(remote::Error::Other { .. }) => thread.map(self.length.next_multiple_of(4096) as u64)?,
+                other => other?,
+            };
+            // What the kernel does not write is zero, not what stood there.
+            thread.fill(at, &memory)?;
+        }
+        for (call, place) in self.calls.iter_mut().zip(&self.places) {
+            if let Some((argument, offset, _)) = place {
+                call.arguments[*argument] = at + *offset as u64;
+            }
+        }
+        thread.run(&mut self.calls)?;
+        if self.length > 0 {
+            thread.read(at, &mut memory)?;
+        }
+        Ok(Answers { calls: self.calls, places: self.places, memory })
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Answers {
+    calls: Vec<Call>,
+    places: Vec<Option<(usize, usize, usize)>>,
+    memory: Vec<u8>,
+}
+
+impl Answers {
+    /// The result of a call; none for an error, such as that of a kernel that does not know the question.
+    pub(super) fn result(&self, question: Question) -> Option<u64> {
+        let call = &self.calls[question.0];
+        call.error().is_none().then_some(call.result as u64)
+    }
+
+    /// What a call wrote; none after an error.
+    pub(super) fn bytes(&self, question: Question) -> Option<&[u8]> {
+        self.result(question)?;
+        let (_, at, length) = self.places[question.0]?;
+        self.memory.get(at..at + length)
+    }
+
+    /// Numbers of eight bytes that a call wrote.
+    pub(super) fn words<const N: usize>(&self, question: Question) -> Option<[u64; N]> {
+        let words = self.bytes(question)?.as_chunks::<8>().0;
+        Some(std::array::from_fn(|at| words.get(at).map_or(0, |word| u64::from_ne_bytes(*word))))
+    }
+
+    /// The error of a call, with its name, for what cannot be left out.
+    pub(super) fn failure(&self, question: Question) -> String {
+        let call = &self.calls[question.0];
+        call.error().map_or_else(String::new, |error| format!("{call}: {error}"))
+    }
+}

@@ -1,0 +1,219 @@
+//! Writes a tree of processes, which runs on as if nothing had happened.
+//!
+//! The order is in the types: each step takes the one before it, and whichever is dropped, everything runs on.
+//!
+//! ```text
+//! prepare(session, sink) -> Prepared          the session runs
+//! Prepared::freeze(tracer, limits) -> Frozen  all of it stands still
+//! Frozen::collect() -> Collected              everything that must be of one instant has been read
+//! Collected::release(Run | End) -> Draining   it runs on, or has ended
+//! Draining::finish() -> Saved                 records and pages are in the sink
+//! ```
+//!
+//! What no record can hold is [`Refused`] by the names of process and thing before anything is written. What is written passes
+//! [`check`](crate::record::check::check).
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `subject` | what was frozen, process by process |
+//! | `view` | ids as the session sees them; credentials |
+//! | `collect` | the order in which everything is read |
+//! | `inside` | lists of calls that ask a thread what only it knows |
+//! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
+//! | `space`, `pages` | mappings, and the pages that hold content |
+//! | `table` | descriptors, and what `objects` takes of what they refer to |
+//! | `share` | what several processes share, each once |
+//! | `paths` | links as paths in the session |
+
+mod collect;
+mod error;
+mod inside;
+mod pages;
+mod paths;
+mod process;
+mod restart;
+mod share;
+mod space;
+mod subject;
+mod table;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod view;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use libc::pid_t;
+
+use crate::fault::{self, Step};
+use crate::freeze::{self, Limits, Source};
+use crate::objects::Finding;
+use crate::record::check::check;
+use crate::record::{Writer, features};
+use crate::remote::Tracer;
+use collect::Content;
+
+pub use error::{Error, Refused};
+
+/// What is saved: a process and all below it.
+pub struct Session<'s> {
+    root: pid_t,
+    source: Box<dyn Source + Send + 's>,
+}
+
+impl<'s> Session<'s> {
+    /// The process `root` and what `source` lists, which are below it.
+    pub fn new(root: pid_t, source: impl Source + Send + 's) -> Self {
+        Self { root, source: Box::new(source) }
+    }
+
+    /// The process `root` and all that descend from it.
+    #[must_use]
+    pub fn descendants(root: pid_t) -> Self {
+        Self::new(root, move || freeze::descendants(root))
+    }
+}
+
+/// Begins a save; the session runs.
+///
+/// # Errors
+/// [`Error::Format`] when the sink takes nothing.
+pub fn prepare<W: Write>(session: Session<'_>, sink: W) -> Result<Prepared<'_, W>, Error> {
+    Ok(Prepared { session, writer: Writer::begin(sink, features::X86_64)? })
+}
+
+/// A session that runs and is about to be frozen.
+pub struct Prepared<'s, W> {
+    session: Session<'s>,
+    writer: Writer<W>,
+}
+
+impl<'s, W: Write> Prepared<'s, W> {
+    /// Stops all of it.
+    ///
+    /// # Errors
+    /// [`Error::Freeze`]; it runs on.
+    pub fn freeze<'t>(mut self, tracer: &'t Tracer, limits: Limits) -> Result<Frozen<'s, 't, W>, Error> {
+        let frozen = freeze::freeze(tracer, &mut *self.session.source, limits)?;
+        Ok(Frozen { session: self.session, writer: self.writer, frozen })
+    }
+}
+
+/// A session that stands still; dropped, it runs on.
+pub struct Frozen<'s, 't, W> {
+    session: Session<'s>,
+    writer: Writer<W>,
+    frozen: freeze::Frozen<'t>,
+}
+
+impl<'t, W: Write> Frozen<'_, 't, W> {
+    /// Reads everything that must be of one instant.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for what no record can hold, and others; it runs on, and nothing was written.
+    pub fn collect(mut self) -> Result<Collected<'t, W>, Error> {
+        let pids = self.session.source.list().map_err(freeze::Error::Source)?;
+        let content = collect::collect(&mut self.frozen, pids, self.session.root)?;
+        Ok(Collected { writer: self.writer, frozen: self.frozen, content })
+    }
+}
+
+/// What becomes of the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Then {
+    /// It runs on.
+    Run,
+    /// It ends: every process is killed.
+    End,
+}
+
+/// A session that stands still and has been read; dropped, it runs on.
+pub struct Collected<'t, W> {
+    writer: Writer<W>,
+    frozen: freeze::Frozen<'t>,
+    content: Content,
+}
+
+impl<W: Write> Collected<'_, W> {
+    /// Ends the pause.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when a process cannot be killed; it runs on.
+    pub fn release(self, then: Then) -> Result<Draining<W>, Error> {
+        if then == Then::End {
+            for thread in self.frozen.threads() {
+                let who = thread.who();
+                let killed = crate::sys::wait::kill(who.pid);
+                killed.map_err(Error::read(who.pid, who.tid, "the end"))?;
+            }
+        }
+        let since = self.frozen.since();
+        drop(self.frozen);
+        let pause = since.elapsed();
+        fault::point(Step::DumpReleased).map_err(Error::Step)?;
+        Ok(Draining { writer: self.writer, content: self.content, pause, released: Instant::now() })
+    }
+}
+
+/// What was read of a session that runs on, or has ended.
+pub struct Draining<W> {
+    writer: Writer<W>,
+    content: Content,
+    pause: Duration,
+    released: Instant,
+}
+
+impl<W: Write> Draining<W> {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the sink fails, which is useless then; [`Error::Contradiction`] before anything is written.
+    pub fn finish(mut self) -> Result<Saved<W>, Error> {
+        check(&self.content.records, [])?;
+        for record in &self.content.records {
+            self.writer.record(record)?;
+        }
+        let mut bytes = 0;
+        for pages in &self.content.pages {
+            for piece in pages.image.regions(pages.parts.iter().cloned()) {
+                self.writer.region(pages.owner, &piece.runs, &piece.pages)?;
+                bytes += piece.pages.len() as u64;
+            }
+        }
+        let report = Report {
+            pause: self.pause,
+            writing: self.released.elapsed(),
+            processes: self.content.processes,
+            threads: self.content.threads,
+            bytes,
+        };
+        Ok(Saved { sink: self.writer.finish()?, report, findings: self.content.findings })
+    }
+}
+
+/// A save that was written.
+#[derive(Debug)]
+pub struct Saved<W> {
+    /// The sink, not flushed.
+    pub sink: W,
+    /// What was done.
+    pub report: Report,
+    /// What it lost, that a save may lose.
+    pub findings: Vec<Finding>,
+}
+
+/// Figures of a save.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// From when the first thread was taken hold of until the last was let go.
+    pub pause: Duration,
+    /// How long records and pages were written afterwards.
+    pub writing: Duration,
+    /// How many processes, also ended ones.
+    pub processes: usize,
+    /// How many threads.
+    pub threads: usize,
+    /// Bytes of memory, whole pages.
+    pub bytes: u64,
+}

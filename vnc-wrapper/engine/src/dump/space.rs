@@ -1,0 +1,253 @@
+//! Address spaces: what is mapped, and the shared memory in them.
+
+use std::collections::BTreeMap;
+
+use libc::pid_t;
+
+use super::Error;
+use super::error::fit;
+use super::inside::Answers;
+use super::pages::Pages;
+use super::paths::path;
+use super::process;
+use super::subject::Subject;
+use crate::memory::image::Image;
+use crate::memory::shared::{self, View};
+use crate::objects::{Seen, memfd};
+use crate::process::smaps::{self, Mapped};
+use crate::process::text;
+use crate::record::memory::{AddressSpace, Backing, Mapping, Origin, SharedObject};
+
+/// The most of an auxiliary vector, in bytes.
+const AUXILIARY: u64 = 1024;
+/// The device of memory files: shared memory, memfd, System V.
+const ANONYMOUS: &[u8] = b"/dev/zero";
+const MEMFD: &[u8] = b"/memfd:";
+const SYSTEM_V: &[u8] = b"/SYSV";
+/// Mappings that the kernel lays itself.
+const SPECIAL: [&[u8]; 5] = [b"[vdso]", b"[vvar]", b"[vvar_vclock]", b"[vsyscall]", b"[timens]"];
+const NAMED: &[u8] = b"[anon:";
+const NAMED_SHARED: &[u8] = b"[anon_shmem:";
+
+/// The record of the address space of `subject`, with the number `id`.
+pub(super) fn record(
+    subject: &Subject,
+    id: u32,
+    (asked, answers): (&process::Asked, &Answers),
+    view: &super::view::View,
+) -> Result<AddressSpace, Error> {
+    let pid = subject.pid;
+    let directory = subject.directory();
+    let layout = match subject.speaker() {
+        // A leader that has ended has no memory any more.
+        Some(tid) if tid != pid => {
+            let stat = crate::process::stat::read(&directory);
+            stat.map_err(Error::read(pid, tid, "stat"))?.layout
+        }
+        _ => subject.stat.layout,
+    };
+    let bounds = vec![
+        layout.start_code,
+        layout.end_code,
+        layout.start_data,
+        layout.end_data,
+        layout.start_brk,
+        asked.brk(answers),
+        layout.start_stack,
+        layout.arg_start,
+        layout.arg_end,
+        layout.env_start,
+        layout.env_end,
+    ];
+    let auxiliary = text::read(&directory, "auxv", AUXILIARY).map_err(Error::read(pid, pid, "auxv"))?;
+    Ok(AddressSpace {
+        id,
+        executable: fit(pid, "its executable", path(view, pid, &directory.join("exe"), "exe")?)?,
+        bounds: fit(pid, "addresses", bounds)?,
+        auxiliary: fit(pid, "auxv", auxiliary)?,
+        // Also said by kernels that have none; to switch them off there changes nothing.
+        huge_pages_off: subject.status.huge_pages == Some(false),
+        deny_write_exec: asked.deny_write_exec(answers),
+    })
+}
+
+/// What is mapped in the process.
+pub(super) fn mapped(subject: &Subject) -> Result<Vec<Mapped>, Error> {
+    smaps::read(&subject.directory()).map_err(Error::read(subject.pid, subject.pid, "smaps"))
+}
+
+/// The record of a mapping of address space `space`; its guards are not known yet.
+pub(super) fn mapping(
+    pid: pid_t,
+    tid: pid_t,
+    space: u32,
+    mapped: &Mapped,
+    objects: &mut Objects,
+    view: &super::view::View,
+) -> Result<Mapping, Error> {
+    let refuse = |why: &str| {
+        let place = format!("its memory at {:#x} ({})", mapped.start, mapped.name.escape_ascii());
+        Err(Error::refused(pid, place, why))
+    };
+    if mapped.key != 0 {
+        return refuse("it has a protection key");
+    }
+    if mapped.has(b"ht") {
+        return refuse("it has huge pages of its own (hugetlbfs)");
+    }
+    let special = SPECIAL.contains(&mapped.name.as_slice());
+    if !special && (mapped.has(b"pf") || mapped.has(b"io") || mapped.name.starts_with(b"anon_inode:")) {
+        return refuse("it belongs to a device or to the kernel");
+    }
+    let named = |prefix| mapped.name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(b"]"));
+    let name = named(NAMED).or_else(|| named(NAMED_SHARED)).unwrap_or_default();
+    let offset = mapped.offset;
+    let backing = if special {
+        let name = mapped.name[1..mapped.name.len() - 1].to_vec();
+        Backing::Special { name: fit(pid, "a name of the kernel's memory", name)? }
+    } else if let Some(origin) = origin(pid, mapped)? {
+        let object = objects.add(tid, mapped, origin);
+        Backing::Object { object, offset, private: !mapped.shared }
+    } else if mapped.inode == 0 {
+        if mapped.name.first() == Some(&b'[')
+            && !["[heap]", "[stack]"].iter().any(|it| it.as_bytes() == mapped.name)
+            && named(NAMED).is_none()
+        {
+            return refuse("the kernel's memory of this name is not known");
+        }
+        Backing::Anonymous
+    } else if mapped.is_deleted() && !is_named(view, mapped) {
+        return refuse("its file has no name any more");
+    } else {
+        let path = fit(pid, "a path", mapped.name.clone())?;
+        if mapped.shared { Backing::SharedFile { path, offset } } else { Backing::PrivateFile { path, offset } }
+    };
+    let flags = [(b"gd", libc::MAP_GROWSDOWN), (b"nr", libc::MAP_NORESERVE), (b"lo", libc::MAP_LOCKED)];
+    let flags = flags.into_iter().filter(|(flag, _)| mapped.has(flag)).fold(0, |all, (_, bit)| all | bit);
+    Ok(Mapping {
+        space,
+        start: mapped.start,
+        end: mapped.end,
+        protection: mapped.protection,
+        flags: flags.cast_unsigned(),
+        advice: fit(pid, "flags of its memory", mapped.flags.concat())?,
+        backing,
+        name: fit(pid, "a name of its memory", name.to_vec())?,
+        guards: Default::default(),
+    })
+}
+
+/// Whether a file whose name ends like that of a deleted one is there under it.
+fn is_named(view: &super::view::View, mapped: &Mapped) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::symlink_metadata(view.locate(&mapped.name));
+    found.is_ok_and(|found| found.ino() == mapped.inode)
+}
+
+/// Whether a mapping shows shared memory, and how that was made.
+fn origin(pid: pid_t, mapped: &Mapped) -> Result<Option<Origin>, Error> {
+    if mapped.inode == 0 {
+        return Ok(None);
+    }
+    let path = mapped.path();
+    if mapped.name.starts_with(NAMED_SHARED) || mapped.is_deleted() && path == ANONYMOUS {
+        return Ok(Some(Origin::Anonymous));
+    }
+    if let Some(name) = path.strip_prefix(MEMFD).filter(|_| mapped.is_deleted()) {
+        let name = fit(pid, "the name of a memfd", name.to_vec())?;
+        return Ok(Some(Origin::Memfd { name, flags: 0 }));
+    }
+    if mapped.is_deleted() && path.starts_with(SYSTEM_V) {
+        let what = format!("its memory at {:#x} ({})", mapped.start, mapped.name.escape_ascii());
+        return Err(Error::refused(pid, what, "System V memory cannot be recorded yet"));
+    }
+    Ok(None)
+}
+
+/// Shared memory, each once, by device and inode.
+#[derive(Default)]
+pub(super) struct Objects {
+    known: BTreeMap<((u32, u32), u64), Known>,
+}
+
+struct Known {
+    record: SharedObject,
+    name: Vec<u8>,
+    views: Vec<View>,
+    /// What was read of it through a descriptor.
+    image: Option<Image>,
+}
+
+impl Objects {
+    fn entry(&mut self, identity: ((u32, u32), u64), name: &[u8]) -> &mut Known {
+        let id = self.known.len() as u32 + 1;
+        self.known.entry(identity).or_insert_with(|| Known {
+            record: SharedObject { id, ..SharedObject::default() },
+            name: name.to_vec(),
+            views: Vec::new(),
+            image: None,
+        })
+    }
+
+    /// The number of what `mapped` of thread `tid` shows.
+    fn add(&mut self, tid: pid_t, mapped: &Mapped, origin: Origin) -> u32 {
+        let known = self.entry((mapped.device, mapped.inode), &mapped.name);
+        if known.image.is_none() {
+            known.record.origin = origin;
+            known.record.size = known.record.size.max(mapped.offset + (mapped.end - mapped.start));
+        }
+        // A private mapping shows pages of its own.
+        if mapped.shared {
+            known.views.push(View {
+                pid: tid.cast_unsigned(),
+                range: mapped.start..mapped.end,
+                offset: mapped.offset,
+                writable: mapped.protection & libc::PROT_WRITE.cast_unsigned() != 0,
+            });
+        }
+        known.record.id
+    }
+
+    /// The number of the memory behind a memfd, which is read.
+    pub(super) fn add_memfd(&mut self, pid: pid_t, seen: &Seen) -> Result<u32, Error> {
+        let (device, inode) = seen.identity();
+        let device = (rustix::fs::major(device), rustix::fs::minor(device));
+        let known = self.entry((device, inode), &seen.link);
+        let id = known.record.id;
+        if known.image.is_none() {
+            known.record = memfd::take(seen, id).map_err(Error::object(pid))?;
+            let mut image = Image::new();
+            let file = shared::own_description(seen.copy());
+            let read = file.and_then(|file| shared::read_file(&file, &mut image));
+            read.map_err(Error::read(pid, seen.pid, seen.link.escape_ascii().to_string()))?;
+            known.image = Some(image);
+        }
+        Ok(id)
+    }
+
+    /// The records, and the pages.
+    pub(super) fn finish(self, pid: pid_t) -> Result<Vec<(SharedObject, Pages)>, Error> {
+        let mut all = Vec::new();
+        for (identity, known) in self.known {
+            let Known { record, name, views, image } = known;
+            let image = match image {
+                Some(image) => image,
+                None if views.is_empty() => {
+                    let why = "only private copies of it are mapped, and nobody has a descriptor of it";
+                    return Err(Error::refused(pid, name.escape_ascii().to_string(), why));
+                }
+                None => {
+                    let mut image = Image::new();
+                    let what = name.escape_ascii().to_string();
+                    // What cannot be read lies behind its end.
+                    let read = shared::Object { identity, name, views }.read(&mut image);
+                    read.map_err(Error::read(pid, pid, what))?;
+                    image
+                }
+            };
+            let pages = Pages::of_object(record.id, image);
+            all.push((record, pages));
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,266 @@
+//! Tables of descriptors, and the descriptions behind them, each once.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use libc::pid_t;
+
+use super::Error;
+use super::error::fit;
+use super::paths::leads_to;
+use super::space::Objects;
+use super::subject::Subject;
+use super::view::View;
+use crate::objects::kind::Kind;
+use crate::objects::{Finding, Seen, epoll, event, file, memfd, pipe, same, signal, timer};
+use crate::process::fdinfo;
+use crate::record::Record;
+use crate::record::objects::{Common, Content, Descriptor, DescriptorTable};
+use crate::sys::pidfd;
+
+/// Devices that hold nothing: null, zero, full, random, urandom; all of major number 1.
+const PLAIN_DEVICES: [u32; 5] = [3, 5, 7, 8, 9];
+
+/// Where the description of an epoll instance is found again.
+struct Poll {
+    pid: pid_t,
+    tid: pid_t,
+    number: i32,
+    id: u32,
+}
+
+/// A pipe: its number, and an end for writing while none for reading was found.
+struct Ends {
+    id: u32,
+    writer: Option<(pid_t, Seen)>,
+}
+
+/// The descriptions of all tables.
+pub(super) struct Descriptions<'a> {
+    view: &'a View,
+    /// Ids of threads and groups as the session sees them.
+    tids: &'a BTreeMap<pid_t, u32>,
+    groups: &'a BTreeMap<pid_t, u32>,
+    known: same::Descriptions,
+    /// By device and inode.
+    pipes: BTreeMap<(u64, u64), Ends>,
+    epolls: Vec<Poll>,
+    records: Vec<Record>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Descriptions<'a> {
+    pub(super) fn new(view: &'a View, tids: &'a BTreeMap<pid_t, u32>, groups: &'a BTreeMap<pid_t, u32>) -> Self {
+        Self {
+            view,
+            tids,
+            groups,
+            known: same::Descriptions::new(),
+            pipes: BTreeMap::new(),
+            epolls: Vec::new(),
+            records: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The record of the table of `subject`, with the number `id`; its descriptions are kept for [`Self::finish`].
+    pub(super) fn table(
+        &mut self,
+        subject: &Subject,
+        tid: pid_t,
+        id: u32,
+        objects: &mut Objects,
+    ) -> Result<DescriptorTable, Error> {
+        let pid = subject.pid;
+        let numbers = numbers(&subject.task(tid)).map_err(Error::read(pid, tid, "the descriptors"))?;
+        let process = open(pid, tid).map_err(Error::read(pid, tid, "the descriptors"))?;
+        // A thread's own directory: that of a process whose first thread has ended is empty.
+        let directory = PathBuf::from(format!("/proc/{tid}"));
+        let mut descriptors = Vec::new();
+        for number in numbers {
+            let read = || Error::read(pid, tid, format!("descriptor {number}"));
+            let (description, new) = self.known.number(tid, number).map_err(read())?;
+            let flags = if new {
+                let seen = Seen::of(tid, process.as_fd(), number).map_err(read())?;
+                let flags = seen.info.flags;
+                self.describe(pid, seen, description, objects)?;
+                flags
+            } else {
+                fdinfo::read(&directory, number).map_err(read())?.flags
+            };
+            descriptors.push(Descriptor {
+                number: number.cast_unsigned(),
+                description,
+                close_on_exec: flags & libc::O_CLOEXEC as u32 != 0,
+            });
+        }
+        Ok(DescriptorTable { id, descriptors: fit(pid, "descriptors", descriptors)? })
+    }
+
+    /// Takes the record of a description that is new.
+    fn describe(&mut self, pid: pid_t, seen: Seen, id: u32, objects: &mut Objects) -> Result<(), Error> {
+        let kind = Kind::of(&seen);
+        let path_only = seen.info.flags & libc::O_PATH as u32 != 0;
+        let found = match kind {
+            Kind::Pipe | Kind::Fifo if !path_only => return self.end(pid, seen, id),
+            Kind::Poll => {
+                self.epolls.push(Poll { pid, tid: seen.pid, number: seen.number, id });
+                return Ok(());
+            }
+            Kind::Event => {
+                self.judge(pid, event::look(&seen))?;
+                event::take(&seen, id).map(Record::from)
+            }
+            Kind::Timer => {
+                self.judge(pid, timer::look(&seen))?;
+                timer::take(&seen, id).map(Record::from)
+            }
+            Kind::Signal => {
+                self.judge(pid, signal::look(&seen))?;
+                signal::take(&seen, id).map(Record::from)
+            }
+            Kind::Memfd => {
+                self.judge(pid, memfd::look(&seen).map_err(Error::object(pid))?)?;
+                let object = objects.add_memfd(pid, &seen)?;
+                file::take(&seen, id, Content::Object { object }).map(Record::from)
+            }
+            kind => {
+                self.judge(pid, file::look(&seen))?;
+                self.named(pid, &seen, &kind, path_only)?;
+                file::take(&seen, id, Content::Named).map(Record::from)
+            }
+        };
+        let record = found.map_err(Error::object(pid))?;
+        self.keep(record);
+        Ok(())
+    }
+
+    /// Refuses what a save would lose; notes what it may.
+    fn judge(&mut self, pid: pid_t, finding: Option<Finding>) -> Result<(), Error> {
+        match finding {
+            Some(finding) if finding.blocking => Err(Error::refused(pid, finding.what, finding.lost)),
+            finding => {
+                self.findings.extend(finding);
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses a description that is not a file, directory or plain device under a name of the session.
+    fn named(&self, pid: pid_t, seen: &Seen, kind: &Kind, path_only: bool) -> Result<(), Error> {
+        let refuse = |why: &str| {
+            let what = format!("descriptor {}, {}", seen.number, seen.link.escape_ascii());
+            Err(Error::refused(pid, what, why))
+        };
+        let known = match kind {
+            Kind::File | Kind::Directory | Kind::Link => true,
+            Kind::Character(1, minor) if PLAIN_DEVICES.contains(minor) => true,
+            Kind::Character(..) | Kind::Block(..) | Kind::Fifo => path_only,
+            _ => false,
+        };
+        if !known || seen.link.first() != Some(&b'/') {
+            return refuse("this kind of descriptor cannot be recorded yet");
+        }
+        if let Some(line) = seen.info.other.first() {
+            return refuse(&format!("the kernel says \"{}\" of it, which is not known", line.escape_ascii()));
+        }
+        let link = PathBuf::from(format!("/proc/{}/fd/{}", seen.pid, seen.number));
+        if seen.stat.st_nlink == 0 || seen.link.ends_with(b" (deleted)") && !leads_to(self.view, &seen.link, &link) {
+            return refuse("it has no name any more, and what is in it cannot be recorded yet");
+        }
+        Ok(())
+    }
+
+    /// Takes the end of a pipe, and with the first end for reading the pipe.
+    fn end(&mut self, pid: pid_t, seen: Seen, id: u32) -> Result<(), Error> {
+        self.judge(pid, pipe::look(&seen))?;
+        let next = self.pipes.len() as u32 + 1;
+        let reads = seen.info.flags & libc::O_ACCMODE as u32 != libc::O_WRONLY as u32;
+        let known = self.pipes.get(&seen.identity()).map(|ends| (ends.id, ends.writer.is_some()));
+        let number = known.map_or(next, |(number, _)| number);
+        let record = pipe::take_end(&seen, id, number).map_err(Error::object(pid))?;
+        self.keep(record.into());
+        let identity = seen.identity();
+        match known {
+            Some((_, false)) => {}
+            _ if reads => {
+                self.records.push(pipe::take(&seen, number).map_err(Error::object(pid))?.into());
+                self.pipes.insert(identity, Ends { id: number, writer: None });
+            }
+            Some(_) => {}
+            None => {
+                self.pipes.insert(identity, Ends { id: number, writer: Some((pid, seen)) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a record; who gets its signals is an id that we see, and becomes the session's.
+    fn keep(&mut self, mut record: Record) {
+        if let Some(common) = common(&mut record) {
+            // F_OWNER_PGRP.
+            let ids = if common.owner_kind == 2 { self.groups } else { self.tids };
+            // Somebody outside is nobody: what is restored does not know them.
+            common.owner = ids.get(&common.owner.cast_signed()).copied().unwrap_or(0);
+        }
+        self.records.push(record);
+    }
+
+    /// The records of all descriptions, and what was found of them that a save may lose.
+    pub(super) fn finish(mut self) -> Result<(Vec<Record>, Vec<Finding>), Error> {
+        // Nobody in the session reads these.
+        for ends in std::mem::take(&mut self.pipes).into_values() {
+            if let Some((pid, seen)) = ends.writer {
+                self.records.push(pipe::take(&seen, ends.id).map_err(Error::object(pid))?.into());
+            }
+        }
+        for Poll { pid, tid, number, id } in std::mem::take(&mut self.epolls) {
+            let seen = open(pid, tid).and_then(|process| Seen::of(tid, process.as_fd(), number));
+            let seen = seen.map_err(Error::read(pid, tid, format!("descriptor {number}")))?;
+            self.judge(pid, epoll::look(&seen, &self.known).map_err(Error::object(pid))?)?;
+            let record = epoll::take(&seen, id, &self.known).map_err(Error::object(pid))?;
+            self.keep(record.into());
+        }
+        Ok((self.records, self.findings))
+    }
+}
+
+/// What every description has, of a record of one.
+fn common(record: &mut Record) -> Option<&mut Common> {
+    match record {
+        Record::File(it) => Some(&mut it.common),
+        Record::PipeEnd(it) => Some(&mut it.common),
+        Record::EventFd(it) => Some(&mut it.common),
+        Record::Epoll(it) => Some(&mut it.common),
+        Record::TimerFd(it) => Some(&mut it.common),
+        Record::SignalFd(it) => Some(&mut it.common),
+        _ => None,
+    }
+}
+
+/// The numbers of a thread's descriptors, rising.
+fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(directory.join("fd"))? {
+        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// A descriptor of a process, through which its descriptors are copied.
+fn open(pid: pid_t, tid: pid_t) -> io::Result<OwnedFd> {
+    if pid == tid {
+        return pidfd::open(pid);
+    }
+    // A leader that has ended has no descriptors any more; its threads do.
+    pidfd::open_thread(tid).map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => {
+            let why = format!("its first thread has ended; descriptors of thread {tid} need Linux 6.9");
+            io::Error::new(io::ErrorKind::Unsupported, why)
+        }
+        _ => error,
+    })
+}

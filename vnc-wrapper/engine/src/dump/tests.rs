@@ -1,0 +1,129 @@
+//! Guests are saved and say themselves what a save must say of them.
+
+mod one;
+mod steps;
+
+use libc::pid_t;
+
+use super::{Error, Report, Session, Then, prepare};
+use crate::freeze::Limits;
+use crate::record::memory::{AddressSpace, Backing, Mapping, SharedObject};
+use crate::record::objects::{Descriptor, DescriptorTable};
+use crate::record::process::{Process, Thread};
+use crate::record::{Item, Owner, Reader, Record, Region, check::check};
+use crate::remote::tracing;
+use crate::sys::guests::PATIENCE;
+
+/// Loaded machines are slow; how long a freeze takes is no test's matter.
+fn patient() -> Limits {
+    Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE }
+}
+
+/// A save, read back.
+struct Save {
+    report: Report,
+    records: Vec<Record>,
+    regions: Vec<Region>,
+}
+
+fn save_of(root: pid_t, then: Then) -> Result<Save, Error> {
+    let saved = tracing(|tracer| {
+        let frozen = prepare(Session::descendants(root), Vec::new())?.freeze(tracer, patient())?;
+        frozen.collect()?.release(then)
+    })?;
+    let saved = saved.finish()?;
+    let mut reader = Reader::begin(&saved.sink[..]).unwrap();
+    let (mut records, mut regions) = (Vec::new(), Vec::new());
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Record(record) => records.push(record),
+            Item::Region(region) => regions.push(region),
+        }
+    }
+    check(&records, regions.iter().map(|region| (region.owner(), region.runs()))).unwrap();
+    Ok(Save { report: saved.report, records, regions })
+}
+
+/// Saves a tree that runs on.
+fn save(root: pid_t) -> Save {
+    save_of(root, Then::Run).unwrap_or_else(|error| panic!("{error}"))
+}
+
+macro_rules! all {
+    ($name:ident, $kind:ident, $type:ty) => {
+        fn $name(&self) -> Vec<&$type> {
+            self.records
+                .iter()
+                .filter_map(|record| if let Record::$kind(it) = record { Some(&**it) } else { None })
+                .collect()
+        }
+    };
+}
+
+impl Save {
+    all!(processes, Process, Process);
+    all!(threads, Thread, Thread);
+    all!(spaces, AddressSpace, AddressSpace);
+    all!(mappings, Mapping, Mapping);
+    all!(objects, SharedObject, SharedObject);
+    all!(tables, DescriptorTable, DescriptorTable);
+    all!(timers, Timers, crate::record::process::Timers);
+    all!(limits, Limits, crate::record::process::Limits);
+    all!(actions, SignalActions, crate::record::process::SignalActions);
+    all!(credentials, Credentials, crate::record::rights::Credentials);
+
+    fn process(&self, pid: pid_t) -> &Process {
+        self.processes().into_iter().find(|process| process.pids[0] == pid.cast_unsigned()).unwrap()
+    }
+
+    fn thread(&self, tid: pid_t) -> &Thread {
+        self.threads().into_iter().find(|thread| thread.tids[0] == tid.cast_unsigned()).unwrap()
+    }
+
+    /// The mapping of a process at an address.
+    fn mapping(&self, pid: pid_t, address: u64) -> &Mapping {
+        let space = self.process(pid).space.unwrap();
+        let covers = |mapping: &&Mapping| mapping.space == space && (mapping.start..mapping.end).contains(&address);
+        self.mappings().into_iter().find(covers).unwrap_or_else(|| panic!("nothing at {address:#x} of {pid}"))
+    }
+
+    /// The page of a process at an address, if the save has it: its own, or of the object that is mapped there.
+    fn page(&self, pid: pid_t, address: u64) -> Option<&[u8]> {
+        let owner = match self.mapping(pid, address) {
+            Mapping { backing: Backing::Object { object, offset, private: false }, start, .. } => {
+                (Owner::Object(*object), (address - start + offset) / 4096)
+            }
+            mapping => (Owner::Space(mapping.space), address / 4096),
+        };
+        self.page_of(owner.0, owner.1)
+    }
+
+    /// A page of an owner, by its number.
+    fn page_of(&self, owner: Owner, number: u64) -> Option<&[u8]> {
+        self.regions.iter().filter(|region| region.owner() == owner).find_map(|region| {
+            let mut numbers = region.runs().iter().flat_map(|run| run.first..run.first + u64::from(run.count));
+            let place = numbers.position(|one| one == number)?;
+            Some(&region.pages()[place * 4096..][..4096])
+        })
+    }
+
+    fn descriptors(&self, pid: pid_t) -> &[Descriptor] {
+        let table = self.process(pid).table.unwrap();
+        &self.tables().into_iter().find(|one| one.id == table).unwrap().descriptors
+    }
+
+    /// What a descriptor refers to.
+    fn descriptor(&self, pid: pid_t, number: i32) -> &Record {
+        let descriptor = self.descriptors(pid).iter().find(|one| one.number == number.cast_unsigned()).unwrap();
+        let common = |record: &Record| match record {
+            Record::File(it) => Some(it.common.id),
+            Record::PipeEnd(it) => Some(it.common.id),
+            Record::EventFd(it) => Some(it.common.id),
+            Record::Epoll(it) => Some(it.common.id),
+            Record::TimerFd(it) => Some(it.common.id),
+            Record::SignalFd(it) => Some(it.common.id),
+            _ => None,
+        };
+        self.records.iter().find(|record| common(record) == Some(descriptor.description)).unwrap()
+    }
+}

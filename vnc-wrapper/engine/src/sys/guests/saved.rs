@@ -1,0 +1,140 @@
+//! Guests that are saved: each says of itself what a save must say of it.
+
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering;
+
+use libc::c_int;
+
+use super::{Shared, block, count, on};
+
+impl Shared {
+    /// Says a number of eight bytes under an even number.
+    pub(crate) fn say(&self, at: usize, value: u64) {
+        self.word(at).store(value as u32, Ordering::SeqCst);
+        self.word(at + 1).store((value >> 32) as u32, Ordering::SeqCst);
+    }
+
+    /// What was said.
+    pub(crate) fn said(&self, at: usize) -> u64 {
+        let word = |at: usize| u64::from(self.word(at).load(Ordering::SeqCst));
+        word(at) | word(at + 1) << 32
+    }
+}
+
+/// What [`describes_itself`] says, by number.
+pub(crate) const STACK: usize = 20;
+pub(crate) const HANDLER: usize = 22;
+pub(crate) const PAGES: usize = 24;
+pub(crate) const CLEAR: usize = 26;
+pub(crate) const BRK: usize = 28;
+pub(crate) const TIMER: usize = 30;
+pub(crate) const REAL: usize = 32;
+pub(crate) const GUARD: usize = 34;
+
+/// Sizes and values that it sets.
+pub(crate) const STACK_LENGTH: u64 = 64 << 10;
+pub(crate) const SLACK: u64 = 77_000;
+pub(crate) const PAGE: usize = 4096;
+
+fn prctl(option: c_int, argument: u64) {
+    // SAFETY: numbers, or a string that lives on.
+    assert!(unsafe { libc::prctl(option, argument, 0, 0, 0) } >= 0, "prctl {option}");
+}
+
+fn map(pages: usize, protection: c_int) -> *mut u8 {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping.
+    let memory = unsafe { libc::mmap(null_mut(), pages * PAGE, protection, flags, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED);
+    memory.cast()
+}
+
+/// Whether the kernel has `MADV_GUARD_INSTALL`, and did it.
+fn guard(page: *mut u8) -> bool {
+    // SAFETY: a page of this guest that nothing uses.
+    unsafe { libc::madvise(page.cast(), PAGE, 102) == 0 }
+}
+
+/// Has something of all that one process can have, and waits for a byte.
+pub(crate) fn describes_itself(shared: Shared) -> i32 {
+    let read_write = libc::PROT_READ | libc::PROT_WRITE;
+    let stack = map(STACK_LENGTH as usize / PAGE, read_write);
+    let setting = libc::stack_t { ss_sp: stack.cast(), ss_flags: 0, ss_size: STACK_LENGTH as usize };
+    // SAFETY: `setting` is read; the stack stays mapped.
+    assert_eq!(unsafe { libc::sigaltstack(&raw const setting, null_mut()) }, 0);
+    shared.say(STACK, stack as u64);
+    on(libc::SIGUSR1, count);
+    shared.say(HANDLER, count as *const () as u64);
+    // SAFETY: numbers only.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let real = libc::SIGRTMIN() + 4;
+    shared.say(REAL, real as u64);
+    block(&[libc::SIGUSR1, libc::SIGUSR2, real]);
+    let pid = std::process::id() as libc::pid_t;
+    for value in [11usize, 12] {
+        // SAFETY: numbers only.
+        unsafe { libc::sigqueue(pid, real, libc::sigval { sival_ptr: value as *mut _ }) };
+    }
+    // SAFETY: numbers only.
+    unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, libc::SIGUSR2) };
+    prctl(libc::PR_SET_NAME, c"self (a) \xff!".as_ptr() as u64);
+    prctl(libc::PR_SET_TIMERSLACK, SLACK);
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+    // SAFETY: numbers only.
+    unsafe { libc::umask(0o027) };
+    let limit = libc::rlimit { rlim_cur: 100, rlim_max: 200 };
+    // SAFETY: `limit` is read.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    let hour = libc::timeval { tv_sec: 3600, tv_usec: 0 };
+    let day = libc::timeval { tv_sec: 86_400, tv_usec: 5 };
+    // SAFETY: the setting is read.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &libc::itimerval { it_interval: day, it_value: hour }, null_mut()) };
+    let timer = a_timer(real);
+    shared.say(TIMER, timer as u64);
+    // Page 0 holds a pattern, 1 zeros, 2 is not there, 3 cannot be read, 4 guards where the kernel can, 5 holds a pattern.
+    let pages = map(6, read_write);
+    for (page, value) in [(0, 0xa0u8), (1, 0), (3, 0xa3), (5, 0xa5)] {
+        let page = pages.wrapping_add(page * PAGE);
+        // SAFETY: within the mapping just made.
+        unsafe { page.write_bytes(value, PAGE) };
+    }
+    // SAFETY: a page of that mapping, which nothing uses any more.
+    unsafe { libc::mprotect(pages.wrapping_add(3 * PAGE).cast(), PAGE, libc::PROT_NONE) };
+    shared.say(GUARD, u64::from(guard(pages.wrapping_add(4 * PAGE))));
+    shared.say(PAGES, pages as u64);
+    let mut clear = 0u64;
+    prctl(libc::PR_GET_TID_ADDRESS, &raw mut clear as u64);
+    shared.say(CLEAR, clear);
+    // SAFETY: a number only.
+    shared.say(BRK, unsafe { libc::sbrk(0) } as u64);
+    shared.ready();
+    i32::from(shared.read() != 1)
+}
+
+/// A timer that goes off in an hour, and its id in the kernel.
+fn a_timer(signal: c_int) -> i32 {
+    // SAFETY: all zeroes is a valid sigevent.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_SIGNAL;
+    event.sigev_signo = signal;
+    event.sigev_value = libc::sigval { sival_ptr: 0x1234 as *mut _ };
+    let mut id = 0i32;
+    // SAFETY: `event` is read, `id` written: the kernel's ids are ints.
+    let made = unsafe { libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, &raw const event, &raw mut id) };
+    assert_eq!(made, 0);
+    let time = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 7, tv_nsec: 8 },
+        it_value: libc::timespec { tv_sec: 3600, tv_nsec: 0 },
+    };
+    // SAFETY: `time` is read.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_timer_settime, id, 0, &raw const time, 0usize) }, 0);
+    id
+}
+
+/// Waits with a socket, which no record can hold.
+pub(crate) fn with_a_socket(shared: Shared) -> i32 {
+    // SAFETY: numbers only.
+    assert!(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) } >= 0);
+    shared.ready();
+    i32::from(shared.read() != 1)
+}
