@@ -96,6 +96,8 @@ impl<'c, 's> Space<'c, 's> {
         let object = Object::Mapping(mapping.start);
         match &mapping.backing {
             Backing::Anonymous if droppable(mapping) => Ok(()),
+            // The kernel has laid its own; this is for a resume where that looks otherwise.
+            Backing::Special { .. } => Ok(()),
             Backing::Anonymous => self.copy(mapping, at, bytes),
             Backing::PrivateFile { .. } | Backing::Object { private: true, .. } => self.write(object, at, bytes),
             _ => Err(Error::unable(
