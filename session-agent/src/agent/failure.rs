@@ -45,7 +45,6 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
         E::TooNew { .. } | E::Truncated | E::Trailing | E::Damaged(_) => ErrorKind::Damaged,
         E::Differs { .. } | E::BaseNameTaken { .. } => ErrorKind::Exists,
         E::BaseMissing { .. } => ErrorKind::NotFound,
-        E::IdRange { .. } => ErrorKind::MachineLacks,
     };
     Error::new(kind, text)
 }

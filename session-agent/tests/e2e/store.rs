@@ -364,6 +364,7 @@ fn an_agent_that_has_verified_many_snapshots_is_small() {
         automatic: false,
         base: "xfce".into(),
         base_identity: "identity".into(),
+        first_id: None,
         width: 1280,
         height: 800,
         network: Network::None,

@@ -313,6 +313,7 @@ fn manifest(wrapper: &Shared, options: &SaveOptions) -> Manifest {
         automatic: options.automatic,
         base: session.base,
         base_identity: session.base_identity,
+        first_id: None,
         width: session.width,
         height: session.height,
         network: session.network,

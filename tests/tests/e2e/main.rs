@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 mod generations;
 mod host_mounts;
+mod id_ranges;
 mod instant;
 mod isolation;
 mod kills;

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::processes::{self, Process};
-use crate::kernel::idmap::{IdMap, Range};
+use crate::kernel::idmap::{IdMap, read_map};
 use crate::kernel::namespaces;
 
 /// Namespaces in which all processes of a session are (namespaces(7)); an engine saves none below them.
@@ -265,15 +265,6 @@ fn unescape(text: &str) -> String {
         .fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
 }
 
-/// Reads /proc/PID/uid_map (user_namespaces(7)).
-fn read_map(text: &str) -> Option<Vec<Range>> {
-    let range = |line: &str| {
-        let mut numbers = line.split_whitespace().map(|n| n.parse().ok());
-        Some(Range { inside: numbers.next()??, outside: numbers.next()??, count: numbers.next()?? })
-    };
-    text.lines().map(range).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,12 +307,5 @@ mod tests {
             assert!(problem.contains(why), "{problem}");
         }
         assert!(host().judge("202 201 0:60 / / rw - tmpfs tmpfs rw\n").is_err(), "another root");
-    }
-
-    #[test]
-    fn an_id_map_is_read_whole_or_not_at_all() {
-        let range = |inside, outside, count| Range { inside, outside, count };
-        assert_eq!(read_map("  0  1000 1\n 1 100000 65535\n"), Some(vec![range(0, 1000, 1), range(1, 100_000, 65535)]));
-        assert_eq!(read_map("0 0\n"), None);
     }
 }

@@ -10,6 +10,9 @@ use crate::kernel::idmap::COUNT;
 const FIRST: u32 = 100_000;
 const LAST: u32 = 600_100_000;
 
+/// For how many sessions root is proposed ranges.
+const SESSIONS: u32 = 64;
+
 /// More than any of these tables has, in bytes.
 const MAX_TABLE: u64 = 16 << 20;
 
@@ -43,7 +46,7 @@ impl Tables {
     }
 
     /// What is taken: ranges granted to anybody, as users or as groups, and the ids of users and groups themselves.
-    fn taken(&self) -> Vec<Range<u32>> {
+    pub fn taken(&self) -> Vec<Range<u32>> {
         let granted = [&self.subuid, &self.subgid].into_iter().flat_map(|table| table.lines()).filter_map(|line| {
             let mut fields = line.trim().split(':').skip(1);
             let first: u32 = fields.next()?.parse().ok()?;
@@ -57,24 +60,33 @@ impl Tables {
         granted.chain(own).collect()
     }
 
-    /// The first id of the first range of [`COUNT`] ids in which nothing is taken; none when there is no such range.
-    pub fn free(&self) -> Option<u32> {
+    /// The first id of the first range of `count` ids in which nothing is taken; none when there is no such range.
+    pub fn free(&self, count: u32) -> Option<u32> {
         let mut taken = self.taken();
         taken.sort_unstable_by_key(|range| range.start);
         let mut first = FIRST;
         for range in taken {
-            if range.start >= first.saturating_add(COUNT) {
+            if range.start >= first.saturating_add(count) {
                 break;
             }
             first = first.max(range.end);
         }
-        (first.checked_add(COUNT - 1)? <= LAST).then_some(first)
+        (first.checked_add(count - 1)? <= LAST).then_some(first)
     }
 
     /// The command that grants a user a free range, for root.
     pub fn command(&self, user: &str) -> Option<String> {
-        let first = self.free()?;
-        let range = format!("{first}-{}", first + (COUNT - 1));
+        self.command_for(user, COUNT)
+    }
+
+    /// The command that grants root ranges for many sessions, for root.
+    pub fn command_for_sessions(&self) -> Option<String> {
+        self.command_for("root", COUNT * SESSIONS)
+    }
+
+    fn command_for(&self, user: &str, count: u32) -> Option<String> {
+        let first = self.free(count)?;
+        let range = format!("{first}-{}", first + (count - 1));
         Some(format!("usermod --add-subuids {range} --add-subgids {range} {user}"))
     }
 }
@@ -94,23 +106,27 @@ mod tests {
             "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"
         );
         tables.subuid = "ann:100000:65536\n".into();
-        assert_eq!(tables.free(), Some(165_536));
+        assert_eq!(tables.free(COUNT), Some(165_536));
         // One that is granted for groups alone counts as well.
         tables.subgid = "# odd\nann:165536:65536\nbroken\n".into();
-        assert_eq!(tables.free(), Some(231_072));
+        assert_eq!(tables.free(COUNT), Some(231_072));
         tables.passwd = "root:x:0:0::/root:/bin/sh\nlarge:x:240000:240000::/:/bin/sh\n".into();
-        assert_eq!(tables.free(), Some(240_001));
+        assert_eq!(tables.free(COUNT), Some(240_001));
         tables.group = "large:x:300000:\n".into();
-        assert_eq!(tables.free(), Some(300_001));
+        assert_eq!(tables.free(COUNT), Some(300_001));
         tables.subuid = format!("greedy:0:{}\n", u32::MAX);
-        assert_eq!((tables.free(), tables.command("ann")), (None, None));
+        assert_eq!((tables.free(COUNT), tables.command("ann")), (None, None));
     }
 
     #[test]
     fn a_gap_between_others_is_used_when_it_is_wide_enough() {
         let table = |second: u32| Tables { subuid: format!("a:100000:65536\nb:{second}:65536\n"), ..Tables::default() };
-        assert_eq!(table(231_072).free(), Some(165_536));
-        assert_eq!(table(231_071).free(), Some(296_607));
+        assert_eq!(table(231_072).free(COUNT), Some(165_536));
+        assert_eq!(table(231_071).free(COUNT), Some(296_607));
+        assert_eq!(
+            table(231_072).command_for_sessions().unwrap(),
+            "usermod --add-subuids 296608-4490911 --add-subgids 296608-4490911 root"
+        );
     }
 
     proptest! {
@@ -126,7 +142,7 @@ mod tests {
                 passwd: users.iter().map(|id| format!("u:x:{id}:100::/:/bin/sh\n")).collect(),
                 group: String::new(),
             };
-            let first = tables.free().unwrap();
+            let first = tables.free(COUNT).unwrap();
             let ours = first..first + COUNT;
             for (start, count) in granted {
                 prop_assert!(start + count <= ours.start || start >= ours.end);

@@ -6,8 +6,12 @@ use std::process::{Command, Stdio};
 
 use freezeframe_protocol::{CheckItem, Failure};
 
+use super::free_range::Tables;
+use super::places::existing;
 use super::{Who, good, lacking, needed_for};
-use crate::kernel::idmap::{IdMap, IdMapError};
+use crate::container::ranges::{MOST, Pool};
+use crate::kernel::idmap::{DEFAULT_FIRST, IdMap, IdMapError};
+use crate::kernel::mounts;
 use crate::kernel::userns::spawn_in_user_namespace;
 
 /// Kernel settings that can forbid namespaces: the file below /proc/sys, whether it binds root too, the value that forbids
@@ -30,11 +34,37 @@ struct Knob {
     allows: &'static str,
 }
 
-pub(super) fn check(who: &Who) -> Vec<CheckItem> {
+pub(super) fn check(who: &Who, data: &Path) -> Vec<CheckItem> {
     let map = IdMap::for_current_user();
+    let own = map.as_ref().ok().filter(|_| who.is_root()).map(|map| {
+        let pool = Pool::of_this_machine(map.first_id());
+        let first = pool.firsts.first().copied().unwrap_or(DEFAULT_FIRST);
+        let shown = mounts::show_with_ids(&existing(data), &IdMap::of_mount(map.first_id(), first));
+        of_each_session(&pool, shown.map(drop).map_err(|e| format!("{}: {e}", data.display())), &Tables::read())
+    });
     let settings = settings(who, |file| fs::read_to_string(Path::new("/proc/sys").join(file)).ok());
     let tried = map.as_ref().ok().map(try_namespace);
-    vec![ranges(who, map), namespaces(settings, tried)]
+    own.into_iter().chain([ranges(who, map), namespaces(settings, tried)]).collect()
+}
+
+/// Whether each session of root gets a range that no other has. `shown` tells whether files can be shown with its ids.
+fn of_each_session(pool: &Pool, shown: Result<(), String>, tables: &Tables) -> CheckItem {
+    const NAME: &str = "session-id-ranges";
+    match (pool.firsts.len(), shown) {
+        (0, _) => {
+            let found = "root has one range of ids, which all its sessions share";
+            // Without a grant it is root of a container, which has no more.
+            let command = tables.command_for_sessions().filter(|_| pool.granted);
+            lacking(NAME, needed_for::KEEPING_APART, found, command.unwrap_or_default())
+        }
+        (_, Err(error)) => {
+            let found =
+                format!("all sessions share one range of ids, since files cannot be shown with others: {error}");
+            lacking(NAME, needed_for::KEEPING_APART, found, "")
+        }
+        (MOST.., Ok(())) => good(NAME, "each session has a range of ids that no other has"),
+        (count, Ok(())) => good(NAME, format!("{count} sessions at a time have a range of ids that no other has")),
+    }
 }
 
 /// Settings that forbid, as found and as they have to be.
@@ -112,6 +142,20 @@ mod tests {
         let none = |file: &str| file.starts_with("user/").then(|| "0\n".to_owned());
         assert_eq!(settings(&root(), none).len(), 6);
         assert!(settings(&ann(), |_| Some("63000\n".into())).is_empty());
+    }
+
+    /// Issue 9, number 4.
+    #[test]
+    fn root_with_one_range_is_proposed_more() {
+        let pool = |firsts: &[u32]| Pool { firsts: firsts.to_vec(), granted: true };
+        let tables = Tables { subuid: "root:100000:65536\n".into(), ..Tables::default() };
+        let item = of_each_session(&pool(&[]), Ok(()), &tables);
+        assert_eq!(item.remedy, "usermod --add-subuids 165536-4359839 --add-subgids 165536-4359839 root");
+        assert!(of_each_session(&pool(&[165_536]), Ok(()), &tables).found.starts_with("1 "));
+        let item = of_each_session(&pool(&[165_536]), Err("/data: Invalid argument".into()), &tables);
+        assert!(!item.ok && item.found.contains("/data") && item.remedy.is_empty(), "{item:?}");
+        let item = of_each_session(&Pool::default(), Ok(()), &tables);
+        assert!(!item.ok && item.remedy.is_empty(), "a container's root has what it has: {item:?}");
     }
 
     #[test]

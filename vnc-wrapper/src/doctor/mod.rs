@@ -23,6 +23,7 @@ mod needed_for {
     pub(super) const NETWORK: &str = "network";
     pub(super) const LARGE_DESKTOPS: &str = "large desktops";
     pub(super) const SOME_SAVES: &str = "some saves";
+    pub(super) const KEEPING_APART: &str = "keeping sessions apart";
 }
 
 /// Who asks.
@@ -50,7 +51,7 @@ impl Who {
 pub fn check(data: &Path, runtime: &Path) -> Vec<CheckItem> {
     let who = Who::current();
     let mut items = kernel::check();
-    items.extend(ids::check(&who));
+    items.extend(ids::check(&who, data));
     items.extend(places::check(&who, data, runtime));
     items.extend(programs::check(&who));
     items.extend(engine::check(&who, data, runtime));

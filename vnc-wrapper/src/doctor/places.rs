@@ -28,7 +28,7 @@ pub(super) fn check(who: &Who, data: &Path, runtime: &Path) -> Vec<CheckItem> {
 }
 
 /// `path`, or the nearest directory above it that is there.
-fn existing(path: &Path) -> PathBuf {
+pub(super) fn existing(path: &Path) -> PathBuf {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 

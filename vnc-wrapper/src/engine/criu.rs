@@ -19,7 +19,7 @@ use super::kept::{self, Taken};
 use super::traced::Traced;
 use super::{
     After, BoxedError, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen,
-    cache, plugin, stats,
+    cache, ids, plugin, stats,
 };
 use crate::container::processes;
 use crate::failure::panic_words;
@@ -244,7 +244,9 @@ impl Engine for CriuEngine {
     fn restore(&self, request: &RestoreRequest<'_>, connect: &mut Connect<'_>) -> Result<u32, EngineError> {
         let (log, pid_file) = (request.work.join("restore.log"), request.work.join("restore.pid"));
         let mut command = self.command("restore", request.network)?;
-        command.arg("--images-dir").arg(request.images).arg("--work-dir").arg(request.work);
+        let images = ids::Mapped::make(request.images, request.work.join("images"), request.map);
+        let images = images.map_err(|e| self.cannot_run(e))?;
+        command.arg("--images-dir").arg(images.path()).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
         if request.stopped {

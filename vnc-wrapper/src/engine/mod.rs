@@ -7,6 +7,7 @@ pub mod cache;
 pub mod criu;
 mod domains;
 pub mod hooks;
+mod ids;
 mod kept;
 mod peers;
 mod plugin;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use freezeframe_store::session::Network;
 
+use crate::kernel::idmap::IdMap;
 use crate::objects::Found;
 
 /// What happens to the processes after a dump that succeeded.
@@ -59,6 +61,8 @@ pub struct RestoreRequest<'a> {
     pub work: &'a Path,
     /// The mount point of an overlay with the layer of the same instant.
     pub root: &'a Path,
+    /// The ids that the session gets, whichever it had.
+    pub map: &'a IdMap,
     /// How the session reached the network.
     pub network: Network,
     /// Whether the processes stay stopped, and never run.

@@ -84,8 +84,7 @@ impl IdMap {
                 (Some(uids), Some(gids)) if uids == gids => uids,
                 _ => DEFAULT_FIRST,
             };
-            let whole = vec![Range { inside: 0, outside: first, count: COUNT }];
-            return Ok(Self { uids: whole.clone(), gids: whole, by_helper: false });
+            return Ok(Self::from_first(first));
         }
         let missing = |file| IdMapError::NoRange { file, user: name.to_owned() };
         let map = |own, first| {
@@ -96,6 +95,20 @@ impl IdMap {
             gids: map(gid, granted.1.ok_or_else(|| missing("/etc/subgid"))?),
             by_helper: true,
         })
+    }
+
+    /// The map of a session whose ids are the [`COUNT`] from `first` on.
+    pub fn from_first(first: u32) -> Self {
+        let whole = vec![Range { inside: 0, outside: first, count: COUNT }];
+        Self { uids: whole.clone(), gids: whole, by_helper: false }
+    }
+
+    /// For an idmapped mount ([`super::mounts::show_with_ids`]): files that have the ids from `on_disk` on are shown with those
+    /// from `shown` on. Files of the host's root stay root's: an overlay makes its whiteouts and scratch as root.
+    pub fn of_mount(on_disk: u32, shown: u32) -> Self {
+        let root = Range { inside: 0, outside: 0, count: 1 };
+        let ranges = vec![root, Range { inside: on_disk, outside: shown, count: COUNT }];
+        Self { uids: ranges.clone(), gids: ranges, by_helper: false }
     }
 
     /// The map of a namespace within one that has this map: every id stays itself. Range by range, because the kernel
@@ -148,6 +161,15 @@ pub(super) fn map_text(ranges: &[Range]) -> String {
     ranges.iter().map(|r| format!("{} {} {}\n", r.inside, r.outside, r.count)).collect()
 }
 
+/// Reads /proc/PID/uid_map (user_namespaces(7)).
+pub fn read_map(text: &str) -> Option<Vec<Range>> {
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|n| n.parse().ok());
+        Some(Range { inside: numbers.next()??, outside: numbers.next()??, count: numbers.next()?? })
+    };
+    text.lines().map(range).collect()
+}
+
 /// `path` of process `pid` in /proc.
 pub(super) fn proc_file(pid: u32, file: &str) -> std::path::PathBuf {
     Path::new("/proc").join(pid.to_string()).join(file)
@@ -170,6 +192,22 @@ mod tests {
         let table = "root:200000:65536\n";
         assert_eq!(IdMap::for_user(0, 0, "root", table, table).unwrap().uids[0].outside, 200_000);
         assert_eq!(IdMap::for_user(0, 0, "root", table, "").unwrap().uids[0].outside, DEFAULT_FIRST);
+    }
+
+    #[test]
+    fn an_id_map_is_read_whole_or_not_at_all() {
+        let range = |inside, outside, count| Range { inside, outside, count };
+        assert_eq!(read_map("  0  1000 1\n 1 100000 65535\n"), Some(vec![range(0, 1000, 1), range(1, 100_000, 65535)]));
+        assert_eq!(read_map("0 0\n"), None);
+    }
+
+    #[test]
+    fn a_mount_shows_one_range_as_another_and_root_as_root() {
+        let map = IdMap::of_mount(DEFAULT_FIRST, 700_000);
+        assert_eq!(map.uids, map.gids);
+        let outside = |inside| map.outside_uid(inside);
+        assert_eq!((outside(0), outside(DEFAULT_FIRST + 1000)), (Some(0), Some(701_000)));
+        assert_eq!((outside(1), outside(DEFAULT_FIRST + COUNT)), (None, None));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Mounts. A [`Mount`] is undone when it is dropped.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
+
+use super::idmap::IdMap;
+use super::userns;
 
 /// A mounted file system; unmounted (lazily) when dropped.
 #[derive(Debug)]
@@ -109,6 +112,45 @@ fn escape(path: &Path, list: bool) -> io::Result<String> {
 /// When the kernel refuses.
 pub fn clone_mount(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::mount::open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
+}
+
+/// A copy of the mount at `path`, attached nowhere yet, that shows files with other ids: `ids` has those on the disk as its
+/// inside, and those that are shown as its outside (mount_setattr(2), "ID-mapped mounts"). This process must have one thread.
+///
+/// # Errors
+/// When the kernel refuses, as it does for file systems that cannot do it.
+pub fn show_with_ids(path: &Path, ids: &IdMap) -> io::Result<OwnedFd> {
+    let (mount, namespace) = (clone_mount(path)?, userns::empty_namespace(ids)?);
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?,
+    };
+    let (here, size) = (c"".as_ptr(), size_of::<libc::mount_attr>());
+    // SAFETY: mount_setattr(2) reads an empty path and one structure of `size` bytes, both of which outlive the call; the two
+    // descriptors are open.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            here,
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size,
+        )
+    };
+    nix::errno::Errno::result(done)?;
+    Ok(mount)
+}
+
+/// Attaches what [`clone_mount`] made, until what is returned is dropped.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn attach_for_now(mount: &OwnedFd, at: &Path) -> io::Result<Mount> {
+    attach(mount, at)?;
+    Ok(Mount { at: at.to_owned() })
 }
 
 /// Attaches what [`clone_mount`] made.

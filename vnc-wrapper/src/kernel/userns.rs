@@ -1,6 +1,6 @@
 //! Entering new user namespaces and having their maps written.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid};
 
 use super::idmap::{IdMap, map_text, proc_file};
+use super::process::{Fork, exit_now, fork};
 
 /// Writes the maps of the new user namespace that process `pid` is in.
 ///
@@ -76,6 +77,37 @@ pub fn spawn_in_user_namespace(map: &IdMap, command: &mut Command) -> io::Result
             (spawned, _) => spawned,
         }
     })
+}
+
+/// A user namespace with `map` that no process is in. This process must have one thread.
+///
+/// # Errors
+/// When it cannot be made or its maps cannot be written.
+pub fn empty_namespace(map: &IdMap) -> io::Result<OwnedFd> {
+    let (mut made_end, mut made) = io::pipe()?;
+    let (mut done_end, done) = io::pipe()?;
+    match fork()? {
+        Fork::Child => {
+            drop((made_end, done));
+            let outcome = unshare(CloneFlags::CLONE_NEWUSER).map_err(io::Error::from).and_then(|()| {
+                made.write_all(&[1])?;
+                // Until the other end is closed.
+                done_end.read(&mut [0])
+            });
+            exit_now(i32::from(outcome.is_err()))
+        }
+        Fork::Parent(child) => {
+            drop((made, done_end));
+            let namespace = (|| {
+                made_end.read_exact(&mut [0]).map_err(|_| io::Error::other("no user namespace can be made"))?;
+                write_maps(child, map)?;
+                Ok(File::open(proc_file(child, "ns/user"))?.into())
+            })();
+            drop(done);
+            nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child.cast_signed()), None)?;
+            namespace
+        }
+    }
 }
 
 /// Takes id 0 of the user namespace that this process is in, and no supplementary groups.

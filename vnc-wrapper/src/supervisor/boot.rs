@@ -14,8 +14,9 @@ use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
 use super::control::Sockets;
 use super::saved::Images;
 use super::session::Session;
-use super::{Directories, control, exec, saved, system_bus};
+use super::{Directories, control, exec, ids, saved, system_bus};
 use crate::container::inside::has_socket;
+use crate::container::ranges::OwnRange;
 use crate::container::restored::{self, Expected};
 use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
@@ -39,16 +40,34 @@ const POLL: Duration = Duration::from_millis(5);
 pub(super) struct Boot {
     /// Held for the supervisor's life.
     pub(super) lock: File,
-    /// First outside id of the user's sessions.
-    pub(super) first_id: u32,
     pub(super) store: Store,
     pub(super) record: SessionRecord,
     pub(super) directories: Directories,
+    /// First outside id of the user's range: files of bases that are made here belong to it.
+    pub(super) first_id: u32,
+    /// The ids of that range.
     pub(super) map: IdMap,
+    /// The range of this session's processes.
+    pub(super) range: Option<OwnRange>,
     pub(super) privileged: bool,
     pub(super) resume: Option<SnapshotId>,
     /// The raw files of that snapshot, when it is not committed yet and only tried.
     pub(super) raw: Option<PathBuf>,
+    /// First id of the range that the layer's files belong to; the base's where it is not known.
+    pub(super) layer_first_id: Option<u32>,
+}
+
+/// What a session's processes are made on.
+pub(super) struct Laid {
+    pub(super) base: BaseRecord,
+    /// The snapshot's, when there is one.
+    images: Option<Images>,
+    /// Its root.
+    pub(super) mount: Mount,
+    /// The ids of its processes.
+    map: IdMap,
+    /// First id of the range that the files of its layer belong to.
+    pub(super) layer_first_id: u32,
 }
 
 /// Makes the session, reports, and serves it until it ends. Returns the exit status. One that could not be made leaves
@@ -78,10 +97,10 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
 
 fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Sockets), Failure> {
     let sockets = Sockets::listen(&boot.directories.runtime).map_err(|e| e.to_failure())?;
-    let (base, images, mount) = lay(&boot, report)?;
-    let session = match boot.resume.clone().zip(images) {
-        Some((snapshot, images)) => resume(boot, base, mount, &snapshot, images, report)?,
-        None => start(boot, base, mount, report)?,
+    let mut laid = lay(&boot, report)?;
+    let session = match boot.resume.clone().zip(laid.images.take()) {
+        Some((snapshot, images)) => resume(boot, laid, &snapshot, images, report)?,
+        None => start(boot, laid, report)?,
     };
     Ok((session, sockets))
 }
@@ -91,33 +110,33 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
 /// # Errors
 /// `Damaged` for what was found against the snapshot, and nothing else.
 pub(super) fn rehearse(boot: &Boot) -> Result<(), Failure> {
-    let (_, images, mount) = lay(boot, &mut Report::new(io::sink()))?;
-    let images = images.ok_or_else(|| failure(error_name::FAILED, "there is nothing to restore", ""))?;
+    let mut laid = lay(boot, &mut Report::new(io::sink()))?;
+    let images = laid.images.take().ok_or_else(|| failure(error_name::FAILED, "there is nothing to restore", ""))?;
     let network = boot.record.network;
     let mut connect = |moment: Moment, init: u32| match (moment, network) {
         (Moment::Namespaces, Network::Outbound) => Ok(loopback::stand_in(init, network::ADDRESS)?),
         _ => Ok(()),
     };
-    restore(boot, &images, &mount, true, &mut connect).map(drop)
+    restore(boot, &images, &laid, true, &mut connect).map(drop)
 }
 
 fn restore(
     boot: &Boot,
     images: &Images,
-    mount: &Mount,
+    laid: &Laid,
     stopped: bool,
     connect: &mut Connect<'_>,
 ) -> Result<u32, Failure> {
     let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
-    let (images, root) = (images.path(), mount.path());
-    let request = RestoreRequest { images, work: &work, root, network: boot.record.network, stopped };
-    let expected = Expected { map: &boot.map, root, devices: &plan::DEVICES };
+    let (images, root, map) = (images.path(), laid.mount.path(), &laid.map);
+    let request = RestoreRequest { images, work: &work, root, map, network: boot.record.network, stopped };
+    let expected = Expected { map, root, devices: &plan::DEVICES };
     let mut checked = |moment: Moment, init: u32| {
         match moment {
             // Before the host's network is given to it.
-            Moment::Namespaces => restored::check_namespaces(init, &boot.map)?,
+            Moment::Namespaces => restored::check_namespaces(init, map)?,
             Moment::Restored => restored::check(init, &expected)?,
             Moment::BeforeRun => restored::check_open(init, &expected)?,
         }
@@ -142,9 +161,10 @@ fn found(error: &EngineError) -> Failure {
 }
 
 /// Lays the layer, empty or of a snapshot, over its base; with the images, when there is a snapshot.
-fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Option<Images>, Mount), Failure> {
+fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<Laid, Failure> {
     let base = boot.store.base(&boot.record.base).map_err(|e| e.to_failure())?;
     check_base(boot, &base)?;
+    let layer_first_id = boot.layer_first_id.unwrap_or(base.first_id);
     let directories = &boot.directories;
     for path in [directories.work(), directories.root()] {
         DirBuilder::new().mode(0o700).create(&path).map_err(|e| e.to_failure())?;
@@ -158,10 +178,11 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Opt
             })
         }
         None => {
-            let (path, root) = (directories.layer(), boot.map.outside_uid(0).zip(boot.map.outside_gid(0)));
+            let path = directories.layer();
             DirBuilder::new().mode(0o755).create(&path).map_err(|e| e.to_failure())?;
-            let (uid, gid) = root.unwrap_or_default();
-            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(|e| e.to_failure())?;
+            // Without root, ids are as the session has them.
+            let root = if boot.privileged { layer_first_id } else { 0 };
+            std::os::unix::fs::chown(&path, Some(root), Some(root)).map_err(|e| e.to_failure())?;
             None
         }
     };
@@ -178,14 +199,9 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<(BaseRecord, Opt
     if boot.resume.is_some() && boot.privileged {
         relocate(&overlay, directories)?;
     }
-    let mount = overlay.mount(&directories.root()).map_err(|error| {
-        failure(
-            error_name::MACHINE_LACKS,
-            format!("cannot lay the session's layer over its base: {error}"),
-            "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
-        )
-    })?;
-    Ok((base, images, mount))
+    let on_disk = ids::OnDisk { base: base.first_id, layer: layer_first_id };
+    let (mount, map) = ids::mount(boot, &overlay, &on_disk)?;
+    Ok(Laid { base, images, mount, map, layer_first_id })
 }
 
 /// Makes a layer that may have been made over another copy of its base one of this copy.
@@ -210,21 +226,11 @@ fn check_base(boot: &Boot, base: &BaseRecord) -> Result<(), Failure> {
             "import or build the base that it was saved on under that name",
         ));
     }
-    if base.first_id != boot.first_id {
-        return Err(failure(
-            error_name::FAILED,
-            format!("the files of the base {:?} belong to other ids than sessions have now", base.name),
-            format!(
-                "take back the change to /etc/subuid, or build the base anew: sessionctl base remove {}",
-                base.name
-            ),
-        ));
-    }
     Ok(())
 }
 
-fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Report<W>) -> Result<Session, Failure> {
-    let root = mount.path();
+fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Session, Failure> {
+    let (base, root) = (&laid.base, laid.mount.path());
     if !root.join("usr/bin/Xtigervnc").exists() {
         return Err(failure(
             error_name::FAILED,
@@ -233,7 +239,7 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
         ));
     }
     report.progress("making the container", 0.2);
-    let init = apply::start(root, &boot.map, &plan::session(boot.record.network)).map_err(|e| e.to_failure())?;
+    let init = apply::start(root, &laid.map, &plan::session(boot.record.network)).map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     if boot.record.network == Network::Outbound {
         network::connect(init).map_err(|e| e.to_failure())?;
@@ -267,7 +273,7 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     ]
     .map(str::to_owned)
     .to_vec();
-    let run = |argv: Vec<String>| exec::start_detached(init, &base, argv);
+    let run = |argv: Vec<String>| exec::start_detached(init, base, argv);
     let display_pid = run(server)?;
     let display = Display::new(init);
     wait_for("the display server to listen", || display.is_listening())?;
@@ -275,7 +281,7 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
     run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
     let bus = format!("/run/user/{}/bus", container::USER_ID);
-    system_bus::start(init, &base);
+    system_bus::start(init, base);
     wait_for("the session bus to listen", || has_socket(init, &bus))?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };
@@ -283,13 +289,12 @@ fn start<W: Write>(boot: Boot, base: BaseRecord, mount: Mount, report: &mut Repo
     if wait_until(WINDOW_MANAGER_DEADLINE, || display.has_window_manager()).is_err() {
         tracing::warn!("the desktop has no window manager");
     }
-    Session::new(boot, base, init, watched, display, guard, mount)
+    Session::new(boot, laid, init, watched, display, guard)
 }
 
 fn resume<W: Write>(
     boot: Boot,
-    base: BaseRecord,
-    mount: Mount,
+    laid: Laid,
     snapshot: &SnapshotId,
     images: Images,
     report: &mut Report<W>,
@@ -313,11 +318,11 @@ fn resume<W: Write>(
         }
         Ok(())
     };
-    let init = restore(&boot, &images, &mount, false, &mut connect)?;
+    let init = restore(&boot, &images, &laid, false, &mut connect)?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     images.done();
     let display = Display::new(init);
-    Session::new(boot, base, init, manifest.watched, display, guard, mount)
+    Session::new(boot, laid, init, manifest.watched, display, guard)
 }
 
 /// Whoever was connected to the outside is told at once that this is over. Without that they find out when they send.

@@ -9,6 +9,7 @@ mod control;
 mod end;
 mod exec;
 mod host;
+mod ids;
 mod peer;
 mod rehearsal;
 mod save;
@@ -28,6 +29,7 @@ use freezeframe_store::{SessionId, SnapshotId, Store, layout};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::FlockOperation;
 
+use crate::container::ranges::OwnRange;
 use crate::engine::cache;
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
@@ -115,6 +117,9 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
         userns::enter_user_namespace(&map).map_err(|error| cannot_isolate(&error))?;
         map = map.nested();
     }
+    let range = own_range(&map, privileged);
+    // One that cannot be read is reported where the rest of the snapshot is.
+    let layer_first_id = request.resume.as_ref().and_then(|snapshot| store.manifest(snapshot).ok()?.first_id);
     let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWCGROUP;
     unshare(own).map_err(|error| cannot_isolate(&error.into()))?;
     let (lines, to_parent) = io::pipe().map_err(told)?;
@@ -132,9 +137,11 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
                         record,
                         directories,
                         map,
+                        range,
                         privileged,
                         resume: request.resume.clone(),
                         raw: None,
+                        layer_first_id,
                     };
                     boot::run(boot, begun, report)
                 }
@@ -147,6 +154,15 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
             Ok(forward(lines, report, &directories))
         }
     }
+}
+
+/// A range for a session of root, if there is one for it.
+fn own_range(map: &IdMap, privileged: bool) -> Option<OwnRange> {
+    if !privileged {
+        return None;
+    }
+    let taken = OwnRange::take(map.first_id());
+    taken.inspect_err(|error| tracing::warn!("the session shares its ids with others: {error}")).ok().flatten()
 }
 
 /// The session's log, or nothing where it cannot be made: a session does not fail for the lack of a log.

@@ -109,6 +109,7 @@ fn prepare(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> 
     })?;
     layout::make_private(&directories.runtime).map_err(|e| e.to_failure())?;
     let map = IdMap::for_current_user()?;
+    let layer_first_id = manifest.first_id;
     let record = SessionRecord {
         format: SessionRecord::FORMAT,
         id: manifest.session,
@@ -125,6 +126,8 @@ fn prepare(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> 
     Ok(boot::Boot {
         lock: lock(&directories.session)?,
         first_id: map.first_id(),
+        range: super::own_range(&map, true),
+        layer_first_id,
         store,
         record,
         directories,

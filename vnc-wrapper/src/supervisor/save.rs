@@ -281,6 +281,7 @@ impl Work {
             automatic: self.options.automatic,
             base: record.base,
             base_identity: record.base_identity,
+            first_id: Some(self.session.layer_first_id),
             width: self.scene.picture.as_ref().map_or(record.width, Framebuffer::width),
             height: self.scene.picture.as_ref().map_or(record.height, Framebuffer::height),
             network: record.network,

@@ -11,8 +11,9 @@ use freezeframe_store::{BaseRecord, SessionRecord, Store};
 use tokio::sync::{Notify, RwLock, broadcast, watch};
 
 use super::Directories;
-use super::boot::{Boot, KillOnDrop};
+use super::boot::{Boot, KillOnDrop, Laid};
 use crate::container::processes::{self, Process};
+use crate::container::ranges::OwnRange;
 use crate::criu::provision;
 use crate::display::Display;
 use crate::engine::Engine;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     pub(super) store: Store,
     pub(super) record: Mutex<SessionRecord>,
     pub(super) base: BaseRecord,
+    /// First id of the range that the files of its layer belong to.
+    pub(super) layer_first_id: u32,
     pub(super) directories: Directories,
     pub(super) privileged: bool,
     /// Pid of the session's init as we see it.
@@ -57,6 +60,8 @@ pub(super) struct Session {
     mount: Mutex<Option<Mount>>,
     /// Says that this session has a supervisor.
     _lock: File,
+    /// Keeps its ids from others.
+    _range: Option<OwnRange>,
 }
 
 /// The one thing that is being done with the session as a whole.
@@ -91,18 +96,18 @@ impl Drop for Exclusive<'_> {
 impl Session {
     pub(super) fn new(
         boot: Boot,
-        base: BaseRecord,
+        laid: Laid,
         init: u32,
         watched: Watched,
         display: Arc<Display>,
         guard: KillOnDrop,
-        mount: Mount,
     ) -> Result<Self, Failure> {
         let gone = || failure(error_name::FAILED, "the session's first process is gone", "");
         Ok(Self {
             store: boot.store,
             record: Mutex::new(boot.record),
-            base,
+            base: laid.base,
+            layer_first_id: laid.layer_first_id,
             directories: boot.directories,
             privileged: boot.privileged,
             init,
@@ -116,8 +121,9 @@ impl Session {
             heir: Mutex::default(),
             ended: watch::Sender::new(false),
             idle: Notify::new(),
-            mount: Mutex::new(Some(mount)),
+            mount: Mutex::new(Some(laid.mount)),
             _lock: boot.lock,
+            _range: boot.range,
         })
     }
 

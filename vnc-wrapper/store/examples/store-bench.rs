@@ -138,6 +138,7 @@ fn manifest(id: &SnapshotId) -> Manifest {
         automatic: false,
         base: "b".into(),
         base_identity: "i".into(),
+        first_id: None,
         width: 1280,
         height: 800,
         network: Network::None,

@@ -72,7 +72,14 @@ impl Store {
 
     fn files_of(&self, id: &SnapshotId, reader: &mut ChunkReader) -> Result<Files> {
         let content = self.content(id)?;
-        let stored = files(unfold(&content.layer, reader, &self.content_path(id))?);
+        let mut entries = unfold(&content.layer, reader, &self.content_path(id))?;
+        // The two may have been made with different id ranges.
+        let manifest = self.manifest(id)?;
+        let first = manifest.first_id.or_else(|| Some(self.base(&manifest.base).ok()?.first_id)).unwrap_or(0);
+        for entry in &mut entries {
+            (entry.meta.uid, entry.meta.gid) = (inside(entry.meta.uid, first), inside(entry.meta.gid, first));
+        }
+        let stored = files(entries);
         Ok(stored.into_iter().filter_map(|(path, entry)| Some((path.strip_prefix(UPPER)?.to_vec(), entry))).collect())
     }
 
@@ -131,6 +138,12 @@ fn files(entries: Vec<Entry>) -> Files {
         }
     }
     files
+}
+
+/// The id that a session has for one of the range from `first` on; what is not of the range (the overlay's whiteouts) stays.
+fn inside(id: u32, first: u32) -> u32 {
+    const IDS: u32 = 65536;
+    id.checked_sub(first).filter(|inside| *inside < IDS).unwrap_or(id)
 }
 
 fn is_whiteout(entry: &Entry) -> bool {

@@ -66,6 +66,9 @@ pub struct Manifest {
     pub base: String,
     /// [`crate::BaseRecord::identity`] of that base.
     pub base_identity: String,
+    /// First id of the range that files of the layer belong to. None, as in old ones: the base's ([`crate::BaseRecord::first_id`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_id: Option<u32>,
     /// Width of the display in pixels.
     pub width: u16,
     /// Height of the display in pixels.

@@ -164,6 +164,7 @@ fn manifest(text: &str) -> Manifest {
         automatic: false,
         base: "xfce".into(),
         base_identity: "identity-1".into(),
+        first_id: None,
         width: 1280,
         height: 800,
         network: Network::Outbound,
@@ -201,7 +202,8 @@ fn what_is_exported_comes_back_the_same_for_somebody_else() {
     let far = far.into_inner().unwrap();
     assert!(far.is_sorted_by_key(|p| p.done) && far.last().is_some_and(|p| p.done == p.total), "{far:?}");
 
-    assert_eq!(bob.store.manifest(&one).unwrap(), ann.store.manifest(&one).unwrap());
+    let told = Manifest { first_id: Some(FIRST_ID), ..ann.store.manifest(&one).unwrap() };
+    assert_eq!(bob.store.manifest(&one).unwrap(), told);
     let marks = bob.store.marks(&one).unwrap();
     assert_eq!((marks.label.as_deref(), marks.pinned), (Some("mine"), false), "a pin is the user's own");
     assert_eq!(marks.imported.unwrap().key, ann.store.signing_key().unwrap().public());
@@ -299,16 +301,24 @@ fn the_base_comes_along_when_it_is_asked_for() {
 }
 
 #[test]
-fn other_ids_are_refused() {
+fn issue_9_2_the_range_of_ids_may_be_another_and_comes_along() {
     let ann = user().with_base("identity-1");
-    let bob = user().trusting(&ann);
-    let file = ann.export(&ann.save(ONE, 3, 7), true);
-    let options = ImportOptions { first_id: Some(100_000), ..ImportOptions::default() };
-    let error = bob.store.import(&file[..], options, &WATCH).unwrap_err();
-    assert!(matches!(error, Error::IdRange { theirs: FIRST_ID, ours: 100_000 }), "{error}");
-    assert!(bob.nothing_is_visible() && bob.store.list_bases().unwrap().is_empty());
-    let options = ImportOptions { first_id: Some(FIRST_ID), ..ImportOptions::default() };
-    bob.store.import(&file[..], options, &WATCH).unwrap();
+    let id = ann.save(ONE, 3, 7);
+    let file = ann.export(&id, true);
+    // As where nothing is, and where the same base belongs to other ids.
+    let (bob, cid) = (user().trusting(&ann), user().with_base("identity-1").trusting(&ann));
+    let record = cid.store.base("xfce").unwrap();
+    let elsewhere = BaseRecord { first_id: 100_000, ..record };
+    record::write(&cid.store.base_dir("xfce").unwrap().join("base.json"), &elsewhere).unwrap();
+    for user in [&bob, &cid] {
+        let imported = user.import(&file).unwrap();
+        assert_eq!(user.store.manifest(&imported.id).unwrap().first_id, Some(FIRST_ID));
+    }
+    assert_eq!(bob.store.base("xfce").unwrap().first_id, FIRST_ID);
+    assert_eq!(cid.store.base("xfce").unwrap().first_id, 100_000);
+    // The one that an old release made does not say what it is, and is still the same one.
+    assert_eq!(ann.store.manifest(&id).unwrap().first_id, None);
+    assert!(ann.import(&file).unwrap().was_there && cid.import(&file).unwrap().was_there);
 }
 
 #[test]
@@ -317,7 +327,7 @@ fn who_cannot_resume_it_takes_it_without_its_base() {
     for with_base in [false, true] {
         let bob = user().trusting(&ann);
         let file = ann.export(&ann.save(&format!("{ONE}{with_base}"), 3, 7), with_base);
-        let options = ImportOptions { first_id: Some(100_000), without_base: true, ..ImportOptions::default() };
+        let options = ImportOptions { without_base: true, ..ImportOptions::default() };
         let imported = bob.store.import(&file[..], options, &WATCH).unwrap();
         assert_eq!((imported.new_base, bob.store.list_bases().unwrap().len()), (None, 0));
         bob.store.gc(&GcOptions::at(jiff::Timestamp::now()), &GO_ON).unwrap();
@@ -411,7 +421,10 @@ fn a_file_of_the_first_format_can_be_read() {
     let options = ImportOptions { trust: Some(key), ..ImportOptions::default() };
     let imported = bob.store.import(&file[..], options, &WATCH).unwrap();
     assert_eq!((imported.id.as_str(), imported.new_base.as_deref()), (ONE, Some("xfce")));
-    assert_eq!(bob.store.manifest(&imported.id).unwrap(), Manifest { memory_bytes: 6 * 4096, ..manifest(ONE) });
+    assert_eq!(
+        bob.store.manifest(&imported.id).unwrap(),
+        Manifest { memory_bytes: 6 * 4096, first_id: Some(FIRST_ID), ..manifest(ONE) }
+    );
     assert!(bob.store.verify(None, &GO_ON, &|_| {}).unwrap().is_clean());
     let lines = bob.laid_out(&imported.id);
     assert!(lines.iter().any(|l| l.starts_with("layer/home/user/link") && l.ends_with(" notes.txt")), "{lines:?}");

@@ -37,6 +37,7 @@ fn manifest(id: &SnapshotId) -> Manifest {
         automatic: false,
         base: "xfce".into(),
         base_identity: "identity".into(),
+        first_id: None,
         width: 1280,
         height: 800,
         network: Network::None,

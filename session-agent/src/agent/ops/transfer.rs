@@ -61,15 +61,12 @@ impl Agent {
             }
             Store::check_key_name(name).map_err(|e| failure::of_store(&e))?;
         }
-        // All bases of a user have the range of ids that the user's sessions have.
-        let bases = self.store.list_bases().map_err(|e| failure::of_store(&e))?;
-        let first_id = bases.iter().find_map(|base| Some(base.record.as_ref().ok()?.first_id));
         let flag = Arc::new(AtomicBool::new(false));
         let agent = self.clone();
         self.job("import", Cancel::Flag(flag.clone()), move |job| async move {
             let store = agent.store.clone();
             // Who cannot resume it can still look at it, check it, and keep it.
-            let options = export::ImportOptions { trust, first_id, without_base: !agent.root };
+            let options = export::ImportOptions { trust, without_base: !agent.root };
             let imported = job.blocking("Importing", move |progress| {
                 let file = File::from(std::os::fd::OwnedFd::from(file));
                 store.import(file, options, &Watch { cancel: &flag, progress })

@@ -30,15 +30,12 @@ pub(super) fn capture(
     Ok((Content { snapshot: id.clone(), images: TreeRef::default(), layer, new_bytes: 0 }, written))
 }
 
-/// Whether the base has to be taken from the file. Checks that snapshot and base fit to what is here.
-pub(super) fn is_missing(store: &Store, head: &Head, first_id: Option<u32>) -> Result<bool> {
+/// Whether the base has to be taken from the file. Checks that snapshot and base fit to what is here; the ids that files belong to
+/// may be any.
+pub(super) fn is_missing(store: &Store, head: &Head) -> Result<bool> {
     let manifest = &head.manifest;
-    let ids_fit = |ours: u32| {
-        if ours == head.first_id { Ok(()) } else { Err(Error::IdRange { theirs: head.first_id, ours }) }
-    };
-    first_id.map_or(Ok(()), ids_fit)?;
     match store.base(&manifest.base) {
-        Ok(here) if here.identity == manifest.base_identity => ids_fit(here.first_id).map(|()| false),
+        Ok(here) if here.identity == manifest.base_identity => Ok(false),
         Ok(here) => {
             Err(Error::BaseNameTaken { name: here.name, wanted: manifest.base_identity.clone(), found: here.identity })
         }

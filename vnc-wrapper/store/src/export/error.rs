@@ -79,18 +79,6 @@ pub enum Error {
         /// The identity of the base here.
         found: String,
     },
-    /// Sessions have other ids outside, there and here.
-    #[error(
-        "this snapshot was taken where sessions have the ids from {theirs} on, and here they have those from {ours} on; \
-         its processes cannot be brought back under other ids: grant this user the range from {theirs} on in /etc/subuid \
-         and /etc/subgid"
-    )]
-    IdRange {
-        /// First id of the range there.
-        theirs: u32,
-        /// First id of the range here.
-        ours: u32,
-    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -25,7 +25,8 @@ pub struct Head {
     pub manifest: Manifest,
     /// The label as it was at the export; the manifest has that of the save.
     pub label: String,
-    /// First id of the range that files and processes belong to: [`BaseRecord::first_id`].
+    /// First id of the range that files of the base belong to, [`BaseRecord::first_id`], and those of the layer where the manifest
+    /// has none ([`Manifest::first_id`]).
     pub first_id: u32,
     /// The base, when the file contains it. Its name and identity are in the manifest in any case.
     pub base: Option<BaseRecord>,

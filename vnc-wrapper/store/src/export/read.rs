@@ -13,7 +13,7 @@ use crate::content::Content;
 use crate::hash::ChunkHash;
 use crate::id::SnapshotId;
 use crate::layout::Store;
-use crate::manifest::{ImportMark, Marks};
+use crate::manifest::{ImportMark, Manifest, Marks};
 use crate::pack::{ChunkKind, ChunkWriter};
 use crate::record::Record;
 use crate::sign::{PublicKey, Signature};
@@ -24,11 +24,8 @@ use crate::tree::Progress;
 pub struct ImportOptions {
     /// A key that is trusted this time, besides the user's own and those of [`Store::trusted_keys`].
     pub trust: Option<PublicKey>,
-    /// First id of the range that sessions of this user have ([`crate::BaseRecord::first_id`] of a base made here). None:
-    /// as the base that is here has it, or any where the base comes with the file.
-    pub first_id: Option<u32>,
     /// For users who cannot resume anything here: the base is neither needed nor taken from the file, since only root could
-    /// give its files their owners, and the range of ids does not matter. The rest of the snapshot is kept whole.
+    /// give its files their owners. The rest of the snapshot is kept whole.
     pub without_base: bool,
 }
 
@@ -70,7 +67,7 @@ impl Store {
         // Holds off collections until the end, so that what is found to be there stays there.
         let mut writer = self.chunk_writer()?;
         let was_there = is_there(self, &front)?;
-        let new_base = !options.without_base && base::is_missing(self, head, options.first_id)?;
+        let new_base = !options.without_base && base::is_missing(self, head)?;
         read_chunks(frames, head, &mut writer, watch)?;
         // From here on the file is what its maker signed.
         let written = writer.finish()?;
@@ -130,7 +127,9 @@ fn read_front<R: Read>(frames: &mut FrameReader<'_, R>, trusted: impl Fn(&Public
     if !trusted(&key)? {
         return Err(Error::UnknownKey { key });
     }
-    let head = Head::parse(&first.body)?;
+    let mut head = Head::parse(&first.body)?;
+    // What the base here has may be something else.
+    head.manifest.first_id.get_or_insert(head.first_id);
     let [content, base, thumbnail] = parts;
     let content = content.ok_or_else(|| damaged("it does not say what it consists of"))?;
     if head.base.is_some() != base.is_some() {
@@ -170,6 +169,8 @@ fn is_there(store: &Store, front: &Front) -> Result<bool> {
     };
     let content = store.content(id)?;
     let same = (&content.images, &content.layer) == (&front.content.images, &front.content.layer);
+    // One that was made or imported by an old release does not say it.
+    let here = Manifest { first_id: here.first_id.or(front.head.manifest.first_id), ..here };
     if same && here == front.head.manifest { Ok(true) } else { Err(Error::Differs { id: id.clone() }) }
 }
 

@@ -90,6 +90,7 @@ fn world(spoil: impl Fn(&std::path::Path, &std::path::Path)) -> World {
         automatic: false,
         base: "base".into(),
         base_identity: "one".into(),
+        first_id: None,
         width: 1,
         height: 1,
         network: Network::None,

@@ -28,6 +28,7 @@ pub(crate) fn manifest() -> Manifest {
         automatic: true,
         base: "xfce".into(),
         base_identity: "identity".into(),
+        first_id: Some(1 << 30),
         width: 1280,
         height: 800,
         network: Network::Outbound,
