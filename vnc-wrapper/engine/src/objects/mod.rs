@@ -13,6 +13,7 @@
 //! | [`epoll`] | epoll(7) |
 //! | [`file`] | files and directories |
 //! | [`memfd`] | memfd_create(2) |
+//! | [`unix`] | Unix sockets |
 //!
 //! A record is taken from a *copy* of a descriptor ([`Seen`]), which shares the description with the process that stands still:
 //! nothing that reads, writes or moves it is done. A record is given by calls in this process; what has a name is
@@ -30,6 +31,7 @@ pub mod signal;
 #[cfg(test)]
 mod tests;
 pub mod timer;
+pub mod unix;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -2,6 +2,7 @@
 //! numbers that are referred to exist, are of the right kind and given once; ranges are whole pages and do not overlap;
 //! ids of processes are within their range and belong to one.
 
+mod sockets;
 mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,6 +11,7 @@ use super::memory::{Backing, Mapping, Origin};
 use super::objects::{Common, Content, DescriptorTable};
 use super::process::{Process, State, Thread, Timers};
 use super::rights::{Namespace, NamespaceKind};
+use super::sockets::UnixSocket;
 use super::{Owner, Record, Run};
 use crate::memory::PAGE;
 use values::{PID_MAX, actions, credentials, ensure, fail, filter, ids, path, pipe, refers, signal, signals};
@@ -70,6 +72,7 @@ struct Known<'a> {
     tables: HashSet<u32>,
     pipes: HashSet<u32>,
     descriptions: HashSet<u32>,
+    sockets: HashMap<u32, &'a UnixSocket>,
 }
 
 impl<'a> Known<'a> {
@@ -97,6 +100,9 @@ impl<'a> Known<'a> {
                 Record::Mapping(_) => continue,
                 other => {
                     let id = common(other).map_or(0, |common| common.id);
+                    if let Record::UnixSocket(it) = other {
+                        known.sockets.insert(id, it);
+                    }
                     (known.descriptions.insert(id), id)
                 }
             };
@@ -311,6 +317,7 @@ impl<'a> Known<'a> {
                 path(&who, &it.path)
             }
             Record::PipeEnd(it) => refers(self.pipes.contains(&it.pipe), &who, "pipe", it.pipe),
+            Record::UnixSocket(it) => self.unix_socket(&who, it),
             Record::EventFd(it) => ensure(it.count < u64::MAX, &who, || "its count is too large".to_owned()),
             Record::Epoll(it) => it.watches.iter().try_for_each(|watch| {
                 ensure(watch.number <= DESCRIPTOR_MAX, &who, || format!("descriptor {} is too large", watch.number))?;
@@ -399,6 +406,7 @@ pub(crate) fn common(record: &Record) -> Option<&Common> {
         Record::Epoll(it) => Some(&it.common),
         Record::TimerFd(it) => Some(&it.common),
         Record::SignalFd(it) => Some(&it.common),
+        Record::UnixSocket(it) => Some(&it.common),
         _ => None,
     }
 }

@@ -34,6 +34,7 @@ pub mod process;
 mod reader;
 mod region;
 pub mod rights;
+pub mod sockets;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -134,4 +135,5 @@ records! {
     37 = Epoll(objects::Epoll) "an epoll instance", version 1, at most 32 * MIB, 262_144;
     38 = TimerFd(objects::TimerFd) "a timerfd", version 1, at most KIB, 262_144;
     39 = SignalFd(objects::SignalFd) "a signalfd", version 1, at most KIB, 262_144;
+    40 = UnixSocket(sockets::UnixSocket) "a Unix socket", version 1, at most 32 * MIB, 262_144;
 }

@@ -5,7 +5,9 @@
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
 pub mod clone;
+mod control;
 pub mod descriptor;
+pub mod diag;
 #[cfg(test)]
 pub(crate) mod guests;
 #[cfg(test)]
@@ -22,6 +24,7 @@ pub mod sched;
 pub mod signal;
 pub mod task;
 pub mod trial;
+pub mod unix;
 pub mod userfaultfd;
 pub mod vmcopy;
 pub mod wait;

@@ -112,3 +112,57 @@ fn ranges_and_values_that_no_kernel_has_are_refused() {
         assert!(error.to_string().contains("is behind its end"), "{error}");
     }
 }
+
+#[test]
+fn sockets_that_do_not_fit_together_are_refused() {
+    use super::super::objects::Common;
+    use super::super::sockets::{Message, Sender, UnixSocket, UnixState};
+    let socket = |id, state| UnixSocket {
+        common: Common { id, ..Common::default() },
+        kind: libc::SOCK_STREAM as u32,
+        state,
+        ..UnixSocket::default()
+    };
+    let waits = UnixState::Connected { peer: None };
+    let listening = |client| UnixState::Listening { backlog: 5, waiting: list(vec![None, Some(client)]) };
+    let sockets = || {
+        let mut all = vec![
+            socket(11, UnixState::Connected { peer: Some(12) }),
+            socket(12, UnixState::Connected { peer: Some(11) }),
+            socket(13, listening(14)),
+            socket(14, waits.clone()),
+        ];
+        let message = Message { bytes: bytes("a"), rights: list(vec![1, 12]), ..Message::default() };
+        all[0].queue = list(vec![message]);
+        all[2].name = Some(bytes("\0abstract\0"));
+        all
+    };
+    let with = |change: &dyn Fn(&mut Vec<UnixSocket>)| {
+        let mut sockets = sockets();
+        change(&mut sockets);
+        let records: Vec<Record> = sound().into_iter().chain(sockets.into_iter().map(Record::from)).collect();
+        check(&records, []).map_err(|error| error.to_string())
+    };
+    assert_eq!(with(&|_| ()), Ok(()));
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Vec<UnixSocket>));
+    let cases: [Change<'_>; 10] = [
+        ("refers to socket 99", &|all| all[0].state = UnixState::Connected { peer: Some(99) }),
+        ("socket 14 is not connected to it", &|all| all[0].state = UnixState::Connected { peer: Some(14) }),
+        ("socket 11 does not wait for it", &|all| all[2].state = listening(11)),
+        ("it cannot listen", &|all| all[2].kind = libc::SOCK_DGRAM as u32),
+        ("there is no kind 77", &|all| all[0].kind = 77),
+        ("directions 4 are shut", &|all| all[3].shutdown = 4),
+        ("the name \"a\\x00b\"", &|all| all[3].name = Some(bytes("a\0b"))),
+        ("it has a file and no name", &|all| all[3].place = Some(bytes("/a"))),
+        ("refers to description 98", &|all| {
+            all[3].queue = list(vec![Message { bytes: bytes("a"), rights: list(vec![98]), ..Message::default() }]);
+        }),
+        ("a sender with the pid 5000000", &|all| {
+            all[3].peer = Some(Sender { pid: 5_000_000, ..Sender::default() });
+        }),
+    ];
+    for (text, change) in cases {
+        let error = with(change).expect_err(text);
+        assert!(error.contains(text), "\"{error}\" instead of \"{text}\"");
+    }
+}
