@@ -14,6 +14,8 @@
 //! | [`file`] | files and directories |
 //! | [`memfd`] | memfd_create(2) |
 //! | [`unix`] | Unix sockets |
+//! | [`inotify`] | inotify(7) |
+//! | [`process`] | pidfd_open(2) |
 //!
 //! A record is taken from a *copy* of a descriptor ([`Seen`]), which shares the description with the process that stands still:
 //! nothing that reads, writes or moves it is done. A record is given by calls in this process; what has a name is
@@ -23,9 +25,11 @@ pub mod common;
 pub mod epoll;
 pub mod event;
 pub mod file;
+pub mod inotify;
 pub mod kind;
 pub mod memfd;
 pub mod pipe;
+pub mod process;
 pub mod same;
 pub mod signal;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::rights::{Namespace, NamespaceKind};
 use super::sockets::UnixSocket;
 use super::{Owner, Record, Run};
 use crate::memory::PAGE;
-use values::{PID_MAX, actions, credentials, ensure, fail, filter, ids, path, pipe, refers, signal, signals};
+use values::{PID_MAX, actions, credentials, ensure, fail, filter, ids, inotify, path, pipe, refers, signal, signals};
 
 /// The end of the addresses that programs can map, with five levels of page tables (TASK_SIZE_MAX of
 /// arch/x86/include/asm/page_64.h). Only vsyscall is above it.
@@ -73,19 +73,21 @@ struct Known<'a> {
     pipes: HashSet<u32>,
     descriptions: HashSet<u32>,
     sockets: HashMap<u32, &'a UnixSocket>,
+    /// Ids of processes and threads in the session's namespace.
+    pids: HashSet<u32>,
 }
 
 impl<'a> Known<'a> {
     fn gather(records: &'a [Record]) -> Result<Self> {
         let mut known = Self::default();
-        let (mut pids, mut timers, mut limits) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut timers, mut limits) = (HashSet::new(), HashSet::new());
         for record in records {
             let (new, number) = match record {
                 Record::Process(it) => (known.processes.insert(it.id, it).is_none(), it.id),
                 Record::Thread(it) => {
                     let tid = it.tids.first().copied().unwrap_or(0);
                     known.alive.insert(it.process);
-                    (pids.insert(tid), tid)
+                    (known.pids.insert(tid), tid)
                 }
                 Record::SignalActions(it) => (known.actions.insert(it.id), it.id),
                 Record::Timers(it) => (timers.insert(it.process), it.process),
@@ -124,6 +126,7 @@ impl<'a> Known<'a> {
                 known.led.insert(*owner);
             }
         }
+        known.pids.extend(owners.into_keys());
         Ok(known)
     }
 
@@ -318,6 +321,10 @@ impl<'a> Known<'a> {
             }
             Record::PipeEnd(it) => refers(self.pipes.contains(&it.pipe), &who, "pipe", it.pipe),
             Record::UnixSocket(it) => self.unix_socket(&who, it),
+            Record::PidFd(it) => it.pid.map_or(Ok(()), |pid| {
+                refers(self.pids.contains(&pid), &who, if it.thread { "thread" } else { "process" }, pid)
+            }),
+            Record::Inotify(it) => inotify(&who, it),
             Record::EventFd(it) => ensure(it.count < u64::MAX, &who, || "its count is too large".to_owned()),
             Record::Epoll(it) => it.watches.iter().try_for_each(|watch| {
                 ensure(watch.number <= DESCRIPTOR_MAX, &who, || format!("descriptor {} is too large", watch.number))?;
@@ -407,6 +414,8 @@ pub(crate) fn common(record: &Record) -> Option<&Common> {
         Record::TimerFd(it) => Some(&it.common),
         Record::SignalFd(it) => Some(&it.common),
         Record::UnixSocket(it) => Some(&it.common),
+        Record::PidFd(it) => Some(&it.common),
+        Record::Inotify(it) => Some(&it.common),
         _ => None,
     }
 }

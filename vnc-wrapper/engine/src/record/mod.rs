@@ -136,4 +136,6 @@ records! {
     38 = TimerFd(objects::TimerFd) "a timerfd", version 1, at most KIB, 262_144;
     39 = SignalFd(objects::SignalFd) "a signalfd", version 1, at most KIB, 262_144;
     40 = UnixSocket(sockets::UnixSocket) "a Unix socket", version 1, at most 32 * MIB, 262_144;
+    41 = PidFd(objects::PidFd) "a pidfd", version 1, at most KIB, 262_144;
+    42 = Inotify(objects::Inotify) "an inotify instance", version 1, at most 32 * MIB, 65_536;
 }

@@ -163,3 +163,37 @@ fields! {
         pub mask: u64,
     }
 }
+
+fields! {
+    /// A pidfd (pidfd_open(2)).
+    pub struct PidFd {
+        /// What every description has.
+        pub common: Common,
+        /// The process or thread, as an id of the session's pid namespace; none: it has ended and was waited for.
+        pub pid: Option<u32>,
+        /// PIDFD_THREAD.
+        pub thread: bool,
+    }
+}
+
+fields! {
+    /// An inotify(7) instance. Nothing waits in it.
+    pub struct Inotify {
+        /// What every description has.
+        pub common: Common,
+        /// What it watches, by rising numbers.
+        pub watches: List<InotifyWatch, 1_048_576>,
+    }
+}
+
+fields! {
+    /// What an inotify instance watches.
+    pub struct InotifyWatch {
+        /// The number that inotify_add_watch(2) gave.
+        pub number: u32,
+        /// IN_MODIFY and others.
+        pub mask: u32,
+        /// What is watched, as a path in the session; a link is watched as a link.
+        pub path: Bytes<4096>,
+    }
+}

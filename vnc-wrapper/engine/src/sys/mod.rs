@@ -28,3 +28,4 @@ pub mod unix;
 pub mod userfaultfd;
 pub mod vmcopy;
 pub mod wait;
+pub mod watch;

@@ -32,3 +32,23 @@ pub fn open_thread(tid: libc::pid_t) -> io::Result<OwnedFd> {
 pub fn copy(process: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
 }
+
+/// A descriptor of a process that has ended and was waited for: of a child that is made for it.
+///
+/// # Errors
+/// Those of fork(2) and of [`open`].
+pub fn ended(thread: bool) -> io::Result<OwnedFd> {
+    // SAFETY: the child makes one call, which ends it.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(0) };
+    }
+    if child < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let opened = if thread { open_thread(child) } else { open(child) };
+    // SAFETY: a number only; no status is asked for, and the child is ours.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    opened
+}

@@ -5,6 +5,7 @@ mod files;
 mod pipes;
 mod polls;
 mod unixes;
+mod watches;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -115,7 +116,7 @@ macro_rules! of {
 of!(Pipe(crate::record::objects::Pipe) PipeEnd(crate::record::objects::PipeEnd) EventFd(crate::record::objects::EventFd)
     TimerFd(crate::record::objects::TimerFd) SignalFd(crate::record::objects::SignalFd) Epoll(crate::record::objects::Epoll)
     File(crate::record::objects::FileDescription) SharedObject(crate::record::memory::SharedObject)
-    UnixSocket(crate::record::sockets::UnixSocket));
+    PidFd(crate::record::objects::PidFd) Inotify(crate::record::objects::Inotify) UnixSocket(crate::record::sockets::UnixSocket));
 
 /// What is ready of what anybody asks for.
 fn ready(descriptor: impl AsFd) -> i16 {

@@ -3,7 +3,7 @@
 use super::{Contradiction, Result};
 use crate::memory::PAGE;
 use crate::record::Bytes;
-use crate::record::objects::Pipe;
+use crate::record::objects::{Inotify, Pipe};
 use crate::record::process::SignalActions;
 use crate::record::rights::{Credentials, Filter};
 
@@ -56,6 +56,16 @@ pub(super) fn actions(it: &SignalActions) -> Result {
 pub(super) fn filter(it: &Filter) -> Result {
     let whole = !it.program.is_empty() && it.program.len().is_multiple_of(8);
     ensure(whole, &format!("filter {}", it.id), || format!("{} bytes are no instructions", it.program.len()))
+}
+
+/// Numbers above are as good as never given: they count watches that were ever made.
+const WATCH_MAX: u32 = 1 << 20;
+
+pub(super) fn inotify(who: &str, it: &Inotify) -> Result {
+    let rising = it.watches.windows(2).all(|pair| pair[0].number < pair[1].number);
+    let within = it.watches.iter().all(|watch| (1..=WATCH_MAX).contains(&watch.number));
+    ensure(rising && within, who, || "the numbers of its watches do not rise, or are too large".to_owned())?;
+    it.watches.iter().try_for_each(|watch| path(who, &watch.path))
 }
 
 pub(super) fn pipe(it: &Pipe) -> Result {

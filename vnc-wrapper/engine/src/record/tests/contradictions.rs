@@ -166,3 +166,24 @@ fn sockets_that_do_not_fit_together_are_refused() {
         assert!(error.contains(text), "\"{error}\" instead of \"{text}\"");
     }
 }
+
+#[test]
+fn watches_and_pidfds_that_cannot_be_are_refused() {
+    use super::super::objects::{Common, Inotify, InotifyWatch, PidFd};
+    let common = Common { id: 21, ..Common::default() };
+    let with = |record: Record| {
+        let records: Vec<Record> = sound().into_iter().chain([record]).collect();
+        check(&records, []).map_err(|error| error.to_string())
+    };
+    let pidfd = |pid| PidFd { common: common.clone(), pid, thread: false }.into();
+    assert_eq!((with(pidfd(Some(102))), with(pidfd(None))), (Ok(()), Ok(())));
+    assert!(with(pidfd(Some(7))).unwrap_err().contains("refers to process 7"));
+    let watching = |numbers: &[u32]| {
+        let watch = |number: &u32| InotifyWatch { number: *number, mask: 2, path: bytes("/a") };
+        Inotify { common: common.clone(), watches: list(numbers.iter().map(watch).collect()) }.into()
+    };
+    assert_eq!(with(watching(&[1, 5])), Ok(()));
+    for numbers in [&[5, 1][..], &[0], &[1, 1], &[5_000_000]] {
+        assert!(with(watching(numbers)).unwrap_err().contains("do not rise, or are too large"), "{numbers:?}");
+    }
+}
