@@ -9,11 +9,11 @@ use super::inside::{Answers, Questions};
 use super::pages::{self, Pages};
 use super::share::Shared;
 use super::space::Objects;
-use super::subject::{Subject, namespaces};
+use super::subject::Subject;
 use super::table::Descriptions;
 use super::thread::{self, Waiting};
 use super::view::{Rights, View};
-use super::{Error, process, space};
+use super::{Error, namespaces, process, space, subject};
 use crate::fault::{self, Step};
 use crate::freeze::Frozen;
 use crate::objects::Finding;
@@ -51,8 +51,12 @@ pub(super) fn collect(frozen: &mut Frozen<'_>, pids: Vec<pid_t>, root: pid_t) ->
     }
     let mut collector = Collector::new(&subjects, view);
     let mut tree = Vec::new();
-    for subject in &subjects {
-        tree.push(tree::Process { subreaper: collector.process(frozen, subject, root)?, ..(&subject.stat).into() });
+    // The first process first: all others are in its namespaces.
+    let (first, others): (Vec<&Subject>, Vec<&Subject>) = subjects.iter().partition(|subject| subject.pid == root);
+    for subject in first.into_iter().chain(others) {
+        let parent = collector.parent(subject, root);
+        let subreaper = collector.process(frozen, subject, root)?;
+        tree.push(tree::Process { subreaper, parent: parent.unwrap_or(0), ..(&subject.stat).into() });
         point(Step::DumpProcess)?;
     }
     // What has no order could not be made again.
@@ -82,7 +86,8 @@ fn check(subject: &Subject, first: &Subject) -> Result<(), Error> {
     if subject.tids.is_empty() {
         return Err(Error::refused(pid, "it", "it could not be stopped"));
     }
-    let of = |directory: &std::path::Path| namespaces(directory).map_err(Error::read(pid, pid, "the namespaces"));
+    let of =
+        |directory: &std::path::Path| subject::namespaces(directory).map_err(Error::read(pid, pid, "the namespaces"));
     let session = of(&first.directory())?;
     for tid in &subject.tids {
         if let Some((name, _)) = of(&subject.task(*tid))?.iter().find(|found| !session.contains(found)) {
@@ -117,6 +122,8 @@ struct Collector<'a> {
     tids: BTreeMap<pid_t, u32>,
     groups: BTreeMap<pid_t, u32>,
     rights: Rights,
+    /// The numbers of those that every process is in.
+    namespaces: Vec<u32>,
     spaces: Shared<pid_t>,
     tables: Shared<pid_t>,
     actions: Shared<pid_t>,
@@ -142,6 +149,7 @@ impl<'a> Collector<'a> {
             tids,
             groups,
             rights: Rights::default(),
+            namespaces: Vec::new(),
             spaces: Shared::new(1),
             tables: Shared::new(1),
             actions: Shared::new(1),
@@ -158,9 +166,16 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// The parent of a process; none for the first. What was put into the session has one outside, and gets the first.
+    fn parent(&self, subject: &Subject, root: pid_t) -> Option<pid_t> {
+        let parent = subject.stat.parent;
+        let parent = if self.numbers.contains_key(&parent) { parent } else { root };
+        (subject.pid != root).then_some(parent)
+    }
+
     /// The records of one process but for memory and descriptors. Returns whether it is a subreaper.
     fn process(&mut self, frozen: &mut Frozen<'_>, subject: &'a Subject, root: pid_t) -> Result<bool, Error> {
-        let parent = if subject.pid == root { None } else { self.numbers.get(&subject.stat.parent).copied() };
+        let parent = self.parent(subject, root).and_then(|parent| self.numbers.get(&parent).copied());
         let Some(speaker) = subject.speaker() else {
             self.content.records.push(process::record(subject, parent, &self.view)?.into());
             return Ok(false);
@@ -179,11 +194,18 @@ impl<'a> Collector<'a> {
             let mut questions = Questions::default();
             let of_thread = thread::Asked::ask(&mut questions);
             let of_process = process::Asked::ask(&mut questions, &caught, &timers);
+            let of_names = namespaces::Asked::ask(&mut questions);
             let (held, answers) = ask(frozen, subject, speaker, questions)?;
             let waiting = Waiting::of(subject)?;
             tries += 1;
             // A timer that went off in between would be in both.
             if waiting == before || tries == TRIES {
+                if subject.pid == root {
+                    let last = self.last_pid(frozen, speaker)?;
+                    let records = namespaces::records(subject, (&of_names, &answers), last)?;
+                    self.namespaces = records.iter().map(|record| record.id).collect();
+                    self.content.records.extend(records.into_iter().map(Record::from));
+                }
                 self.thread(subject, speaker, &held, (&of_thread, &answers), &waiting)?;
                 break (of_process, answers, waiting);
             }
@@ -196,6 +218,7 @@ impl<'a> Collector<'a> {
             self.thread(subject, *tid, &held, (&of_thread, &answers), &waiting)?;
         }
         record.signals = waiting.shared(pid)?;
+        record.namespaces = fit(pid, "namespaces", self.namespaces.clone())?;
         record.subreaper = asked.subreaper(&answers);
         record.dumpable = asked.dumpable(&answers);
         self.parts(subject, speaker, &mut record, (&asked, &answers))?;
@@ -204,6 +227,15 @@ impl<'a> Collector<'a> {
         self.content.records.push(asked.timers(subject, &answers, &self.tids)?.into());
         self.content.records.push(process::limits(subject)?.into());
         Ok(subreaper)
+    }
+
+    /// The newest pid of the session.
+    fn last_pid(&self, frozen: &mut Frozen<'_>, speaker: pid_t) -> Result<u32, Error> {
+        let Some(stopped) = frozen.thread(speaker).filter(|_| self.view.is_below()) else { return Ok(0) };
+        let mut thread = stopped.thread()?;
+        let last = namespaces::last_pid(&mut thread);
+        thread.close()?;
+        Ok(last.unwrap_or_else(|| self.tids.values().copied().max().unwrap_or(0)))
     }
 
     /// What a process may share with others: address space, descriptors, signal actions.

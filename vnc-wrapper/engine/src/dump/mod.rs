@@ -16,7 +16,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `subject` | what was frozen, process by process |
-//! | `view` | ids as the session sees them; credentials |
+//! | `view`, `namespaces` | ids as the session sees them; credentials; the session's namespaces |
 //! | `collect` | the order in which everything is read |
 //! | `inside` | lists of calls that ask a thread what only it knows |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
@@ -28,6 +28,7 @@
 mod collect;
 mod error;
 mod inside;
+mod namespaces;
 mod pages;
 mod paths;
 mod process;

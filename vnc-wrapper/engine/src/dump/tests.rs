@@ -2,6 +2,7 @@
 
 mod one;
 mod steps;
+mod tree;
 
 use libc::pid_t;
 
@@ -27,8 +28,12 @@ struct Save {
 }
 
 fn save_of(root: pid_t, then: Then) -> Result<Save, Error> {
+    save_from(Session::descendants(root), then)
+}
+
+fn save_from(session: Session<'_>, then: Then) -> Result<Save, Error> {
     let saved = tracing(|tracer| {
-        let frozen = prepare(Session::descendants(root), Vec::new())?.freeze(tracer, patient())?;
+        let frozen = prepare(session, Vec::new())?.freeze(tracer, patient())?;
         frozen.collect()?.release(then)
     })?;
     let saved = saved.finish()?;

@@ -37,6 +37,11 @@ impl View {
         })
     }
 
+    /// Whether the session has a pid namespace that we are not in.
+    pub(super) fn is_below(&self) -> bool {
+        self.level > 0
+    }
+
     /// Pids of a process from the session's namespace to its own.
     pub(super) fn inner(&self, pids: &[pid_t]) -> Vec<u32> {
         pids.iter().skip(self.level).map(|pid| pid.cast_unsigned()).collect()

@@ -15,6 +15,7 @@
 mod attempt;
 pub mod idle;
 mod reaper;
+mod session;
 mod source;
 mod vfork;
 
@@ -24,6 +25,7 @@ use libc::pid_t;
 
 use crate::remote::{Stopped, Tracer, Who};
 
+pub use session::OwnProc;
 pub use source::{Source, descendants};
 
 /// How long a freeze may take.

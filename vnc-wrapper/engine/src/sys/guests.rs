@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use libc::{c_int, pid_t};
 
+pub(crate) mod family;
 pub(crate) mod saved;
 
 /// How long a test waits for what must come.
@@ -68,6 +69,7 @@ impl Guest {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             die_with_parent();
+            forget_others(null_mut());
             // What other tests of this process have open is not the guest's.
             for (first, last) in [(3, pipe[0] - 1), (pipe[0] + 1, pipe[1] - 1), (pipe[1] + 1, c_int::MAX)] {
                 // SAFETY: numbers only; nothing of the child refers to these descriptors.
@@ -164,6 +166,19 @@ pub(crate) fn tracer(pid: pid_t, tid: pid_t) -> pid_t {
     let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
     tracer.unwrap_or(0)
+}
+
+/// Unmaps what other tests share with their guests by files, which vanish with those tests; but not what is at `own`.
+pub(crate) fn forget_others(own: *const u8) {
+    for line in std::fs::read_to_string("/proc/self/maps").unwrap_or_default().lines() {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        let Some((start, end)) = range.filter(|_| line.contains("/words")) else { continue };
+        let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16).unwrap_or(0));
+        if start != own as usize {
+            // SAFETY: this guest has no reference to the numbers of other tests.
+            unsafe { libc::munmap(start as *mut _, end - start) };
+        }
+    }
 }
 
 pub(crate) fn die_with_parent() {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_int, pid_t};
 
-use super::guests::{die_with_parent, until};
+use super::guests::{die_with_parent, forget_others, until};
 
 /// Numbers that a test and its guests share.
 pub(crate) type Words = &'static [AtomicU32; 1024];
@@ -64,6 +64,7 @@ impl Inside {
         let above = unsafe { libc::fork() };
         if above == 0 {
             die_with_parent();
+            forget_others(words.as_ptr().cast());
             let entered = enter();
             if entered.is_err() {
                 // SAFETY: ends the child.
@@ -156,4 +157,90 @@ pub(crate) fn robust_list(tid: pid_t) -> io::Result<(u64, u64)> {
     // SAFETY: the kernel writes two words.
     let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut length) };
     if asked < 0 { Err(io::Error::last_os_error()) } else { Ok((head, length)) }
+}
+
+fn joins(pid: pid_t, name: &str, kind: c_int) -> bool {
+    let Ok(namespace) = File::open(format!("/proc/{pid}/ns/{name}")) else { return false };
+    // SAFETY: numbers only; `namespace` is open.
+    unsafe { libc::setns(namespace.as_raw_fd(), kind) == 0 }
+}
+
+/// A process that was put into the namespaces of a guest; killed when it is dropped.
+pub(crate) struct Put {
+    /// As the test sees it.
+    pub(crate) pid: pid_t,
+    above: pid_t,
+}
+
+/// Puts a process into the namespaces of `guest`, which does [`with_proc`]. Word 1000 says its pid.
+pub(crate) fn put_in(guest: &Inside) -> Put {
+    // SAFETY: the child runs what follows and ends.
+    let above = unsafe { libc::fork() };
+    if above == 0 {
+        die_with_parent();
+        forget_others(guest.words.as_ptr().cast());
+        let namespaces = [("user", libc::CLONE_NEWUSER), ("pid", libc::CLONE_NEWPID), ("mnt", libc::CLONE_NEWNS)];
+        if namespaces.into_iter().all(|(name, kind)| joins(guest.pid, name, kind)) {
+            // SAFETY: as above.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                die_with_parent();
+                // SAFETY: no arguments.
+                unsafe { libc::setsid() };
+                loop {
+                    // SAFETY: no arguments.
+                    unsafe { libc::pause() };
+                }
+            }
+            guest.words[1000].store(pid.cast_unsigned(), Ordering::SeqCst);
+            // SAFETY: nothing is written.
+            unsafe { libc::waitpid(pid, null_mut(), 0) };
+        }
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(1) };
+    }
+    assert!(above > 0);
+    until("a process was put in", || guest.words[1000].load(Ordering::SeqCst) != 0);
+    Put { pid: guest.words[1000].load(Ordering::SeqCst).cast_signed(), above }
+}
+
+impl Drop for Put {
+    fn drop(&mut self) {
+        for pid in [self.pid, self.above] {
+            // SAFETY: numbers only; `above` was not reaped, and its child dies with it.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+        // SAFETY: nothing is written.
+        unsafe { libc::waitpid(self.above, null_mut(), 0) };
+    }
+}
+
+/// Mounts a proc of its pid namespace in its directory, and rests with one child, or two when word 1 says so.
+pub(crate) fn with_proc(words: Words, directory: &Path) -> i32 {
+    let place = directory.join("proc");
+    std::fs::create_dir(&place).unwrap();
+    let place = std::ffi::CString::new(place.into_os_string().into_encoded_bytes()).unwrap();
+    // SAFETY: numbers only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    let proc = c"proc".as_ptr();
+    // SAFETY: strings that end with a NUL; no data.
+    let mounted = unsafe { libc::mount(proc, place.as_ptr(), proc, 0, null_mut()) };
+    assert_eq!(mounted, 0, "{}", io::Error::last_os_error());
+    let child = || {
+        // SAFETY: the guest has one thread.
+        if unsafe { libc::fork() } == 0 {
+            loop {
+                // SAFETY: no arguments.
+                unsafe { libc::pause() };
+            }
+        }
+    };
+    child();
+    words[0].store(1, Ordering::SeqCst);
+    until("one more is asked for", || words[1].load(Ordering::SeqCst) != 0);
+    child();
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
+    }
 }

@@ -16,6 +16,7 @@ pub mod kcmp;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod memory_guest;
+pub mod namespace;
 pub mod pagemap;
 pub mod pidfd;
 pub mod procmap;
