@@ -140,17 +140,13 @@ impl<W: Write> Collected<'_, W> {
     /// Ends the pause.
     ///
     /// # Errors
-    /// [`Error::Read`] when a process cannot be killed; it runs on.
+    /// [`Error::Freeze`] when a process cannot be killed; it runs on.
     pub fn release(self, then: Then) -> Result<Draining<W>, Error> {
-        if then == Then::End {
-            for thread in self.frozen.threads() {
-                let who = thread.who();
-                let killed = crate::sys::wait::kill(who.pid);
-                killed.map_err(Error::read(who.pid, who.tid, "the end"))?;
-            }
-        }
         let since = self.frozen.since();
-        drop(self.frozen);
+        match then {
+            Then::Run => drop(self.frozen),
+            Then::End => self.frozen.end()?,
+        }
         let pause = since.elapsed();
         fault::point(Step::DumpReleased).map_err(Error::Step)?;
         Ok(Draining { writer: self.writer, content: self.content, pause, released: Instant::now() })

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use libc::pid_t;
 
 use crate::remote::{Stopped, Tracer, Who};
+use crate::sys::wait::{self, Status};
 
 pub use session::OwnProc;
 pub use source::{Source, descendants};
@@ -68,7 +69,7 @@ pub enum Error {
     #[error("cannot list the processes to freeze: {0}")]
     Source(std::io::Error),
     /// A step failed.
-    #[error("cannot freeze {who}: {error}")]
+    #[error("cannot freeze or end {who}: {error}")]
     Failed {
         /// The thread, or any one of all.
         who: Who,
@@ -106,6 +107,39 @@ impl<'t> Frozen<'t> {
     /// One thread, to make calls in.
     pub fn thread(&mut self, tid: pid_t) -> Option<&mut Stopped<'t>> {
         self.threads.iter_mut().find(|thread| thread.who().tid == tid)
+    }
+
+    /// Kills everything, and waits until it has ended: some ends are reported only once others were waited for, those of first
+    /// threads and of the first process of a pid namespace.
+    ///
+    /// # Errors
+    /// The first process that may not be killed; it runs on.
+    pub fn end(mut self) -> Result<(), Error> {
+        let mut left = Vec::new();
+        let mut patience = Duration::ZERO;
+        for thread in &self.threads {
+            let who = thread.who().clone();
+            let killed = wait::kill(who.pid);
+            killed.map_err(|error| Error::Failed { who, error })?;
+        }
+        for thread in &mut self.threads {
+            patience = patience.max(thread.patience());
+            left.push(thread.abandon());
+        }
+        let ours = std::process::id().cast_signed();
+        let deadline = Instant::now() + patience;
+        while !left.is_empty() && Instant::now() < deadline {
+            let before = left.len();
+            left.retain(|tid| match source::state(*tid) {
+                // A child of this process: who started it learns its end.
+                Some((state, parent)) if parent == ours => state != 'Z',
+                _ => !matches!(wait::now(*tid), Ok(Some(Status::Exited(_) | Status::Killed(_))) | Err(_)),
+            });
+            if left.len() == before {
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+        Ok(())
     }
 }
 

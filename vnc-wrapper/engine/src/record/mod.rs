@@ -38,7 +38,7 @@ pub mod sockets;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod wire;
 mod writer;
 

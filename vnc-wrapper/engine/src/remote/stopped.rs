@@ -14,6 +14,9 @@ use crate::sys::wait::{self, Status};
 /// How often a thread is let run a little further to leave a place where no call may be made.
 const STEPS: u32 = 64;
 
+/// How long a thread that was killed is waited for before it is looked at.
+const STEP: Duration = Duration::from_millis(1);
+
 /// Proof that this thread was started by [`tracing`].
 pub struct Tracer {
     /// Only the thread that seized may make requests.
@@ -103,6 +106,17 @@ impl<'t> Stopped<'t> {
         ptrace::signal_mask(self.who.tid).map_err(|error| Error::other(&self.who, "read the signal mask of", error))
     }
 
+    /// How long any one wait may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// It was killed, and who waits for it is the caller: its id.
+    pub(crate) fn abandon(&mut self) -> pid_t {
+        self.held = false;
+        self.who.tid
+    }
+
     /// Starts to make calls in it.
     ///
     /// # Errors
@@ -147,6 +161,22 @@ impl<'t> Stopped<'t> {
                 return Err(self.late(what));
             }
             self.pass(signal)?;
+        }
+    }
+
+    /// [`Stopped::settle`], unless it has ended: a first thread reports that only with all others.
+    fn settle_or_end(&mut self) -> bool {
+        let deadline = Instant::now() + std::mem::replace(&mut self.patience, STEP);
+        loop {
+            match self.settle("stop") {
+                Err(Error::Late { .. }) if Instant::now() < deadline => {}
+                settled => return settled.is_ok(),
+            }
+            let directory = format!("/proc/{}/task/{}", self.who.pid, self.who.tid);
+            let stat = crate::process::stat::read(directory.as_ref());
+            if stat.is_ok_and(|stat| stat.has_ended()) {
+                return false;
+            }
         }
     }
 
@@ -205,7 +235,7 @@ impl<'t> Stopped<'t> {
         if let Err(error) = begin_again(self.who.tid).and_then(|()| ptrace::detach(self.who.tid, 0)) {
             // Not stopped: only a stopped thread can be let go, and one that stops later would never run again.
             let asked = error.raw_os_error() == Some(libc::ESRCH) && ptrace::interrupt(self.who.tid).is_ok();
-            if asked && self.settle("stop").is_ok() {
+            if asked && self.settle_or_end() {
                 let let_go = begin_again(self.who.tid).and_then(|()| ptrace::detach(self.who.tid, 0));
                 return let_go.map_err(|error| Error::other(&self.who, "let go of", error));
             }

@@ -28,18 +28,19 @@ const LOWEST: u64 = 1 << 20;
 pub(super) struct Area(u64);
 
 impl Area {
-    /// A place between `taken` ranges, in any order.
-    pub(super) fn find(mut taken: Vec<Range<u64>>) -> Result<Self> {
+    /// A place between `taken` ranges, in any order, with `nursery` bytes behind it.
+    pub(super) fn find(mut taken: Vec<Range<u64>>, nursery: u64) -> Result<Self> {
+        let length = (LENGTH + PAGE).saturating_add(nursery);
         taken.sort_unstable_by_key(|range| (range.start, range.end));
         let free = |from: u64, end: u64| {
             let mut at = from;
             for range in taken.iter().filter(|range| range.end > from) {
-                if range.start >= at.saturating_add(LENGTH + PAGE) {
+                if range.start >= at.saturating_add(length) {
                     break;
                 }
                 at = at.max(range.end);
             }
-            (at.saturating_add(LENGTH + PAGE) <= end).then_some(Self(at))
+            (at.saturating_add(length) <= end).then_some(Self(at))
         };
         free(FROM, USER_END).or_else(|| free(LOWEST, USER_END)).ok_or_else(|| {
             Error::unable("the memory of the processes", "they leave no room for the calls that restore it")
@@ -54,6 +55,11 @@ impl Area {
     /// Where the program of the first process is: behind it.
     pub(super) fn program(self) -> u64 {
         self.0 + LENGTH
+    }
+
+    /// Where the nursery is: behind that.
+    pub(super) fn nursery(self) -> u64 {
+        self.program() + PAGE
     }
 
     /// Where a single call is made.
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn issue_10_the_area_lies_where_nothing_is() {
-        let at = |taken: &[Range<u64>]| Area::find(taken.to_vec()).unwrap().0;
+        let at = |taken: &[Range<u64>]| Area::find(taken.to_vec(), 0).unwrap().0;
         assert_eq!(at(&[]), FROM);
         assert_eq!(at(&[FROM..FROM + 4096, 0..4096]), FROM + 4096);
         assert_eq!(at(&[FROM - 4096..FROM + 4096, FROM + 8192..FROM + 12288]), FROM + 12288);
@@ -110,7 +116,10 @@ mod tests {
         assert_eq!(at(&[far..far + 4096, 0..4096]), FROM);
         assert_eq!(at(&[far - 1..far + 4096, 0..4096]), far + 4096);
         assert_eq!(at(&[FROM..USER_END, LOWEST..LOWEST + 4096]), LOWEST + 4096);
-        let error = Area::find(vec![LOWEST..FROM, FROM..USER_END]).unwrap_err().to_string();
+        let between = [FROM - 4096..FROM, FROM + (1 << 21)..FROM + (1 << 22)];
+        assert_eq!(at(&between), FROM);
+        assert_eq!(Area::find(between.to_vec(), 1 << 21).unwrap().0, FROM + (1 << 22));
+        let error = Area::find(vec![LOWEST..FROM, FROM..USER_END], 0).unwrap_err().to_string();
         assert!(error.contains("no room"), "{error}");
     }
 }

@@ -1,21 +1,23 @@
-//! Open file descriptions: made here, sent into the first process, inherited by all others, and put in their places.
+//! Open file descriptions: made here by [`crate::objects`], sent into the first process, inherited by all others, and put in
+//! their places.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-use rustix::event::EventfdFlags;
-use rustix::fs::{MemfdFlags, OFlags, SealFlags};
+use libc::pid_t;
 use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::pipe::PipeFlags;
 
 use crate::fault::{self, Step};
+use crate::objects::{self, Names, common, epoll, event, file, memfd, pipe, signal, timer};
 use crate::record::Record;
-use crate::record::memory::{Backing, Mapping, Origin, SharedObject};
-use crate::record::objects::{Content as Where, DescriptorTable, FileDescription, Pipe, PipeEnd};
+use crate::record::check;
+use crate::record::memory::{Backing, Mapping, Origin};
+use crate::record::objects::{DescriptorTable, PipeEnd};
 use crate::remote::Call;
 
 use super::content::Content;
@@ -24,10 +26,11 @@ use super::files::Files;
 use super::list::List;
 use super::stub::Stub;
 
-/// Flags that only open(2) looks at: what they did is done.
-const ONCE: OFlags = OFlags::CREATE.union(OFlags::EXCL).union(OFlags::TRUNC).union(OFlags::NOCTTY);
 /// Descriptors of one message (SCM_MAX_FD, include/net/scm.h).
 const MESSAGE: usize = 250;
+const READ: u32 = libc::O_RDONLY as u32;
+const WRITE: u32 = libc::O_RDWR as u32;
+const DIRECTORY: u32 = (libc::O_PATH | libc::O_DIRECTORY) as u32;
 
 /// What a descriptor in all processes stands for while they are made.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,7 +43,7 @@ pub(super) enum Key {
     Path(Vec<u8>, bool),
 }
 
-/// What all processes have open while they are made, in this order from [`Open::base`] on.
+/// What all processes have open while they are made, in this order from `base` on.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     numbers: BTreeMap<Key, usize>,
@@ -49,85 +52,126 @@ pub(super) struct Open {
     base: u32,
 }
 
+/// What records name, for [`crate::objects`].
+struct Session<'s> {
+    files: &'s dyn Files,
+    open: &'s Open,
+}
+
+impl Names for Session<'_> {
+    fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd> {
+        self.files.open(path, flags)
+    }
+
+    fn unlinked(&self, number: u32, flags: u32) -> io::Result<OwnedFd> {
+        self.files.unlinked(number, flags)
+    }
+
+    fn object(&self, number: u32, flags: u32) -> io::Result<OwnedFd> {
+        use rustix::fs::{Mode, OFlags};
+        let object = self.open.descriptor(&Key::Object(number)).ok_or(io::ErrorKind::NotFound)?;
+        let path = format!("/proc/thread-self/fd/{}", object.as_raw_fd());
+        let flags = OFlags::from_bits_retain(flags & file::OPEN_FLAGS);
+        Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+impl From<objects::Error> for Error {
+    fn from(error: objects::Error) -> Self {
+        match error {
+            objects::Error::Call { what, call, error } => Self::Object { what, call, error },
+            objects::Error::Refused { what, reason } => Self::Unable { what, why: reason },
+        }
+    }
+}
+
 impl Open {
-    /// Makes everything that is referred to.
-    pub(super) fn new(content: &Content, files: &dyn Files) -> Result<Self> {
+    /// Makes everything that is referred to. `passed`: how far the time of day has moved since it was saved.
+    pub(super) fn new(content: &Content, files: &dyn Files, passed: Duration) -> Result<Self> {
         let numbers = content.tables.values().flat_map(|table| table.descriptors.iter());
         let highest = numbers.map(|descriptor| descriptor.number).max().unwrap_or(0);
         // Above those of a message too, which come at the lowest free numbers.
         let mut open = Self { base: (highest + 1).max(MESSAGE as u32 + 2), ..Self::default() };
-        for object in content.objects.values() {
-            open.add(Key::Object(object.id), shared(object))?;
+        for object in content.objects.values().filter(|object| object.origin != Origin::Anonymous) {
+            open.add(Key::Object(object.id), memfd::give(object)?)?;
         }
-        let mut pipes: BTreeMap<u32, [OwnedFd; 2]> = BTreeMap::new();
         for pipe in content.pipes.values() {
-            let ends = make_pipe(pipe);
-            pipes.insert(pipe.id, ends.map_err(|error| failed(&format!("pipe {}", pipe.id), "pipe2", error))?);
+            let ends: Vec<&PipeEnd> =
+                content.descriptions.values().filter_map(|record| end_of(record, pipe.id)).collect();
+            let made = pipe::give(pipe, &ends, &Session { files, open: &open })?;
+            for (end, made) in ends.iter().zip(made) {
+                open.add(Key::Description(end.common.id), made)?;
+            }
         }
         for (id, record) in &content.descriptions {
-            let what = format!("{} (number {id})", record.kind().name);
             let made = match record {
-                Record::File(file) => open.file(file, files),
-                Record::PipeEnd(end) => pipe_end(end, pipes.get(&end.pipe), content.pipes.get(&end.pipe)),
-                Record::EventFd(event) => {
-                    let kind = if event.semaphore { EventfdFlags::SEMAPHORE } else { EventfdFlags::empty() };
-                    eventfd(event.count, kind, event.common.flags)
+                Record::PipeEnd(_) => continue,
+                Record::File(it) => file::give(it, &Session { files, open: &open })?,
+                Record::EventFd(it) => event::give(it)?,
+                Record::TimerFd(it) => timer::give(it, passed)?,
+                Record::SignalFd(it) => signal::give(it)?,
+                Record::Epoll(it) => epoll::give(it)?,
+                _ => {
+                    let what = format!("{} (number {id})", record.kind().name);
+                    return Err(Error::unable(what, "this release cannot make it"));
                 }
-                _ => return Err(Error::unable(what, "this release cannot make it")),
             };
-            open.add(Key::Description(*id), made.map_err(|(call, error)| failed(&what, call, error)))?;
+            open.add(Key::Description(*id), made)?;
+        }
+        for record in content.descriptions.values() {
+            if let Record::Epoll(it) = record
+                && let Some(made) = open.descriptor(&Key::Description(it.common.id))
+            {
+                epoll::give_watches(made, it, |id| open.descriptor(&Key::Description(id)))?;
+            }
         }
         for mapping in content.mappings.values().flatten() {
             if let Some((path, write)) = mapped(mapping) {
-                open.path(files, path, if write { OFlags::RDWR } else { OFlags::RDONLY }, write)?;
+                open.path(files, path, if write { WRITE } else { READ }, write)?;
             }
         }
         for space in content.spaces.values() {
-            open.path(files, &space.executable, OFlags::RDONLY, false)?;
+            open.path(files, &space.executable, READ, false)?;
         }
         for process in content.processes.values().filter(|process| process.space.is_some()) {
             for path in [&process.directory, &process.root] {
-                open.path(files, path, OFlags::PATH | OFlags::DIRECTORY, false)?;
+                open.path(files, path, DIRECTORY, false)?;
             }
         }
         Ok(open)
     }
 
-    fn add(&mut self, key: Key, made: Result<OwnedFd>) -> Result {
-        self.made.push(made?);
+    fn add(&mut self, key: Key, made: OwnedFd) -> Result {
+        self.made.push(made);
         self.numbers.insert(key, self.made.len() - 1);
         fault::point(Step::RestoreGiven).map_err(|error| failed("an open file", "a step", error))
     }
 
-    fn path(&mut self, files: &dyn Files, path: &[u8], flags: OFlags, write: bool) -> Result {
+    fn path(&mut self, files: &dyn Files, path: &[u8], flags: u32, write: bool) -> Result {
         let key = Key::Path(path.to_vec(), write);
         if self.numbers.contains_key(&key) {
             return Ok(());
         }
         let opened = files.open(path, flags);
-        self.add(key, opened.map_err(|error| failed(&path.escape_ascii().to_string(), "open", error)))
+        self.add(key, opened.map_err(|error| failed(&path.escape_ascii().to_string(), "open", error))?)
     }
 
-    fn file(
-        &self,
-        file: &FileDescription,
-        files: &dyn Files,
-    ) -> std::result::Result<OwnedFd, (&'static str, io::Error)> {
-        let flags = OFlags::from_bits_retain(file.common.flags).difference(ONCE | OFlags::CLOEXEC);
-        let opened = match file.content {
-            Where::Named => files.open(&file.path, flags),
-            Where::Object { object } => match self.numbers.get(&Key::Object(object)).map(|at| &self.made[*at]) {
-                Some(object) => again(object.as_fd(), flags),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
-            Where::Unlinked { .. } => Err(io::Error::new(io::ErrorKind::Unsupported, "it has no name any more")),
-        };
-        let opened = opened.map_err(|error| ("open", error))?;
-        if file.position > 0 && !flags.contains(OFlags::PATH) {
-            rustix::fs::seek(&opened, rustix::fs::SeekFrom::Start(file.position.cast_unsigned()))
-                .map_err(|error| ("lseek", error.into()))?;
+    /// Names who gets signals of descriptions, once all are there. `find`: a process or thread of the session, as this one
+    /// sees it.
+    pub(super) fn owners(&self, content: &Content, find: impl Fn(u32) -> Option<pid_t>) -> Result {
+        for (id, record) in &content.descriptions {
+            let Some(it) = check::common(record) else { continue };
+            let Some(made) = self.descriptor(&Key::Description(*id)) else { continue };
+            let what = || format!("{} (number {id})", record.kind().name);
+            let owner = match it.owner {
+                0 => 0,
+                owner => find(owner)
+                    .ok_or_else(|| Error::unable(what(), format!("{owner}, who gets its signals, is not there")))?,
+            };
+            common::give_owner(made, it, owner.cast_unsigned())
+                .map_err(|error| failed(&what(), "F_SETOWN_EX", error))?;
         }
-        Ok(opened)
+        Ok(())
     }
 
     /// The number of `key` in all processes.
@@ -232,65 +276,10 @@ pub(super) fn has(mapping: &Mapping, letters: &[u8; 2]) -> bool {
     mapping.advice.chunks_exact(2).any(|pair| pair == letters)
 }
 
-fn shared(object: &SharedObject) -> Result<OwnedFd> {
-    let what = format!("shared object {}", object.id);
-    let name = match &object.origin {
-        Origin::Anonymous => b"anonymous".to_vec(),
-        Origin::Memfd { name, flags: _ } => name.to_vec(),
-        Origin::SystemV { .. } => return Err(Error::unable(what, "this release cannot make System V memory")),
-    };
-    let made = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
-    let made = made.map_err(|error| failed(&what, "memfd_create", error.into()))?;
-    rustix::fs::ftruncate(&made, object.size).map_err(|error| failed(&what, "ftruncate", error.into()))?;
-    Ok(made)
-}
-
-/// Seals shared memory, once it is filled and mapped.
-pub(super) fn seal(object: &SharedObject, descriptor: BorrowedFd<'_>) -> Result {
-    let seals = SealFlags::from_bits_retain(object.seals);
-    rustix::fs::fcntl_add_seals(descriptor, seals)
-        .map_err(|error| failed(&format!("shared object {}", object.id), "F_ADD_SEALS", error.into()))
-}
-
-fn make_pipe(pipe: &Pipe) -> io::Result<[OwnedFd; 2]> {
-    if pipe.path.is_some() {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is a FIFO"));
+/// The end of that pipe, if the description is one.
+fn end_of(record: &Record, pipe: u32) -> Option<&PipeEnd> {
+    match record {
+        Record::PipeEnd(end) if end.pipe == pipe => Some(end),
+        _ => None,
     }
-    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    rustix::pipe::fcntl_setpipe_size(&write, pipe.capacity as usize)?;
-    for piece in pipe.queue.iter() {
-        let written = rustix::io::write(&write, piece)?;
-        if written != piece.len() {
-            return Err(io::Error::other(format!("{written} of {} bytes went into it", piece.len())));
-        }
-    }
-    Ok([read, write])
-}
-
-fn pipe_end(
-    end: &PipeEnd,
-    ends: Option<&[OwnedFd; 2]>,
-    _pipe: Option<&Pipe>,
-) -> std::result::Result<OwnedFd, (&'static str, io::Error)> {
-    let Some([read, write]) = ends else { return Err(("pipe2", io::ErrorKind::NotFound.into())) };
-    let flags = OFlags::from_bits_retain(end.common.flags).difference(OFlags::CLOEXEC);
-    let from = if flags.contains(OFlags::WRONLY) { write } else { read };
-    again(from.as_fd(), flags).map_err(|error| ("open", error))
-}
-
-/// Another open file description of what `descriptor` shows.
-fn again(descriptor: BorrowedFd<'_>, flags: OFlags) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/thread-self/fd/{}", descriptor.as_raw_fd());
-    Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, rustix::fs::Mode::empty())?)
-}
-
-fn eventfd(count: u64, kind: EventfdFlags, flags: u32) -> std::result::Result<OwnedFd, (&'static str, io::Error)> {
-    let made = rustix::event::eventfd(0, kind | EventfdFlags::CLOEXEC).map_err(|error| ("eventfd2", error.into()))?;
-    if count > 0 {
-        rustix::io::write(&made, &count.to_ne_bytes()).map_err(|error| ("write", error.into()))?;
-    }
-    let flags = OFlags::from_bits_retain(flags) & (OFlags::NONBLOCK | OFlags::APPEND);
-    rustix::fs::fcntl_setfl(&made, flags).map_err(|error| ("fcntl", error.into()))?;
-    Ok(made)
 }

@@ -3,18 +3,24 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::objects::open_below;
 
-/// Opens what a content names by a path of the session.
+/// Opens what a content names.
 pub trait Files {
-    /// Opens `path`, an absolute path in the session, with `flags`; none of them makes or truncates anything.
+    /// Opens `path`, an absolute path in the session without symbolic links, with these flags of open(2).
     ///
     /// # Errors
-    /// Those of openat2(2).
-    fn open(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd>;
+    /// Those of open(2).
+    fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd>;
+
+    /// Opens the file without a name of that number.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    fn unlinked(&self, number: u32, flags: u32) -> io::Result<OwnedFd>;
 }
 
-/// A directory that is the session's root.
+/// A directory that is the session's root; it has no files without names.
 #[derive(Debug)]
 pub struct Root(OwnedFd);
 
@@ -27,10 +33,12 @@ impl Root {
 }
 
 impl Files for Root {
-    fn open(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
-        // O_PATH goes with few others.
-        let never = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NOCTTY };
-        let flags = flags | OFlags::CLOEXEC | never;
-        Ok(rustix::fs::openat2(self.0.as_fd(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?)
+    fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd> {
+        open_below(self.0.as_fd(), path, flags)
+    }
+
+    fn unlinked(&self, number: u32, _: u32) -> io::Result<OwnedFd> {
+        let error = format!("file {number} without a name is not there");
+        Err(io::Error::new(io::ErrorKind::NotFound, error))
     }
 }

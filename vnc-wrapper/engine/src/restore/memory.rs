@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 
 use crate::fault::Step as Fault;
 use crate::memory::PAGE;
+use crate::record::Region;
 use crate::record::memory::{AddressSpace, Backing, Mapping};
-use crate::record::{Owner, Region};
 use crate::remote::Call;
 use crate::remote::processor::VDSO_CALL;
 use crate::sys::memory;
@@ -19,10 +19,13 @@ use super::content::Content;
 use super::descriptors::{Key, Open, has, mapped};
 use super::error::{Error, Object, Result};
 use super::list::List;
+use super::nursery::Nursery;
 use super::stub::Stub;
 
 /// `MAP_DROPPABLE` (linux/mman.h), a kind of mapping like `MAP_PRIVATE`.
 const MAP_DROPPABLE: u64 = 8;
+/// `MADV_GUARD_INSTALL` (Linux 6.13). After the pages: one that is put over a guard takes it away.
+const MADV_GUARD_INSTALL: u64 = 102;
 const PR_SET_VMA: u64 = 0x5356_4d41;
 const PR_SET_MM: u64 = 35;
 const PR_SET_MM_MAP: u64 = 14;
@@ -54,13 +57,21 @@ pub(super) struct Space<'c, 's> {
 
 impl<'c, 's> Space<'c, 's> {
     /// Maps everything into the memory of `stub`.
-    pub(super) fn map(record: &'c AddressSpace, content: &'c Content, stub: &'s Stub, open: &Open) -> Result<Self> {
+    pub(super) fn map(
+        record: &'c AddressSpace,
+        content: &'c Content,
+        stub: &'s Stub,
+        (open, nursery): (&Open, &Nursery),
+    ) -> Result<Self> {
         let mappings = content.mappings.get(&record.id).map_or(&[][..], Vec::as_slice);
         // First, for nothing may be in its way and the kernel would lay it elsewhere.
         vdso(stub, mappings)?;
         let mut list = List::new(stub);
         for mapping in mappings {
-            if let Some(arguments) = mmap(mapping, open)? {
+            if let Some(from) = inherited(mapping, stub, nursery) {
+                let arguments = Nursery::again(from, mapping.start, mapping.end - mapping.start);
+                list.call(Object::Mapping(mapping.start), libc::SYS_mremap, arguments)?;
+            } else if let Some(arguments) = mmap(mapping, open)? {
                 list.call(Object::Mapping(mapping.start), libc::SYS_mmap, arguments)?;
             }
         }
@@ -144,16 +155,19 @@ impl<'c, 's> Space<'c, 's> {
     }
 
     /// Gives memory what it had beyond its pages.
-    pub(super) fn seal(mut self, open: &Open) -> Result {
+    pub(super) fn seal(mut self, open: &Open, nursery: &Nursery) -> Result {
         self.pages = None;
         let mut list = List::new(self.stub);
+        nursery.leave(&mut list, self.stub)?;
         for mapping in self.mappings {
             let object = Object::Mapping(mapping.start);
             let length = mapping.end - mapping.start;
             if matches!(mapping.backing, Backing::Special { .. }) {
                 continue;
             }
-            if initial(mapping) != mapping.protection {
+            let inherited = inherited(mapping, self.stub, nursery).is_some();
+            let now = if inherited { READ_WRITE } else { initial(mapping) };
+            if now != mapping.protection {
                 let arguments = [mapping.start, length, mapping.protection.into(), 0, 0, 0];
                 list.call(object, libc::SYS_mprotect, arguments)?;
             }
@@ -161,6 +175,9 @@ impl<'c, 's> Space<'c, 's> {
                 if has(mapping, letters) && !(droppable(mapping) && matches!(letters, b"dd" | b"wf")) {
                     list.call(object, libc::SYS_madvise, [mapping.start, length, advice as u64, 0, 0, 0])?;
                 }
+            }
+            for guard in mapping.guards.iter() {
+                list.call(object, libc::SYS_madvise, [guard.start, guard.length, MADV_GUARD_INSTALL, 0, 0, 0])?;
             }
             if !mapping.name.is_empty() {
                 let name = [&mapping.name[..], b"\0"].concat();
@@ -201,46 +218,43 @@ impl<'c, 's> Space<'c, 's> {
     }
 }
 
-/// Puts pages into address spaces and shared objects.
-pub(super) fn fill(
+/// Puts pages into address space `id`.
+pub(super) fn fill(region: &Region, id: u32, spaces: &mut BTreeMap<u32, Space<'_, '_>>) -> Result {
+    let space = spaces.get_mut(&id);
+    let space = space.ok_or_else(|| Error::unable(format!("pages of address space {id}"), "no process has it"))?;
+    space.stub.point(Object::Stub, Fault::RestoreFilled)?;
+    space.fill(region)
+}
+
+/// Puts pages into shared object `id`, which the process `first` of ours has in its nursery unless it is a file.
+pub(super) fn fill_object(
     region: &Region,
-    spaces: &mut BTreeMap<u32, Space<'_, '_>>,
+    id: u32,
     content: &Content,
-    open: &Open,
+    (open, nursery): (&Open, &Nursery),
+    first: &Stub,
 ) -> Result {
-    match region.owner() {
-        Owner::Space(id) => {
-            let space = spaces.get_mut(&id);
-            let space =
-                space.ok_or_else(|| Error::unable(format!("pages of address space {id}"), "no process has it"))?;
-            space.stub.point(Object::Stub, Fault::RestoreFilled)?;
-            space.fill(region)
+    let what = || format!("shared object {id}");
+    let failed = |call, error| Error::Object { what: what(), call, error };
+    let object = content.objects.get(&id).ok_or_else(|| Error::unable(what(), "there is no such object"))?;
+    let descriptor = open.descriptor(&Key::Object(id));
+    let mut pages = region.pages();
+    for run in region.runs() {
+        let (now, later) = pages.split_at(run.count as usize * PAGE as usize);
+        pages = later;
+        let at = run.first * PAGE;
+        // The last page may be longer than the object.
+        let now = &now[..object.size.saturating_sub(at).min(now.len() as u64) as usize];
+        if let Some(place) = nursery.place(first, id, at) {
+            memory::write(first.tid, place, now).map_err(|error| failed("process_vm_writev", error))?;
         }
-        Owner::Object(id) => {
-            let what = format!("shared object {id}");
-            let (Some(object), Some(descriptor)) = (content.objects.get(&id), open.descriptor(&Key::Object(id))) else {
-                return Err(Error::unable(what, "there is no such object"));
-            };
-            let mut pages = region.pages();
-            for run in region.runs() {
-                let (now, later) = pages.split_at(run.count as usize * PAGE as usize);
-                pages = later;
-                let at = run.first * PAGE;
-                // The last page may be longer than the object.
-                let length = object.size.saturating_sub(at).min(now.len() as u64) as usize;
-                let mut done = 0;
-                while done < length {
-                    let written = rustix::io::pwrite(descriptor, &now[done..length], at + done as u64);
-                    done += written.map_err(|error| Error::Object {
-                        what: what.clone(),
-                        call: "pwrite",
-                        error: error.into(),
-                    })?;
-                }
-            }
-            Ok(())
+        let mut done = 0;
+        while let Some(descriptor) = descriptor.filter(|_| done < now.len()) {
+            let written = rustix::io::pwrite(descriptor, &now[done..], at + done as u64);
+            done += written.map_err(|error| failed("pwrite", error.into()))?;
         }
     }
+    Ok(())
 }
 
 fn droppable(mapping: &Mapping) -> bool {
@@ -254,6 +268,14 @@ fn initial(mapping: &Mapping) -> u32 {
         Backing::Anonymous | Backing::PrivateFile { .. } | Backing::Object { private: true, .. }
     );
     if private && has(mapping, b"ac") { mapping.protection | READ_WRITE } else { mapping.protection }
+}
+
+/// Where a mapping's memory is in the nursery, if it is there.
+fn inherited(mapping: &Mapping, stub: &Stub, nursery: &Nursery) -> Option<u64> {
+    match mapping.backing {
+        Backing::Object { object, offset, private: false } => nursery.place(stub, object, offset),
+        _ => None,
+    }
 }
 
 /// The arguments of mmap(2); none for what the kernel lays there.

@@ -27,10 +27,13 @@ mod first;
 mod list;
 mod made;
 mod memory;
+mod nursery;
 mod process;
+mod rights;
 mod stub;
 mod threads;
 mod tree;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -39,7 +42,8 @@ use std::time::Duration;
 use libc::pid_t;
 
 use crate::fault::Step as Fault;
-use crate::record::{Item, Reader};
+use crate::objects::memfd;
+use crate::record::{Item, Owner, Reader};
 use crate::remote::Tracer;
 use crate::sys::ptrace;
 
@@ -51,6 +55,7 @@ use descriptors::Open;
 use error::Result;
 use made::Made;
 use memory::Space;
+use nursery::Nursery;
 use threads::Pair;
 use tree::Forest;
 
@@ -63,6 +68,8 @@ pub struct Plan<'p> {
     pub prepare: &'p mut dyn FnMut(pid_t) -> io::Result<()>,
     /// How paths of the session are opened.
     pub files: &'p dyn Files,
+    /// How far the time of day has moved since the save: absolute timers of CLOCK_REALTIME are that much nearer.
+    pub passed: Duration,
     /// How long any one wait for a process may take.
     pub patience: Duration,
 }
@@ -112,15 +119,17 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let mut made = Made::new(plan.patience);
     let mut reader = Reader::begin(source)?;
     let (content, region) = Content::read(&mut reader)?;
-    let open = Open::new(&content, plan.files)?;
-    let area = area::Area::find(content.taken())?;
+    let open = Open::new(&content, plan.files, plan.passed)?;
+    let nursery = Nursery::plan(&content)?;
+    let area = area::Area::find(content.taken(), nursery.length())?;
     let root = content.processes.values().find(|process| process.parent.is_none());
     let root = root.ok_or_else(|| Error::unable("the content", "it has no process"))?;
     check_first(root, &plan)?;
     let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
-    let first = stub.tid;
+    let (first, root) = (stub.tid, stub.clone());
     open.send(&stub, &channel)?;
     drop(channel);
+    nursery.make(&stub)?;
     let forest = Forest::grow(&content, stub, &mut made)?;
     let pairs = tree::pairs(&content, &forest);
 
@@ -128,12 +137,15 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     for (process, stub) in &pairs {
         let record = process.space.filter(|id| !spaces.contains_key(id)).and_then(|id| content.spaces.get(&id));
         if let Some(record) = record {
-            spaces.insert(record.id, Space::map(record, &content, stub, &open)?);
+            spaces.insert(record.id, Space::map(record, &content, stub, (&open, &nursery))?);
         }
     }
     let mut region = region;
     while let Some(pages) = region.take() {
-        memory::fill(&pages, &mut spaces, &content, &open)?;
+        match pages.owner() {
+            Owner::Space(id) => memory::fill(&pages, id, &mut spaces)?,
+            Owner::Object(id) => memory::fill_object(&pages, id, &content, (&open, &nursery), &root)?,
+        }
         region = match reader.next()? {
             Some(Item::Region(region)) => Some(region),
             Some(Item::Record(record)) => {
@@ -143,11 +155,11 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
         };
     }
     for space in spaces.into_values() {
-        space.seal(&open)?;
+        space.seal(&open, &nursery)?;
     }
-    for object in content.objects.values().filter(|object| object.seals != 0) {
-        if let Some(descriptor) = open.descriptor(&descriptors::Key::Object(object.id)) {
-            descriptors::seal(object, descriptor)?;
+    for object in content.objects.values() {
+        if let Some(made) = open.descriptor(&descriptors::Key::Object(object.id)) {
+            memfd::give_seals(made, object)?;
         }
     }
     for (process, stub) in &pairs {
@@ -162,15 +174,24 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
             open.place(stub, &content.tables[&table])?;
         }
     }
-    drop(open);
-
     let mut all = Vec::new();
     for (process, stub) in &pairs {
-        all.push((*process, threads::make(stub, content.threads(process.id), &mut made)?));
+        all.push((*process, threads::make(stub, process, content.threads(process.id), &mut made)?));
     }
+    open.owners(&content, |id| {
+        let by_id = |pair: &&Pair<'_>| content::tid(pair.record) == id;
+        all.iter().flat_map(|(_, threads)| threads).find(by_id).map(|pair| pair.stub.tid)
+    })?;
+    drop(open);
     for (process, threads) in &all {
         threads.iter().try_for_each(threads::equip)?;
-        threads.iter().try_for_each(threads::after_credentials)?;
+        for pair in threads {
+            rights::give(&pair.stub, &content.credentials[&pair.record.credentials])?;
+            // The first process's parent is the thread that restores, which is about to end.
+            if process.parent.is_some() {
+                threads::after_credentials(pair)?;
+            }
+        }
         let Some(Pair { stub, .. }) = threads.first() else { continue };
         if let Some(limits) = content.limits.get(&process.id) {
             process::limits(stub, limits)?;
@@ -196,8 +217,8 @@ fn last(content: &Content, all: &[(&crate::record::process::Process, Vec<Pair<'_
         if let Some(actions) = process.actions.filter(|id| done.insert(*id)) {
             process::last(stub, &content.actions[&actions])?;
         }
-        for pair in threads {
-            threads::queue_signals(pair, process)?;
+        for (place, pair) in threads.iter().enumerate() {
+            threads::queue_signals(pair, process, place == 0)?;
         }
         stub.point(Object::Process, Fault::RestoreTimers)?;
     }
@@ -206,6 +227,10 @@ fn last(content: &Content, all: &[(&crate::record::process::Process, Vec<Pair<'_
         *left.entry(process.space).or_insert(0) += threads.len();
     }
     for (process, threads) in all {
+        let mut registers = Vec::new();
+        for pair in threads {
+            registers.push(wait::begin(pair, threads::registers(pair)?)?);
+        }
         for pair in threads.iter().rev() {
             threads::register(pair)?;
             let left = left.entry(process.space).or_default();
@@ -216,8 +241,8 @@ fn last(content: &Content, all: &[(&crate::record::process::Process, Vec<Pair<'_
                 threads::put_sequence(pair, sequence)?;
             }
         }
-        for pair in threads {
-            threads::give_registers(pair)?;
+        for (pair, registers) in threads.iter().zip(registers) {
+            threads::give_registers(pair, registers)?;
         }
     }
     Ok(())

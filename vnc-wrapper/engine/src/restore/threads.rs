@@ -14,7 +14,7 @@ use super::content::{thread_name, tid};
 use super::error::{Error, Name, Object, Result};
 use super::list::List;
 use super::made::Made;
-use super::stub::Stub;
+use super::stub::{OPTIONS, Stub};
 
 /// What threads of one process share.
 const THREAD: libc::c_int = libc::CLONE_VM
@@ -36,15 +36,24 @@ pub(super) struct Pair<'c> {
     pub(super) record: &'c Thread,
 }
 
-/// Makes the threads of a process whose first one is `leader`; that is the first of the answer.
-pub(super) fn make<'c>(leader: &Stub, threads: &'c [Thread], made: &mut Made) -> Result<Vec<Pair<'c>>> {
-    let Some((first, others)) = threads.split_first() else { return Ok(Vec::new()) };
+/// Makes the threads of a process whose first one is `leader`; that is the first of the answer, unless it had ended.
+pub(super) fn make<'c>(
+    leader: &Stub,
+    process: &Process,
+    threads: &'c [Thread],
+    made: &mut Made,
+) -> Result<Vec<Pair<'c>>> {
+    let (first, others) = match threads.split_first() {
+        _ if process.leader_ended.is_some() => (None, threads),
+        Some((first, others)) => (Some(first), others),
+        None => return Ok(Vec::new()),
+    };
     let mut list = List::new(leader);
     let ran = append(&mut list, others).and_then(|()| list.run());
     let children = std::mem::take(&mut list.children);
     children.iter().for_each(|child| made.add(*child));
     ran?;
-    let mut pairs = vec![Pair { stub: leader.clone(), record: first }];
+    let mut pairs: Vec<Pair<'_>> = first.map(|record| Pair { stub: leader.clone(), record }).into_iter().collect();
     for (record, child) in others.iter().zip(&children) {
         let name = Name { pid: leader.name.pid, tid: tid(record), name: thread_name(record) };
         pairs.push(Pair { stub: Stub::born(leader, *child, name, Object::Thread(tid(record)))?, record });
@@ -54,7 +63,34 @@ pub(super) fn make<'c>(leader: &Stub, threads: &'c [Thread], made: &mut Made) ->
         return Err(leader.failed(Object::Process, "make threads", error));
     }
     leader.point(Object::Process, Fault::RestoreThreads)?;
+    if let Some(status) = process.leader_ended {
+        end_leader(leader, status)?;
+    }
     Ok(pairs)
+}
+
+/// Lets the first thread end whose process goes on. Its end is reported with that of the others.
+fn end_leader(leader: &Stub, status: i32) -> Result {
+    let object = Object::Thread(leader.name.tid);
+    let code = (status >> 8 & 0xff) as u64;
+    let call = Call::new(libc::SYS_exit, [code, 0, 0, 0, 0, 0]);
+    let failed = |error| leader.failed(object, "exit", error);
+    // The kernel would kill the process with the last thread that traces a thread of it that has ended; the others are held.
+    ptrace::set_options(leader.tid, OPTIONS & !libc::PTRACE_O_EXITKILL).map_err(failed)?;
+    leader.set(object, leader.common.registers.making(leader.common.code, &call))?;
+    ptrace::resume(leader.tid, 0).map_err(failed)?;
+    let directory = PathBuf::from(format!("/proc/{}", leader.tid));
+    let deadline = std::time::Instant::now() + leader.common.patience;
+    loop {
+        let stat = crate::process::stat::read(&directory).map_err(failed)?;
+        if stat.has_ended() {
+            return Ok(());
+        }
+        if std::time::Instant::now() >= deadline {
+            return Err(failed(io::ErrorKind::TimedOut.into()));
+        }
+        std::thread::sleep(std::time::Duration::from_micros(20));
+    }
 }
 
 fn append(list: &mut List<'_>, threads: &[Thread]) -> Result {
@@ -136,11 +172,11 @@ pub(super) fn after_credentials(pair: &Pair<'_>) -> Result {
     pair.stub.call(Object::Settings, &call).map(drop)
 }
 
-/// Queues the signals that wait: only a process itself can give them all that they had. Blocked is everything.
-pub(super) fn queue_signals(pair: &Pair<'_>, process: &Process) -> Result {
+/// Queues the signals that wait: only a process itself can give them all that they had. Blocked is everything. One thread
+/// `speaks` for its process.
+pub(super) fn queue_signals(pair: &Pair<'_>, process: &Process, speaks: bool) -> Result {
     let stub = &pair.stub;
-    let leads = stub.name.pid == stub.name.tid;
-    let shared = if leads { &process.signals[..] } else { &[] };
+    let shared = if speaks { &process.signals[..] } else { &[] };
     if shared.is_empty() && pair.record.signals.is_empty() {
         return Ok(());
     }
@@ -191,12 +227,16 @@ pub(super) fn put_sequence(pair: &Pair<'_>, sequence: u64) -> Result {
     }
 }
 
+/// The registers that it had.
+pub(super) fn registers(pair: &Pair<'_>) -> Result<Registers> {
+    let registers = Registers::parse(&pair.record.registers);
+    registers.map_err(|error| pair.stub.failed(Object::Registers, "read its record", error))
+}
+
 /// Gives it registers and mask, on its way to its own code.
-pub(super) fn give_registers(pair: &Pair<'_>) -> Result {
+pub(super) fn give_registers(pair: &Pair<'_>, registers: Registers) -> Result {
     let (stub, record) = (&pair.stub, pair.record);
     let object = Object::Registers;
-    let registers = Registers::parse(&record.registers);
-    let registers = registers.map_err(|error| stub.failed(object, "read its record", error))?;
     stub.settle()?;
     stub.set(object, registers)?;
     if !record.xstate.is_empty() {

@@ -9,11 +9,12 @@ use libc::pid_t;
 use crate::fault::Step as Fault;
 use crate::process::order::{Step, order};
 use crate::process::tree::Tree;
-use crate::record::process::Process;
+use crate::record::process::{Process, State};
 use crate::remote::Call;
 use crate::sys::clone::Arguments;
+use crate::sys::ptrace::{self, EVENT_STOP};
+use crate::sys::signal;
 use crate::sys::wait::{self, Status};
-use crate::sys::{ptrace, signal};
 
 use super::content::{Content, pid};
 use super::error::{Error, Name, Object, Result};
@@ -46,6 +47,11 @@ impl<'c> Forest<'c> {
         forest.become_subreaper(root.pid)?;
         for step in steps {
             forest.take(step, made)?;
+        }
+        for process in content.processes.values() {
+            if let State::Stopped { signal } = process.state {
+                forest.stop(process, signal.into())?;
+            }
         }
         Ok(forest)
     }
@@ -132,6 +138,33 @@ impl<'c> Forest<'c> {
             }
         }
         Ok(flags)
+    }
+
+    /// Stops a process as job control does. Calls can be made in it all the same; when it is let go it stands still. Its parent
+    /// learned that before it was saved.
+    fn stop(&self, process: &Process, by: i32) -> Result {
+        let (object, what) = (Object::Process, format!("stop by signal {by}"));
+        let stub = self.stub(pid(process) as pid_t)?;
+        let failed = |error| stub.failed(object, &what, error);
+        // SIGSTOP comes whatever is blocked; then it is the one that it was.
+        ptrace::set_signal_mask(stub.tid, 0).map_err(failed)?;
+        signal::send(stub.tid, libc::SIGSTOP).map_err(failed)?;
+        let mut delivered = 0;
+        loop {
+            ptrace::resume(stub.tid, delivered).map_err(failed)?;
+            match stub.wait(object, &what)? {
+                Status::Stopped { signal: libc::SIGSTOP, event: 0 } => delivered = by,
+                Status::Stopped { signal, event: EVENT_STOP } if signal == by => break,
+                status => return Err(failed(io::Error::other(format!("it is {status:?}")))),
+            }
+        }
+        ptrace::set_signal_mask(stub.tid, BLOCKED).map_err(failed)?;
+        if let Some(parent) = process.parent.and_then(|id| self.content.processes.get(&id)) {
+            let flags = (libc::__WALL | libc::WNOHANG | libc::WUNTRACED) as u64;
+            let call = Call::new(libc::SYS_wait4, [u64::from(pid(process)), 0, flags, 0, 0, 0]);
+            self.stub(pid(parent) as pid_t)?.call(object, &call)?;
+        }
+        Ok(())
     }
 
     /// A subreaper becomes one as soon as it is made.

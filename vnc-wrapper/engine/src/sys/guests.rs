@@ -247,12 +247,17 @@ pub(crate) fn in_epoll(shared: Shared) -> i32 {
 
 /// A loop without calls, whose vector registers hold a pattern.
 pub(crate) fn in_vectors(shared: Shared) -> i32 {
+    i32::from(!hold_vectors(shared.word(1), || shared.ready()))
+}
+
+/// Holds a pattern in vector registers, without calls, until `go` is set; whether it was kept.
+pub(crate) fn hold_vectors(go: &AtomicU32, ready: impl FnOnce()) -> bool {
     let pattern: [u8; 32] = std::array::from_fn(|at| at as u8 ^ 0x5a);
     let mut low = [0u8; 16];
     let mut wide = [0u8; 32];
     let avx = std::arch::is_x86_feature_detected!("avx");
-    shared.ready();
-    let go = shared.word(1).as_ptr();
+    ready();
+    let go = go.as_ptr();
     if avx {
         // SAFETY: reads `pattern` and `go`, writes `wide` and `low`; the registers are named as clobbered.
         unsafe {
@@ -274,7 +279,7 @@ pub(crate) fn in_vectors(shared: Shared) -> i32 {
             );
         }
     }
-    i32::from(wide != pattern || low != pattern[..16])
+    wide == pattern && low == pattern[..16]
 }
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);

@@ -75,7 +75,7 @@ impl Inside {
             if pid == 0 {
                 die_with_parent();
                 let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    begin();
+                    begin(words);
                     body(words, directory.path())
                 }));
                 // SAFETY: ends the guest.
@@ -93,6 +93,15 @@ impl Inside {
         let guest = Self { pid: words[1023].load(Ordering::SeqCst) as pid_t, above, words, directory };
         until("the guest is ready", || words[0].load(Ordering::SeqCst) > 0);
         guest
+    }
+
+    /// Whether all threads of it and of its descendants sleep, but those that have ended.
+    pub(crate) fn all_asleep(&self) -> bool {
+        crate::freeze::descendants(self.pid).unwrap().into_iter().all(|pid| {
+            let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+            let mut threads = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            threads.all(|tid| matches!(super::guests::state(pid, tid), Some('S' | 'Z')))
+        })
     }
 
     /// Kills it, and waits until nothing of its namespaces is left.
@@ -114,8 +123,17 @@ impl Drop for Inside {
     }
 }
 
-/// A session of its own, and no descriptors but /dev/null.
-fn begin() {
+/// A session of its own, no descriptors but /dev/null, and no shared memory of other tests.
+fn begin(words: Words) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|flags| flags.ends_with('s'))) {
+        let (start, end) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).unwrap();
+        let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).unwrap());
+        if start != words.as_ptr() as usize {
+            // SAFETY: memory of other tests, which the guest does not use.
+            unsafe { libc::munmap(start as *mut _, end - start) };
+        }
+    }
     // SAFETY: a path that ends with a NUL, then numbers only.
     let null = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
     for standard in 0..3 {
@@ -144,19 +162,10 @@ pub(crate) fn reap(pid: pid_t) -> i32 {
     code.unwrap_or(-1)
 }
 
-/// The status of a child that has ended; -1: there is none.
-pub(crate) fn wait_for(pid: pid_t) -> i32 {
-    let mut status = 0;
-    // SAFETY: one int is written to `status`.
-    if unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } == pid { status } else { -1 }
-}
-
-/// The head of a thread's list of robust futexes, and its length.
-pub(crate) fn robust_list(tid: pid_t) -> io::Result<(u64, u64)> {
-    let (mut head, mut length) = (0u64, 0u64);
-    // SAFETY: the kernel writes two words.
-    let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &raw mut head, &raw mut length) };
-    if asked < 0 { Err(io::Error::last_os_error()) } else { Ok((head, length)) }
+/// Wakes everybody who waits in a futex at `word`.
+pub(crate) fn wake_all(word: &AtomicU32) {
+    // SAFETY: the kernel only takes the address.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
 }
 
 fn joins(pid: pid_t, name: &str, kind: c_int) -> bool {

@@ -12,6 +12,8 @@ pub mod diag;
 pub(crate) mod guests;
 #[cfg(test)]
 pub(crate) mod inside;
+#[cfg(test)]
+pub(crate) mod inside_guests;
 pub mod kcmp;
 pub mod memory;
 #[cfg(test)]

@@ -42,6 +42,14 @@ pub fn seize(tid: pid_t, options: c_int) -> io::Result<()> {
     request(libc::PTRACE_SEIZE, tid, 0, options as usize).map(drop)
 }
 
+/// Replaces the options that a thread was seized with.
+///
+/// # Errors
+/// `ESRCH` when it is gone or not stopped.
+pub fn set_options(tid: pid_t, options: c_int) -> io::Result<()> {
+    request(libc::PTRACE_SETOPTIONS, tid, 0, options as usize).map(drop)
+}
+
 /// Asks a seized thread to stop; the stop is an [`EVENT_STOP`] unless another kind of stop comes first and consumes it.
 ///
 /// # Errors

@@ -1,193 +1,175 @@
-//! Guests that are saved, killed, restored, and go on.
+//! Guests are saved, killed and restored, and go on as if nothing had happened.
 
-mod save;
+mod steps;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use libc::pid_t;
 
-use super::{Plan, Restored, Root, restore};
-use crate::fault::{self, Step};
-use crate::freeze::{self, freeze};
-use crate::record::process::{Process, State};
-use crate::record::tests::list;
+use super::{Error, Plan, Restored, Root, restore};
+use crate::dump::{Draining, Session, Then, prepare};
+use crate::freeze::Limits;
+use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
 use crate::sys::guests::{PATIENCE, until};
-use crate::sys::inside::{self, Inside, Words, reap, write_maps};
+use crate::sys::inside::{Inside, Words, reap, wake_all, write_maps};
+use crate::sys::inside_guests::{self as guests, RIGHT};
 use crate::testing::as_both_users;
 
-use save::Saved;
-
-/// Restores what was saved into new namespaces, and has `with` look at it.
-fn restored<T>(tracer: &Tracer, stream: File, with: impl FnOnce(Result<Restored<'_>, super::Error>) -> T) -> T {
+/// Restores a content into new namespaces, and has `with` look at that.
+fn restored<T>(tracer: &Tracer, content: &[u8], with: impl FnOnce(Result<Restored<'_>, Error>) -> T) -> T {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let files = Root::new(OwnedFd::from(File::open("/").unwrap()));
     let plan = Plan {
         namespaces: (libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64,
         prepare: &mut |pid: pid_t| write_maps(pid, user, group),
         files: &files,
+        passed: Duration::ZERO,
         patience: PATIENCE,
     };
-    with(restore(tracer, stream, plan))
+    with(restore(tracer, content, plan))
 }
 
-/// Freezes a guest, saves it and kills it before it runs again.
-fn saved_and_killed(guest: &mut Inside) -> Saved {
-    let saved = tracing(|tracer| {
-        let limits = freeze::Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
-        let mut frozen = freeze(tracer, &mut || freeze::descendants(guest.pid), limits).unwrap();
-        let saved = save::save(&mut frozen, guest);
-        crate::sys::signal::kill(guest.pid);
-        saved
+/// Saves a guest, which ends.
+fn saved(guest: &mut Inside) -> Vec<u8> {
+    let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
+    let draining = tracing(|tracer| {
+        let session = Session::descendants(guest.pid);
+        prepare(session, Vec::new())?.freeze(tracer, limits)?.collect()?.release(Then::End)
     });
+    let content = draining.and_then(Draining::finish).unwrap_or_else(|error| panic!("{error}")).sink;
     guest.kill();
-    saved
+    content
 }
 
-/// Saves a guest, kills it, restores it, and waits for it to end: its exit code.
-fn again(guest: &mut Inside, before: impl FnOnce(pid_t) + Send, after: impl FnOnce(pid_t)) -> i32 {
-    let stream = saved_and_killed(guest).stream();
-    let first = tracing(|tracer| {
-        restored(tracer, stream, |restored| {
-            let restored = restored.unwrap_or_else(|error| panic!("{error}"));
-            before(restored.first());
-            restored.run().unwrap()
-        })
-    });
-    after(first);
-    reap(first)
+/// Restores and runs a content; the first process's pid here.
+fn run(content: &[u8]) -> pid_t {
+    tracing(|tracer| {
+        restored(tracer, content, |restored| restored.and_then(Restored::run)).unwrap_or_else(|error| panic!("{error}"))
+    })
 }
 
-/// Counts in memory, on and on, until word 1 says to end; word 2 shows the count, word 3 what went wrong.
-fn counts(words: Words, _: &std::path::Path) -> i32 {
-    let mut own = Box::new(0u32);
-    words[0].fetch_add(1, Ordering::SeqCst);
-    let pid = std::process::id();
-    while words[1].load(Ordering::SeqCst) == 0 {
-        *own += 1;
-        if words[2].fetch_add(1, Ordering::SeqCst) + 1 != *own || std::process::id() != pid {
-            return 7;
-        }
-    }
-    // Children that it did not have before, and their ends.
-    for (place, pid) in (2..6).zip([2, 3, 4, 5]) {
-        words[10 + place].store(inside::wait_for(pid).cast_unsigned(), Ordering::SeqCst);
-    }
-    42
+/// Lets a guest that was restored go on, and waits for its end.
+fn let_go_on(name: &str, guest: &Inside, first: pid_t) {
+    guest.words[1].store(1, Ordering::SeqCst);
+    wake_all(&guest.words[1]);
+    let code = reap(first);
+    let wrong = std::fs::read_to_string(guest.directory.path().join("wrong")).unwrap_or_default();
+    assert_eq!(code, RIGHT, "{name}: {wrong}");
+}
+
+/// Saves a guest, restores it and lets it go on: nothing of it has changed.
+fn goes_on(name: &str, body: fn(Words, &Path) -> i32) {
+    let mut guest = Inside::start(body);
+    let content = saved(&mut guest);
+    let first = run(&content);
+    let_go_on(name, &guest, first);
 }
 
 #[test]
 fn issue_10_a_process_goes_on_counting_where_it_was() {
     as_both_users("restore::tests::issue_10_a_process_goes_on_counting_where_it_was", || {
-        let mut guest = Inside::start(counts);
+        let mut guest = Inside::start(guests::counts);
+        let count = || guest.words[2].load(Ordering::SeqCst);
+        until("it counts", || count() > 1000);
+        let content = saved(&mut guest);
         let words = guest.words;
-        let reached = |least: u32| until("it counts", || words[2].load(Ordering::SeqCst) > least);
-        reached(1000);
-        let count = std::sync::atomic::AtomicU32::new(0);
-        let code = again(
-            &mut guest,
-            |pid| {
-                let status = crate::process::status::read(format!("/proc/{pid}").as_ref()).unwrap();
-                assert_eq!(status.pids.last(), Some(&1));
-                count.store(words[2].load(Ordering::SeqCst), Ordering::SeqCst);
-            },
-            |_| {
-                until("it counts on", || words[2].load(Ordering::SeqCst) > count.load(Ordering::SeqCst) + 1000);
-                words[1].store(1, Ordering::SeqCst);
-            },
-        );
-        assert_eq!(code, 42);
+        let count = || words[2].load(Ordering::SeqCst);
+        let before = count();
+        let first = run(&content);
+        let status = crate::process::status::read(format!("/proc/{first}").as_ref()).unwrap();
+        assert_eq!(status.pids.last(), Some(&1));
+        until("it counts on", || count() > before + 1000);
+        let_go_on("counts", &guest, first);
     });
 }
 
-/// A child of the first process that has ended.
-fn ended(pid: u32, status: i32) -> Process {
-    Process {
-        id: pid,
-        pids: list(vec![pid]),
-        parent: Some(1),
-        group: 1,
-        session: 1,
-        exit_signal: 17,
-        ..Process::default()
-    }
-    .with(State::Ended { status })
+#[test]
+fn issue_10_threads_go_on_with_their_ids_and_memory() {
+    as_both_users("restore::tests::issue_10_threads_go_on_with_their_ids_and_memory", || {
+        goes_on("threads", guests::hundred_threads);
+    });
 }
-
-impl Process {
-    fn with(mut self, state: State) -> Self {
-        self.state = state;
-        self
-    }
-}
-
-/// [`counts`] with children that have ended in many ways: what they waited for comes from the content.
-fn with_ends(saved: &mut Saved) {
-    for (pid, status) in ENDS {
-        saved.records.insert(0, ended(pid, status).into());
-    }
-}
-
-const ENDS: [(u32, i32); 4] = [(2, 7 << 8), (3, libc::SIGKILL), (4, libc::SIGTERM), (5, libc::SIGSEGV)];
 
 #[test]
-fn issue_10_every_step_of_a_restore_can_fail_and_leaves_nothing() {
-    as_both_users("restore::tests::issue_10_every_step_of_a_restore_can_fail_and_leaves_nothing", || {
-        let mut guest = Inside::start(counts);
-        let mut saved = saved_and_killed(&mut guest);
-        with_ends(&mut saved);
-        tracing(|tracer| {
-            // Descriptors of other tests are not seen here then.
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
-            let mut passes = 0;
-            for step in Step::ALL.iter().filter(|step| step.name().starts_with("restore.")) {
-                for skip in 0.. {
-                    let stream = saved.stream();
-                    let before = here();
-                    let armed = fault::arm(*step, skip);
-                    let done = restored(tracer, stream.try_clone().unwrap(), |restored| match restored {
-                        Ok(restored) => {
-                            restored.discard();
-                            None
-                        }
-                        Err(error) => Some(error.to_string()),
-                    });
-                    assert_eq!(before, here(), "{step:?} failed at pass {skip}: something is left");
-                    assert_eq!(armed.met(), done.is_some(), "{step:?} at pass {skip}: {done:?}");
-                    let Some(error) = done else {
-                        assert!(skip > 0, "no test reaches {step:?}");
-                        break;
-                    };
-                    assert!(error.contains(step.name()), "{error}");
-                    passes += 1;
+fn issue_10_vector_registers_are_kept() {
+    as_both_users("restore::tests::issue_10_vector_registers_are_kept", || {
+        goes_on("vector registers", guests::vectors);
+    });
+}
+
+#[test]
+fn issue_10_waiting_signals_and_their_actions_are_kept() {
+    as_both_users("restore::tests::issue_10_waiting_signals_and_their_actions_are_kept", || {
+        goes_on("signals", guests::signals);
+        goes_on("signal stack", guests::on_its_signal_stack);
+    });
+}
+
+#[test]
+fn issue_10_timers_run_on_with_their_numbers() {
+    as_both_users("restore::tests::issue_10_timers_run_on_with_their_numbers", || {
+        goes_on("timers", guests::timers);
+    });
+}
+
+/// What is left of waits in a test.
+const LEFT: Duration = Duration::from_millis(200);
+
+/// The same content, with that left of all waits.
+fn with_left(content: &[u8], left: Duration) -> Vec<u8> {
+    let mut reader = Reader::begin(content).unwrap();
+    let mut writer = Writer::begin(Vec::new(), reader.features()).unwrap();
+    let mut waits = 0;
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Record(mut record) => {
+                if let Record::Thread(thread) = &mut record
+                    && let Some(restart) = &mut thread.restart
+                {
+                    waits += 1;
+                    restart.left = Some(left.as_nanos() as u64);
                 }
+                writer.record(&record).unwrap();
             }
-            assert!(passes > 20, "{passes}");
-        });
-    });
-}
-
-/// Descriptors and children of this thread, and mounts.
-fn here() -> (usize, String, String) {
-    let descriptors = std::fs::read_dir("/proc/thread-self/fd").unwrap().count();
-    let read = |path: &str| std::fs::read_to_string(path).unwrap();
-    (descriptors, read("/proc/thread-self/children"), read("/proc/thread-self/mounts"))
+            Item::Region(region) => writer.region(region.owner(), region.runs(), region.pages()).unwrap(),
+        }
+    }
+    assert_eq!(waits, 4);
+    writer.finish().unwrap()
 }
 
 #[test]
-fn issue_10_children_that_have_ended_can_be_waited_for() {
-    as_both_users("restore::tests::issue_10_children_that_have_ended_can_be_waited_for", || {
-        let mut guest = Inside::start(counts);
-        let words = guest.words;
-        let mut saved = saved_and_killed(&mut guest);
-        with_ends(&mut saved);
-        let first = tracing(|tracer| restored(tracer, saved.stream(), |restored| restored.unwrap().run().unwrap()));
-        words[1].store(1, Ordering::SeqCst);
-        assert_eq!(reap(first), 42);
-        for (pid, status) in ENDS {
-            assert_eq!(words[10 + pid as usize].load(Ordering::SeqCst), status.cast_unsigned(), "child {pid}");
-        }
+fn issue_10_waits_go_on_and_nothing_is_interrupted() {
+    as_both_users("restore::tests::issue_10_waits_go_on_and_nothing_is_interrupted", || {
+        let mut guest = Inside::start(guests::sleeps);
+        until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == 4 && guest.all_asleep());
+        let content = with_left(&saved(&mut guest), LEFT);
+        let began = Instant::now();
+        let first = run(&content);
+        let_go_on("sleeps", &guest, first);
+        assert!(began.elapsed() >= LEFT, "they did not wait for what was left");
+    });
+}
+
+#[test]
+fn issue_10_a_family_goes_on_in_its_sessions_and_groups() {
+    as_both_users("restore::tests::issue_10_a_family_goes_on_in_its_sessions_and_groups", || {
+        let mut guest = Inside::start(guests::family);
+        until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == guests::FAMILY && guest.all_asleep());
+        let content = saved(&mut guest);
+        let first = run(&content);
+        let_go_on("family", &guest, first);
+    });
+}
+
+#[test]
+fn issue_10_descriptors_and_what_they_show_are_as_they_were() {
+    as_both_users("restore::tests::issue_10_descriptors_and_what_they_show_are_as_they_were", || {
+        goes_on("descriptors", guests::descriptors);
     });
 }
