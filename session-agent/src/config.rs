@@ -17,7 +17,7 @@ use crate::rules::size::Size;
 /// What is told with every error.
 const KNOWN: &str = "Known keys: default_base, default_size (as \"1280x800\"), keep_deleted (as \"1 day\"), verify_saves \
                      (true or false); in [retention] keep_last, hourly, daily, weekly, monthly, budget (as \"40 GiB\"); \
-                     in [automatic] enabled, minutes, only_if_changed; in [notifications] snapshots; in [shortcuts] the app's shortcuts, \
+                     in [automatic] enabled, minutes, only_if_changed; in [limits] processes, memory_percent; in [notifications] snapshots; in [shortcuts] the app's shortcuts, \
                      such as snapshot (as \"<Control>d\").";
 
 /// Most bytes of the file. What people write there has some hundred.
@@ -43,6 +43,9 @@ pub struct Config {
     /// Whether, and how often, sessions are saved by themselves.
     #[serde(default)]
     pub automatic: Automatic,
+    /// What a session may take of the machine.
+    #[serde(default)]
+    pub limits: Limits,
     /// What is told by notifications.
     #[serde(default)]
     pub notifications: Notifications,
@@ -81,6 +84,62 @@ fn minutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> 
         return Ok(minutes);
     }
     Err(serde::de::Error::custom(format!("{minutes} is out of range: minutes go from 1 to 10080, which is a week")))
+}
+
+/// The table `[limits]`: of each session, where the machine can enforce it (`sessionctl doctor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Processes and threads; 0 for no limit.
+    #[serde(deserialize_with = "processes")]
+    pub processes: u32,
+    /// Part of the machine's memory, in percent; 0 for no limit.
+    #[serde(deserialize_with = "memory_percent")]
+    pub memory_percent: u32,
+}
+
+impl Limits {
+    /// With fewer there is no desktop; the kernel has no more (PID_MAX_LIMIT, include/linux/threads.h).
+    pub const PROCESSES: RangeInclusive<u32> = 100..=4_194_304;
+    /// The whole of it.
+    pub const MEMORY_PERCENT: RangeInclusive<u32> = 1..=100;
+
+    /// Why these cannot be, if they cannot.
+    ///
+    /// # Errors
+    /// The key, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let rules = [
+            ("processes", self.processes, Self::PROCESSES),
+            ("memory_percent", self.memory_percent, Self::MEMORY_PERCENT),
+        ];
+        for (key, value, range) in rules {
+            if value != 0 && !range.contains(&value) {
+                return Err(format!(
+                    "{key} cannot be {value}: it is 0 for no limit, or {} to {}",
+                    range.start(),
+                    range.end()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { processes: 8192, memory_percent: 80 }
+    }
+}
+
+fn processes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let limits = Limits { processes: u32::deserialize(deserializer)?, ..Limits::default() };
+    limits.check().map(|()| limits.processes).map_err(serde::de::Error::custom)
+}
+
+fn memory_percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let limits = Limits { memory_percent: u32::deserialize(deserializer)?, ..Limits::default() };
+    limits.check().map(|()| limits.memory_percent).map_err(serde::de::Error::custom)
 }
 
 /// The table `[notifications]`.
@@ -166,6 +225,11 @@ mod tests {
         let config = read("[automatic]\nenabled = true\n[notifications]\nsnapshots = false\n").unwrap();
         assert_eq!(config.automatic, Automatic { enabled: true, ..Automatic::default() });
         assert!(!config.notifications.snapshots);
+        let config = read("[limits]\nprocesses = 0\n").unwrap();
+        assert_eq!(config.limits, Limits { processes: 0, ..Limits::default() });
+        let error = read("[limits]\nmemory_percent = 101\n").unwrap_err();
+        assert!(error.message.contains("memory_percent cannot be 101") && error.hint.contains("[limits]"), "{error:?}");
+        assert!(read("[limits]\nprocesses = 3\n").unwrap_err().message.contains("100 to"));
         assert!(read("[automatic]\nminutes = 0\n").unwrap_err().message.contains("10080"));
         assert!(read("keep_deleted = \"-1 day\"\n").unwrap_err().message.contains("1 day"));
         let config = read("[shortcuts]\nsnapshot = \"<Control>d\"\nfuture = \"\"\n").unwrap();

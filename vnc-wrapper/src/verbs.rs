@@ -10,6 +10,7 @@ use freezeframe_protocol::Failure;
 use freezeframe_store::{Progress, SessionId, SnapshotId, Store};
 
 use crate::container::enter;
+use crate::container::limits::Limits;
 use crate::criu::{probe, provision};
 use crate::failure::ToFailure;
 use crate::kernel::process::be_nice;
@@ -47,6 +48,12 @@ enum Verb {
         /// The snapshot to resume
         #[arg(long)]
         resume: Option<SnapshotId>,
+        /// How many processes and threads it may have
+        #[arg(long)]
+        max_processes: Option<u32>,
+        /// How much of the machine's memory it may have, in percent
+        #[arg(long)]
+        max_memory_percent: Option<u32>,
     },
     /// Remove what a session left whose supervisor died
     Discard {
@@ -144,8 +151,9 @@ pub(crate) fn run() -> i32 {
     }
     log_to_standard_error();
     match arguments.verb {
-        Verb::Session { places: Places { data, runtime }, id, resume } => {
-            supervisor::run(&supervisor::Request { data, runtime, id, resume })
+        Verb::Session { places: Places { data, runtime }, id, resume, max_processes, max_memory_percent } => {
+            let limits = Limits { processes: max_processes, memory_percent: max_memory_percent };
+            supervisor::run(&supervisor::Request { data, runtime, id, resume, limits })
         }
         Verb::Discard { places, id } => report(|_| supervisor::discard(&places.data, &places.runtime, &id)),
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),

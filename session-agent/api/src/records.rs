@@ -211,6 +211,10 @@ dictionary! {
         pub default_width: u16,
         /// Height of that display.
         pub default_height: u16,
+        /// Processes and threads that a session may have, where the machine can limit them; 0 for no limit.
+        pub max_processes: u32,
+        /// Part of the machine's memory that a session may have, in percent, likewise; 0 for no limit.
+        pub max_memory_percent: u32,
         /// Whether a snapshot that was asked for is told by a notification.
         pub notify: bool,
         /// The app's keyboard shortcuts that are not as it comes: the shortcut's id, such as `snapshot`, with its keys as

@@ -104,7 +104,7 @@ impl Manager {
     }
 
     /// What the user has set: automatic, automatic_minutes, automatic_only_if_changed, keep_last, keep_hourly, keep_daily,
-    /// keep_weekly, keep_monthly, budget_bytes, default_base, default_width, default_height, notify, shortcuts (a{ss}:
+    /// keep_weekly, keep_monthly, budget_bytes, default_base, default_width, default_height, max_processes, max_memory_percent, notify, shortcuts (a{ss}:
     /// the app's that are not as it comes, each id with its keys as GTK writes them, or empty for none).
     async fn settings(&self) -> Result<Dict> {
         Ok(self.0.settings().to_dict())

@@ -5,7 +5,7 @@ use freezeframe_api::{Dict, Dictionary, Error, ErrorKind, Result};
 use freezeframe_store::retention::Rules;
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use crate::config::{Automatic, Config};
+use crate::config::{Automatic, Config, Limits};
 use crate::rules::shortcuts;
 use crate::rules::size::Size;
 
@@ -26,6 +26,8 @@ pub fn of_config(config: &Config) -> Settings {
         default_base: config.default_base.clone().unwrap_or_default(),
         default_width: size.width,
         default_height: size.height,
+        max_processes: config.limits.processes,
+        max_memory_percent: config.limits.memory_percent,
         notify: config.notifications.snapshots,
         shortcuts: config.shortcuts.clone(),
     }
@@ -53,6 +55,8 @@ fn check(settings: &Settings) -> Result<()> {
         return Err(invalid(text).hint("It goes from 1 to 10080, which is a week."));
     }
     size(settings).to_string().parse::<Size>().map_err(invalid)?;
+    let limits = Limits { processes: settings.max_processes, memory_percent: settings.max_memory_percent };
+    limits.check().map_err(|text| invalid(format!("max_{text}")))?;
     if settings.budget_bytes > 1 << 63 {
         return Err(invalid(format!("budget_bytes cannot be {}", settings.budget_bytes)).hint("At most 2^63."));
     }
@@ -122,6 +126,12 @@ pub fn write(text: &str, old: &Settings, new: &Settings) -> Result<String> {
     }
     if size(new) != size(old) {
         set("", "default_size", Some(value(size(new).to_string())))?;
+    }
+    if new.max_processes != old.max_processes {
+        set("limits", "processes", Some(value(i64::from(new.max_processes))))?;
+    }
+    if new.max_memory_percent != old.max_memory_percent {
+        set("limits", "memory_percent", Some(value(i64::from(new.max_memory_percent))))?;
     }
     if new.notify != old.notify {
         set("notifications", "snapshots", Some(value(new.notify)))?;
@@ -205,6 +215,8 @@ mod tests {
             automatic: true,
             default_width: 1920,
             default_height: 1080,
+            max_processes: 0,
+            max_memory_percent: 50,
             notify: false,
             shortcuts: [("snapshot", "<Control>d"), ("quit", "")].map(|(id, keys)| (id.into(), keys.into())).into(),
             ..old.clone()
@@ -241,6 +253,13 @@ mod tests {
         assert!(change("keep_lats", 20u32.into()).unwrap_err().message.contains("keep_lats"));
         assert!(change("keep_last", true.into()).unwrap_err().message.contains("keep_last"));
         assert!(change("automatic_minutes", 0u32.into()).unwrap_err().hint.contains("10080"));
+        assert_eq!(change("max_processes", 0u32.into()).unwrap().max_processes, 0);
+        assert!(
+            change("max_memory_percent", 200u32.into())
+                .unwrap_err()
+                .message
+                .starts_with("max_memory_percent cannot be 200")
+        );
         assert!(change("default_width", 12u16.into()).is_err());
         assert!(change("budget_bytes", u64::MAX.into()).is_err());
         let keys = |id: &str, keys: &str| {

@@ -49,10 +49,24 @@ fn settings_are_kept_in_the_users_own_file() {
     world.json(&["base", "build", "xfce"]).done();
     world.json(&["start"]).done();
     assert_eq!(world.json(&["list"]).done()[0]["size"], "1024x800");
+    // Issue 9, number 4: limits are what comes, until others are set, and go to the wrapper.
+    let given = || fs::read_to_string(world.data().join("limits")).unwrap();
+    assert_eq!(given(), "Some(8192) Some(80)");
+    world.json(&["settings", "max_processes=none", "max_memory_percent=50"]).done();
+    world.json(&["start"]).done();
+    assert_eq!(given(), "None Some(50)");
+    world.json(&["settings", "max_processes=8192", "max_memory_percent=80"]).done();
+    let text = fs::read_to_string(&elsewhere).unwrap();
     let shortcut = "shortcuts.snapshot=Ctrl+D";
-    for wrong in
-        ["keep_lats=3", "automatic_minutes=0", "default_width=12", "automatic=perhaps", "default_base=../x", shortcut]
-    {
+    for wrong in [
+        "keep_lats=3",
+        "automatic_minutes=0",
+        "default_width=12",
+        "automatic=perhaps",
+        "default_base=../x",
+        "max_processes=3",
+        shortcut,
+    ] {
         world.json(&["settings", wrong]).refused(2, "InvalidArgument");
     }
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), text);

@@ -52,6 +52,10 @@ enum Verb {
         id: String,
         #[arg(long)]
         resume: Option<String>,
+        #[arg(long)]
+        max_processes: Option<u32>,
+        #[arg(long)]
+        max_memory_percent: Option<u32>,
     },
     Supervise {
         #[arg(long)]
@@ -108,7 +112,10 @@ fn main() {
     let cli = Cli::parse();
     let store = Store::open(&cli.data).unwrap();
     match &cli.verb {
-        Verb::Session { id, resume } => start(&cli, &store, id, resume.as_deref()),
+        Verb::Session { id, resume, max_processes, max_memory_percent } => {
+            fs::write(cli.data.join("limits"), format!("{max_processes:?} {max_memory_percent:?}")).unwrap();
+            start(&cli, &store, id, resume.as_deref());
+        }
         Verb::Supervise { id } => {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(supervise(&cli.runtime, store, SessionId::new(id.clone()).unwrap()));

@@ -52,7 +52,7 @@ perl -e '
         print "@$_ ", unpack("H*", substr($value, 0, $length)), "\n";
     }
 ' GET
-ps -eo uid=,gid=,args= | grep -v -e ' ps ' -e grep -e ' sh ' -e ' sort' | sort
+ps -C init,Xtigervnc,openbox,dbus-daemon,xterm,vim -o uid=,gid=,args= | sort
 "#;
 
 /// What its user can do by that.

@@ -17,6 +17,7 @@ mod id_ranges;
 mod instant;
 mod isolation;
 mod kills;
+mod limits;
 mod network;
 mod portable;
 mod preflight;

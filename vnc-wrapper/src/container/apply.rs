@@ -31,14 +31,20 @@ pub enum ContainerError {
     Inside(String),
 }
 
-/// Starts a container on the mounted `root` and runs `steps` in it. Returns the pid of its process 1.
+/// Starts a container on the mounted `root` and runs `steps` in it. Returns the pid of its process 1. `place` gets the pid of
+/// the one from which all of it descends, before there is anything else.
 ///
 /// This process must have one thread, and become the parent of orphans (as process 1 of a pid namespace is): the new
 /// process 1 is handed to it by a helper that ends.
 ///
 /// # Errors
 /// When a namespace, a map or a step fails; nothing of the container is then left.
-pub fn start(root: &Path, map: &IdMap, steps: &[Step]) -> Result<u32, ContainerError> {
+pub fn start(
+    root: &Path,
+    map: &IdMap,
+    steps: &[Step],
+    place: &dyn Fn(u32) -> io::Result<()>,
+) -> Result<u32, ContainerError> {
     use ContainerError::Namespaces;
     // A new mount namespace holds copies of all mounts, and the kernel moves a process's working directory to the copy,
     // but not its descriptors. The path itself may lie below directories that the inside cannot pass.
@@ -58,6 +64,7 @@ pub fn start(root: &Path, map: &IdMap, steps: &[Step]) -> Result<u32, ContainerE
     let mut byte = [0u8; 1];
     let outcome = (|| {
         if report_end.read(&mut byte)? == 1 && byte[0] == IN_NAMESPACES {
+            place(helper)?;
             userns::write_maps(helper, map)?;
             mapped.write_all(&[1])?;
         }

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod free_range;
 pub mod ids;
 pub mod kernel;
+pub mod limits;
 pub mod places;
 pub mod programs;
 
@@ -23,6 +24,7 @@ mod needed_for {
     pub(super) const NETWORK: &str = "network";
     pub(super) const LARGE_DESKTOPS: &str = "large desktops";
     pub(super) const SOME_SAVES: &str = "some saves";
+    pub(super) const LIMITS: &str = "limits";
     pub(super) const KEEPING_APART: &str = "keeping sessions apart";
 }
 
@@ -52,6 +54,7 @@ pub fn check(data: &Path, runtime: &Path) -> Vec<CheckItem> {
     let who = Who::current();
     let mut items = kernel::check();
     items.extend(ids::check(&who, data));
+    items.push(limits::check(&who));
     items.extend(places::check(&who, data, runtime));
     items.extend(programs::check(&who));
     items.extend(engine::check(&who, data, runtime));

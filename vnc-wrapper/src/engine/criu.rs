@@ -249,6 +249,9 @@ impl Engine for CriuEngine {
         command.arg("--images-dir").arg(images.path()).arg("--work-dir").arg(request.work);
         command.arg("-o").arg("restore.log").arg("--pidfile").arg(&pid_file);
         command.arg("--root").arg(request.root).arg("--restore-detached");
+        // What it makes is where it is itself.
+        let placed = request.group.map_or(Ok(()), |group| group.place_command(&mut command));
+        placed.map_err(|e| self.cannot_run(e))?;
         if request.stopped {
             command.arg("--leave-stopped");
         }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use freezeframe_store::session::Network;
 
+use crate::container::limits::Group;
 use crate::kernel::idmap::IdMap;
 use crate::objects::Found;
 
@@ -63,6 +64,8 @@ pub struct RestoreRequest<'a> {
     pub root: &'a Path,
     /// The ids that the session gets, whichever it had.
     pub map: &'a IdMap,
+    /// What its processes are put into, if anything.
+    pub group: Option<&'a Group>,
     /// How the session reached the network.
     pub network: Network,
     /// Whether the processes stay stopped, and never run.

@@ -168,6 +168,17 @@ pub fn inherit_as(command: &mut Command, file: OwnedFd, number: i32) {
     unsafe { command.pre_exec(hook) };
 }
 
+/// Writes `bytes` to `file` in the child that is to become the program.
+pub fn write_before_exec(command: &mut Command, file: OwnedFd, bytes: &'static [u8]) {
+    let hook = move || {
+        // SAFETY: write(2) reads the bytes, which are there for the whole time; the hook owns the descriptor.
+        nix::errno::Errno::result(unsafe { libc::write(file.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec the hook makes one system call and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(hook) };
+}
+
 /// Marks every descriptor from `first` on to be closed by exec.
 pub fn close_on_exec_from(first: u32) {
     let flag = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;

@@ -16,6 +16,7 @@ use super::saved::Images;
 use super::session::Session;
 use super::{Directories, control, exec, ids, saved, system_bus};
 use crate::container::inside::has_socket;
+use crate::container::limits::Group;
 use crate::container::ranges::OwnRange;
 use crate::container::restored::{self, Expected};
 use crate::container::{self, apply, connections, network, plan};
@@ -49,6 +50,8 @@ pub(super) struct Boot {
     pub(super) map: IdMap,
     /// The range of this session's processes.
     pub(super) range: Option<OwnRange>,
+    /// What counts what they take.
+    pub(super) group: Option<Group>,
     pub(super) privileged: bool,
     pub(super) resume: Option<SnapshotId>,
     /// The raw files of that snapshot, when it is not committed yet and only tried.
@@ -87,6 +90,7 @@ pub(super) fn run<W: Write>(boot: Boot, begun: Instant, mut report: Report<W>) -
         Err(error) => {
             tracing::warn!("not started: {}", error.message);
             let _ = fs::remove_dir_all(&directories.runtime);
+            Group::remove(&directories.session);
             if let Err(leftover) = fs::remove_dir_all(&directories.session) {
                 tracing::error!("cannot remove {}: {leftover}", directories.session.display());
             }
@@ -102,6 +106,9 @@ fn make<W: Write>(boot: Boot, report: &mut Report<W>) -> Result<(Session, Socket
         Some((snapshot, images)) => resume(boot, laid, &snapshot, images, report)?,
         None => start(boot, laid, report)?,
     };
+    if let Some(Err(error)) = session.group.as_ref().map(Group::limit) {
+        tracing::warn!("the session is not limited: {error}");
+    }
     Ok((session, sockets))
 }
 
@@ -131,7 +138,8 @@ fn restore(
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let (images, root, map) = (images.path(), laid.mount.path(), &laid.map);
-    let request = RestoreRequest { images, work: &work, root, map, network: boot.record.network, stopped };
+    let (group, network) = (boot.group.as_ref(), boot.record.network);
+    let request = RestoreRequest { images, work: &work, root, map, group, network, stopped };
     let expected = Expected { map, root, devices: &plan::DEVICES };
     let mut checked = |moment: Moment, init: u32| {
         match moment {
@@ -238,8 +246,12 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
             "install the package tigervnc-standalone-server in what the base is made from, and import it again",
         ));
     }
+    let group = boot.group.as_ref();
     report.progress("making the container", 0.2);
-    let init = apply::start(root, &laid.map, &plan::session(boot.record.network)).map_err(|e| e.to_failure())?;
+    let init = apply::start(root, &laid.map, &plan::session(boot.record.network), &|pid| {
+        group.map_or(Ok(()), |group| group.place(pid))
+    });
+    let init = init.map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     if boot.record.network == Network::Outbound {
         network::connect(init).map_err(|e| e.to_failure())?;
@@ -273,7 +285,7 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
     ]
     .map(str::to_owned)
     .to_vec();
-    let run = |argv: Vec<String>| exec::start_detached(init, base, argv);
+    let run = |argv: Vec<String>| exec::start_detached(init, base, group, argv);
     let display_pid = run(server)?;
     let display = Display::new(init);
     wait_for("the display server to listen", || display.is_listening())?;
@@ -281,7 +293,7 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
     let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
     run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
     let bus = format!("/run/user/{}/bus", container::USER_ID);
-    system_bus::start(init, base);
+    system_bus::start(init, base, group);
     wait_for("the session bus to listen", || has_socket(init, &bus))?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };

@@ -10,6 +10,7 @@ use freezeframe_protocol::Failure;
 
 use super::Directories;
 use super::session::Session;
+use crate::container::limits::Group;
 use crate::container::processes;
 use crate::failure::{ToFailure, lost_task};
 use crate::kernel::process;
@@ -87,8 +88,9 @@ pub(super) async fn clear(session: &Arc<Session>) {
     session.ended.send_replace(true);
 }
 
-/// Removes a session's directories. Its mounts have to be gone.
+/// Removes a session's directories, and its cgroup. Its mounts have to be gone.
 pub(super) fn remove(directories: &Directories) {
+    Group::remove(&directories.session);
     for path in [&directories.runtime, &directories.session] {
         if let Err(error) = fs::remove_dir_all(path)
             && error.kind() != io::ErrorKind::NotFound

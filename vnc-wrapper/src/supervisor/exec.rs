@@ -9,6 +9,7 @@ use freezeframe_protocol::{ExecOptions, Failure, error_name};
 use freezeframe_store::BaseRecord;
 
 use super::session::Session;
+use crate::container::limits::Group;
 use crate::container::{enter, environment};
 use crate::failure::{ToFailure, failure, lost_task};
 use crate::kernel::process;
@@ -33,29 +34,40 @@ fn request(init: u32, base: &BaseRecord, options: ExecOptions) -> enter::Request
 }
 
 /// The request goes by a descriptor: everybody on the machine can read command lines, and its environment may be secret.
-fn command(request: &enter::Request) -> Result<Command, Failure> {
+fn command(request: &enter::Request, group: Option<&Group>) -> Result<Command, Failure> {
     let handed = request
         .hand_over()
         .map_err(|e| failure(error_name::INVALID_ARGUMENT, format!("the command cannot be passed on: {e}"), ""))?;
     let mut command = Command::new(OWN_PROGRAM);
     command.arg("enter").stdin(Stdio::null());
     process::inherit_as(&mut command, handed, enter::REQUEST);
+    group.map_or(Ok(()), |group| group.place_command(&mut command)).map_err(|e| e.to_failure())?;
     Ok(command)
 }
 
 /// Starts `argv` as the session's user, without ties to the outside. Returns its pid inside.
-pub(super) fn start_detached(init: u32, base: &BaseRecord, argv: Vec<String>) -> Result<u32, Failure> {
-    start(init, base, ExecOptions { argv, ..ExecOptions::default() })
+pub(super) fn start_detached(
+    init: u32,
+    base: &BaseRecord,
+    group: Option<&Group>,
+    argv: Vec<String>,
+) -> Result<u32, Failure> {
+    start(init, base, group, ExecOptions { argv, ..ExecOptions::default() })
 }
 
 /// The same as the session's root.
-pub(super) fn start_service(init: u32, base: &BaseRecord, argv: Vec<String>) -> Result<u32, Failure> {
-    start(init, base, ExecOptions { argv, root: true, ..ExecOptions::default() })
+pub(super) fn start_service(
+    init: u32,
+    base: &BaseRecord,
+    group: Option<&Group>,
+    argv: Vec<String>,
+) -> Result<u32, Failure> {
+    start(init, base, group, ExecOptions { argv, root: true, ..ExecOptions::default() })
 }
 
-fn start(init: u32, base: &BaseRecord, options: ExecOptions) -> Result<u32, Failure> {
+fn start(init: u32, base: &BaseRecord, group: Option<&Group>, options: ExecOptions) -> Result<u32, Failure> {
     let request = request(init, base, options);
-    pid_of(&command(&request)?.output().map_err(|e| e.to_failure())?)
+    pid_of(&command(&request, group)?.output().map_err(|e| e.to_failure())?)
 }
 
 /// What `enter` said of a program that it started: its pid inside.
@@ -86,7 +98,8 @@ pub(super) async fn execute(
     let request = request(session.init, &session.base, options);
     let entering = session.entering.read().await;
     if !wait {
-        let output = tokio::process::Command::from(command(&request)?).kill_on_drop(true).output();
+        let output =
+            tokio::process::Command::from(command(&request, session.group.as_ref())?).kill_on_drop(true).output();
         let output = tokio::time::timeout(ENTER_DEADLINE, output).await.map_err(|_| {
             failure(error_name::FAILED, "the session did not take the program in time", "see what its root is doing")
         })?;
@@ -97,7 +110,7 @@ pub(super) async fn execute(
         return Err(failure(error_name::INVALID_ARGUMENT, text, ""));
     };
     let descriptors = identities([&stdin, &stdout, &stderr]);
-    let mut command = tokio::process::Command::from(command(&request)?);
+    let mut command = tokio::process::Command::from(command(&request, session.group.as_ref())?);
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     let spawned = command.spawn();
     // The command holds copies of the descriptors; whoever reads the other end waits for the last one to close.

@@ -29,6 +29,7 @@ use freezeframe_store::{SessionId, SnapshotId, Store, layout};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::FlockOperation;
 
+use crate::container::limits::{Group, Limits};
 use crate::container::ranges::OwnRange;
 use crate::engine::cache;
 use crate::failure::{ToFailure, failure};
@@ -50,6 +51,8 @@ pub struct Request {
     pub id: SessionId,
     /// The snapshot to resume; none to start from the base.
     pub resume: Option<SnapshotId>,
+    /// What the session may have of the machine.
+    pub limits: Limits,
 }
 
 /// Directories of one session.
@@ -121,7 +124,9 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
     // One that cannot be read is reported where the rest of the snapshot is.
     let layer_first_id = request.resume.as_ref().and_then(|snapshot| store.manifest(snapshot).ok()?.first_id);
     let own = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWCGROUP;
-    unshare(own).map_err(|error| cannot_isolate(&error.into()))?;
+    let group = if privileged { own_group(&directories.session, request.limits) } else { None };
+    let apart = || Ok(unshare(own)?);
+    group.as_ref().map_or_else(apart, |group| group.within(apart)).map_err(|error| cannot_isolate(&error))?;
     let (lines, to_parent) = io::pipe().map_err(told)?;
     match fork().map_err(told)? {
         Fork::Child => {
@@ -138,6 +143,7 @@ fn launch<W: Write>(request: &Request, begun: Instant, report: &mut Report<W>) -
                         directories,
                         map,
                         range,
+                        group,
                         privileged,
                         resume: request.resume.clone(),
                         raw: None,
@@ -163,6 +169,12 @@ fn own_range(map: &IdMap, privileged: bool) -> Option<OwnRange> {
     }
     let taken = OwnRange::take(map.first_id());
     taken.inspect_err(|error| tracing::warn!("the session shares its ids with others: {error}")).ok().flatten()
+}
+
+/// What limits a session of root, where this machine lets us.
+fn own_group(session: &Path, limits: Limits) -> Option<Group> {
+    let made = Group::make(session, limits);
+    made.inspect_err(|error| tracing::warn!("the session is not limited: {error}")).ok().flatten()
 }
 
 /// The session's log, or nothing where it cannot be made: a session does not fail for the lack of a log.

@@ -127,6 +127,7 @@ fn prepare(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> 
         lock: lock(&directories.session)?,
         first_id: map.first_id(),
         range: super::own_range(&map, true),
+        group: None,
         layer_first_id,
         store,
         record,

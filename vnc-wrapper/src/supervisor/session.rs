@@ -12,6 +12,7 @@ use tokio::sync::{Notify, RwLock, broadcast, watch};
 
 use super::Directories;
 use super::boot::{Boot, KillOnDrop, Laid};
+use crate::container::limits::Group;
 use crate::container::processes::{self, Process};
 use crate::container::ranges::OwnRange;
 use crate::criu::provision;
@@ -60,6 +61,8 @@ pub(super) struct Session {
     mount: Mutex<Option<Mount>>,
     /// Says that this session has a supervisor.
     _lock: File,
+    /// Counts what its processes take.
+    pub(super) group: Option<Group>,
     /// Keeps its ids from others.
     _range: Option<OwnRange>,
 }
@@ -123,6 +126,7 @@ impl Session {
             idle: Notify::new(),
             mount: Mutex::new(Some(laid.mount)),
             _lock: boot.lock,
+            group: boot.group,
             _range: boot.range,
         })
     }

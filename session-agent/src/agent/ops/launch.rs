@@ -117,6 +117,12 @@ impl Agent {
         if let Some(snapshot) = snapshot {
             arguments.extend::<[&OsStr; 2]>(["--resume".as_ref(), snapshot.as_str().as_ref()]);
         }
+        let limits = self.config().limits;
+        let limits = [("--max-processes", limits.processes), ("--max-memory-percent", limits.memory_percent)]
+            .map(|(option, most)| (option, most.to_string()));
+        for (option, most) in limits.iter().filter(|(_, most)| most != "0") {
+            arguments.extend::<[&OsStr; 2]>([option.as_ref(), most.as_ref()]);
+        }
         let started = async {
             self.verb(&arguments, Stdio::null(), Some(job)).await?;
             Control::connect_soon(&self.control_socket(id.as_str())).await

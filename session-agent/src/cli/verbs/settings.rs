@@ -76,6 +76,7 @@ fn value(now: &Dict, key: &str, text: &str) -> Result<OwnedValue> {
         Value::U16(_) => OwnedValue::from(text.parse::<u16>().map_err(|_| wrong(number))?),
         // As `describe` shows a rule or a budget that is not set.
         Value::U32(_) if key.starts_with("keep_") && text == OFF => OwnedValue::from(0u32),
+        Value::U32(_) if key.starts_with("max_") && text == NONE => OwnedValue::from(0u32),
         Value::U32(_) => OwnedValue::from(text.parse::<u32>().map_err(|_| wrong(number))?),
         Value::U64(_) if text == "0" || text == NONE => OwnedValue::from(0u64),
         Value::U64(_) => OwnedValue::from(parse_size(text).map_err(|e| invalid(e.to_string()))?),
@@ -91,6 +92,7 @@ fn value(now: &Dict, key: &str, text: &str) -> Result<OwnedValue> {
 fn describe(s: &Settings) -> String {
     let rule = |count: u32| if count == 0 { OFF.to_owned() } else { count.to_string() };
     let budget = if s.budget_bytes == 0 { NONE.to_owned() } else { budget(s.budget_bytes) };
+    let most = |count: u32| if count == 0 { NONE.to_owned() } else { count.to_string() };
     let base = if s.default_base.is_empty() { ONLY_ONE.to_owned() } else { clean(&s.default_base) };
     let rows = [
         ("automatic", s.automatic.to_string()),
@@ -105,6 +107,8 @@ fn describe(s: &Settings) -> String {
         ("default_base", base),
         ("default_width", s.default_width.to_string()),
         ("default_height", s.default_height.to_string()),
+        ("max_processes", most(s.max_processes)),
+        ("max_memory_percent", most(s.max_memory_percent)),
         ("notify", s.notify.to_string()),
     ];
     let mut lines = rows.map(|(key, value)| format!("{key:<26} {value}")).join("\n");
@@ -167,6 +171,7 @@ mod tests {
             ],
             base in "([a-zA-Z0-9][a-zA-Z0-9._-]{0,39})?",
             size in (320u16..=7680, 200u16..=4320),
+            most in (proptest::prop_oneof![proptest::strategy::Just(0), 100u32..=4_194_304], 0u32..=100),
             shortcuts in proptest::collection::btree_map("[a-z-]{1,20}", "(<Control>[a-z0-9])?", 0..4),
         ) {
             let set = Settings {
@@ -182,6 +187,8 @@ mod tests {
                 default_base: base,
                 default_width: size.0,
                 default_height: size.1,
+                max_processes: most.0,
+                max_memory_percent: most.1,
                 notify: flags[2],
                 shortcuts,
             };
