@@ -59,6 +59,8 @@ steps! {
     ListRun = "remote.list-run",
     /// The list's results were read.
     ListRead = "remote.list-read",
+    /// A thread is led on by a step.
+    Stepped = "remote.stepped",
     /// One of many threads is held.
     FreezeHeld = "freeze.held",
     /// All stand still, at the first look.

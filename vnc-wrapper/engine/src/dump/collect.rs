@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use libc::pid_t;
 
+use super::before::Before;
 use super::error::fit;
 use super::inside::{Answers, Questions};
 use super::pages::{self, Pages};
@@ -40,7 +41,12 @@ fn point(step: Step) -> Result<(), Error> {
 }
 
 /// Collects the processes `pids`, of which `frozen` holds the threads, below `root`.
-pub(super) fn collect(frozen: &mut Frozen<'_>, pids: Vec<pid_t>, root: pid_t) -> Result<Content, Error> {
+pub(super) fn collect(
+    frozen: &mut Frozen<'_>,
+    pids: Vec<pid_t>,
+    root: pid_t,
+    before: &Before,
+) -> Result<Content, Error> {
     let held = held(frozen);
     let subjects = Subject::all(pids.into_iter().chain(held.keys().copied()), &held)?;
     point(Step::DumpListed)?;
@@ -49,7 +55,7 @@ pub(super) fn collect(frozen: &mut Frozen<'_>, pids: Vec<pid_t>, root: pid_t) ->
     for subject in &subjects {
         check(subject, first)?;
     }
-    let mut collector = Collector::new(&subjects, view);
+    let mut collector = Collector::new(&subjects, view, before);
     let mut tree = Vec::new();
     // The first process first: all others are in its namespaces.
     let (first, others): (Vec<&Subject>, Vec<&Subject>) = subjects.iter().partition(|subject| subject.pid == root);
@@ -117,6 +123,7 @@ struct Space<'a> {
 struct Collector<'a> {
     subjects: &'a [Subject],
     view: View,
+    before: &'a Before,
     /// Numbers of processes, and ids of threads and groups as the session sees them.
     numbers: BTreeMap<pid_t, u32>,
     tids: BTreeMap<pid_t, u32>,
@@ -134,7 +141,7 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(subjects: &'a [Subject], view: View) -> Self {
+    fn new(subjects: &'a [Subject], view: View, before: &'a Before) -> Self {
         let numbers = subjects.iter().map(|subject| (subject.pid, subject.id)).collect();
         let mut groups = BTreeMap::new();
         let mut tids = BTreeMap::new();
@@ -145,6 +152,7 @@ impl<'a> Collector<'a> {
         Self {
             subjects,
             view,
+            before,
             numbers,
             tids,
             groups,
@@ -279,7 +287,7 @@ impl<'a> Collector<'a> {
         of: (&thread::Asked, &Answers),
         waiting: &Waiting,
     ) -> Result<(), Error> {
-        let mut record = thread::record(subject, tid, held, of, &self.view, &mut self.rights)?;
+        let mut record = thread::record(subject, tid, held, of, (&self.view, self.before), &mut self.rights)?;
         record.signals = waiting.own(subject.pid, tid)?;
         self.content.records.push(record.into());
         point(Step::DumpThread)
@@ -336,6 +344,10 @@ fn ask(
         frozen.thread(tid).ok_or_else(|| Error::refused(subject.pid, format!("thread {tid}"), "it is gone"))?;
     if let Err(remote::Error::Unable { why, .. }) = stopped.registers() {
         return Err(Error::refused(subject.pid, format!("thread {tid}"), why));
+    }
+    if let Some(vdso) = space::vdso_around(&subject.task(tid), stopped.registers()?.instruction()) {
+        // Another kernel's looks otherwise.
+        stopped.leave(&vdso)?;
     }
     let mut thread = stopped.thread()?;
     let held = thread::Held { registers: *thread.saved(), mask: thread.mask() };

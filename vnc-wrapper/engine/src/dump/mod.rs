@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | `subject` | what was frozen, process by process |
 //! | `view`, `namespaces` | ids as the session sees them; credentials; the session's namespaces |
+//! | `before` | what is looked at while the session runs |
 //! | `collect` | the order in which everything is read |
 //! | `inside` | lists of calls that ask a thread what only it knows |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
@@ -25,6 +26,7 @@
 //! | `share` | what several processes share, each once |
 //! | `paths` | links as paths in the session |
 
+mod before;
 mod collect;
 mod error;
 mod inside;
@@ -53,6 +55,7 @@ use crate::objects::Finding;
 use crate::record::check::check;
 use crate::record::{Writer, features};
 use crate::remote::Tracer;
+use before::Before;
 use collect::Content;
 
 pub use error::{Error, Refused};
@@ -80,13 +83,15 @@ impl<'s> Session<'s> {
 ///
 /// # Errors
 /// [`Error::Format`] when the sink takes nothing.
-pub fn prepare<W: Write>(session: Session<'_>, sink: W) -> Result<Prepared<'_, W>, Error> {
-    Ok(Prepared { session, writer: Writer::begin(sink, features::X86_64)? })
+pub fn prepare<W: Write>(mut session: Session<'_>, sink: W) -> Result<Prepared<'_, W>, Error> {
+    let before = Before::look(&session.source.list().map_err(freeze::Error::Source)?);
+    Ok(Prepared { session, before, writer: Writer::begin(sink, features::X86_64)? })
 }
 
 /// A session that runs and is about to be frozen.
 pub struct Prepared<'s, W> {
     session: Session<'s>,
+    before: Before,
     writer: Writer<W>,
 }
 
@@ -97,13 +102,14 @@ impl<'s, W: Write> Prepared<'s, W> {
     /// [`Error::Freeze`]; it runs on.
     pub fn freeze<'t>(mut self, tracer: &'t Tracer, limits: Limits) -> Result<Frozen<'s, 't, W>, Error> {
         let frozen = freeze::freeze(tracer, &mut *self.session.source, limits)?;
-        Ok(Frozen { session: self.session, writer: self.writer, frozen })
+        Ok(Frozen { session: self.session, before: self.before, writer: self.writer, frozen })
     }
 }
 
 /// A session that stands still; dropped, it runs on.
 pub struct Frozen<'s, 't, W> {
     session: Session<'s>,
+    before: Before,
     writer: Writer<W>,
     frozen: freeze::Frozen<'t>,
 }
@@ -115,7 +121,7 @@ impl<'t, W: Write> Frozen<'_, 't, W> {
     /// [`Error::Refused`] for what no record can hold, and others; it runs on, and nothing was written.
     pub fn collect(mut self) -> Result<Collected<'t, W>, Error> {
         let pids = self.session.source.list().map_err(freeze::Error::Source)?;
-        let content = collect::collect(&mut self.frozen, pids, self.session.root)?;
+        let content = collect::collect(&mut self.frozen, pids, self.session.root, &self.before)?;
         Ok(Collected { writer: self.writer, frozen: self.frozen, content })
     }
 }

@@ -15,13 +15,18 @@ const FUTEX_COMMAND: u64 = 0x7f;
 /// The most that clocks are numbered to; everything above is an address.
 const CLOCKS: u64 = 64;
 
-/// The registers to record, and the call that goes on. Err: why it cannot be known.
-pub(super) fn of(tid: pid_t, registers: &Registers) -> Result<(Registers, Option<Restart>), String> {
+/// The registers to record, and the call that goes on; `place`: where in the kernel the thread waited, as far as that was seen
+/// before. Err: why it cannot be known.
+pub(super) fn of(
+    tid: pid_t,
+    registers: &Registers,
+    place: Option<&str>,
+) -> Result<(Registers, Option<Restart>), String> {
     let Some(call) = registers.interrupted_call().filter(|_| registers.goes_on()) else {
         return Ok((registers.begun_again().unwrap_or(*registers), None));
     };
     let number = match call as i64 {
-        libc::SYS_restart_syscall => made(tid, registers)?,
+        libc::SYS_restart_syscall => made(tid, registers, place)?,
         number => number,
     };
     let arguments = registers.arguments();
@@ -51,8 +56,11 @@ fn left(tid: pid_t, asked: u64, rest: u64) -> Result<Option<u64>, String> {
 }
 
 /// Which call was made by a thread that was interrupted a second time, when the kernel has put restart_syscall(2) in its
-/// place: the number is still in the code that made it.
-fn made(tid: pid_t, registers: &Registers) -> Result<i64, String> {
+/// place: the kernel's place says which, or the number that is still in the code that made it.
+fn made(tid: pid_t, registers: &Registers, place: Option<&str>) -> Result<i64, String> {
+    if let Some(number) = place.and_then(|place| number_at(place, registers.arguments()[0])) {
+        return Ok(number);
+    }
     /// Bytes before the instruction that are searched.
     const SEARCHED: usize = 48;
     let at = registers.instruction().saturating_sub(2);
@@ -62,12 +70,31 @@ fn made(tid: pid_t, registers: &Registers) -> Result<i64, String> {
         .ok_or_else(|| "it sleeps in a call that was interrupted before, and its code does not say in which".to_owned())
 }
 
+/// The number of the call that waits at `place` with that first argument. The calls that go on so are these four
+/// (`restart_block` in the kernel's sources); a sleep that was begun again has no place of its own there.
+fn number_at(place: &str, first: u64) -> Option<i64> {
+    const SLEEPS: [&str; 3] = ["nanosleep", "nsleep", "do_syscall_64"];
+    if place.contains("futex") {
+        return Some(libc::SYS_futex);
+    }
+    if place.contains("poll") {
+        return Some(libc::SYS_poll);
+    }
+    let sleeps = SLEEPS.iter().any(|name| place.contains(name));
+    sleeps.then_some(if is_clock(first) { libc::SYS_clock_nanosleep } else { libc::SYS_nanosleep })
+}
+
+/// Whether an argument is a clock rather than an address.
+fn is_clock(argument: u64) -> bool {
+    argument < CLOCKS || (argument as i32) < 0 && argument >> 32 == 0
+}
+
 /// The number of the sleeping call that `code`, which ends with the instruction that makes it, loads last and that fits its
 /// arguments.
 fn number_in(code: &[u8], arguments: [u64; 6]) -> Option<i64> {
     /// `mov eax, imm32`.
     const LOAD: u8 = 0xb8;
-    let clock = arguments[0] < CLOCKS || (arguments[0] as i32) < 0 && arguments[0] >> 32 == 0;
+    let clock = is_clock(arguments[0]);
     code.windows(5).rev().find_map(|five| {
         let number = i64::from(i32::from_le_bytes(five[1..].try_into().ok()?));
         let fits = match number {
@@ -84,6 +111,20 @@ fn number_in(code: &[u8], arguments: [u64; 6]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_call_is_found_by_its_place_in_the_kernel() {
+        let address = 0x7fff_0000;
+        for (place, first, number) in [
+            ("hrtimer_nanosleep", 1, Some(libc::SYS_clock_nanosleep)),
+            ("do_syscall_64", address, Some(libc::SYS_nanosleep)),
+            ("poll_schedule_timeout.constprop.0", 0, Some(libc::SYS_poll)),
+            ("futex_do_wait", address, Some(libc::SYS_futex)),
+            ("0", address, None),
+        ] {
+            assert_eq!(number_at(place, first), number, "{place}");
+        }
+    }
 
     #[test]
     fn the_call_is_found_in_the_code_that_made_it() {

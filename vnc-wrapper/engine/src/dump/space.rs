@@ -1,6 +1,8 @@
 //! Address spaces: what is mapped, and the shared memory in them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 
 use libc::pid_t;
 
@@ -12,6 +14,7 @@ use super::paths::path;
 use super::process;
 use super::subject::Subject;
 use crate::memory::image::Image;
+use crate::memory::maps;
 use crate::memory::shared::{self, View};
 use crate::objects::{Seen, memfd};
 use crate::process::smaps::{self, Mapped};
@@ -69,6 +72,24 @@ pub(super) fn record(
         huge_pages_off: subject.status.huge_pages == Some(false),
         deny_write_exec: asked.deny_write_exec(answers),
     })
+}
+
+/// The vdso of a process, if `address` lies in it.
+pub(super) fn vdso_around(directory: &Path, address: u64) -> Option<Range<u64>> {
+    /// `AT_SYSINFO_EHDR` (getauxval(3)): where the vdso was laid.
+    const PLACE: u64 = 33;
+    /// More than any vdso has.
+    const MOST: u64 = 1 << 16;
+    let auxiliary = text::read(directory, "auxv", AUXILIARY).ok()?;
+    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+    let mut pairs = auxiliary.chunks_exact(16).map(|pair| (word(&pair[..8]), word(&pair[8..])));
+    let start = pairs.find(|(kind, _)| *kind == PLACE)?.1;
+    if !(start..start + MOST).contains(&address) {
+        return None;
+    }
+    let pid = directory.file_name()?.to_str()?.parse().ok()?;
+    let mapped = maps::read(pid).ok()?.into_iter().find(|mapped| mapped.name == b"[vdso]")?;
+    mapped.range.contains(&address).then_some(mapped.range)
 }
 
 /// What is mapped in the process.

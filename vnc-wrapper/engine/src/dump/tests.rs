@@ -4,6 +4,9 @@ mod one;
 mod steps;
 mod tree;
 
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek};
+
 use libc::pid_t;
 
 use super::{Error, Report, Session, Then, prepare};
@@ -11,9 +14,9 @@ use crate::freeze::Limits;
 use crate::record::memory::{AddressSpace, Backing, Mapping, SharedObject};
 use crate::record::objects::{Descriptor, DescriptorTable};
 use crate::record::process::{Process, Thread};
-use crate::record::{Item, Owner, Reader, Record, Region, check::check};
+use crate::record::{Item, Owner, Pages, Reader, Record, check::check};
 use crate::remote::tracing;
-use crate::sys::guests::PATIENCE;
+use crate::sys::guests::{PATIENCE, alone};
 
 /// Loaded machines are slow; how long a freeze takes is no test's matter.
 fn patient() -> Limits {
@@ -24,7 +27,8 @@ fn patient() -> Limits {
 struct Save {
     report: Report,
     records: Vec<Record>,
-    regions: Vec<Region>,
+    /// The stream, in a file: guests are forks of this process, and would have it in their memory.
+    stream: File,
 }
 
 fn save_of(root: pid_t, then: Then) -> Result<Save, Error> {
@@ -32,21 +36,25 @@ fn save_of(root: pid_t, then: Then) -> Result<Save, Error> {
 }
 
 fn save_from(session: Session<'_>, then: Then) -> Result<Save, Error> {
+    let _alone = alone();
+    let stream = BufWriter::new(tempfile::tempfile().unwrap());
     let saved = tracing(|tracer| {
-        let frozen = prepare(session, Vec::new())?.freeze(tracer, patient())?;
+        let frozen = prepare(session, stream)?.freeze(tracer, patient())?;
         frozen.collect()?.release(then)
     })?;
     let saved = saved.finish()?;
-    let mut reader = Reader::begin(&saved.sink[..]).unwrap();
+    let mut stream = saved.sink.into_inner().unwrap();
+    stream.rewind().unwrap();
+    let mut reader = Reader::begin(BufReader::new(&stream)).unwrap();
     let (mut records, mut regions) = (Vec::new(), Vec::new());
     while let Some(item) = reader.next().unwrap() {
         match item {
             Item::Record(record) => records.push(record),
-            Item::Region(region) => regions.push(region),
+            Item::Region(region) => regions.push((region.owner(), region.runs().to_vec())),
         }
     }
-    check(&records, regions.iter().map(|region| (region.owner(), region.runs()))).unwrap();
-    Ok(Save { report: saved.report, records, regions })
+    check(&records, regions.iter().map(|(owner, runs)| (*owner, &runs[..]))).unwrap();
+    Ok(Save { report: saved.report, records, stream })
 }
 
 /// Saves a tree that runs on.
@@ -93,7 +101,7 @@ impl Save {
     }
 
     /// The page of a process at an address, if the save has it: its own, or of the object that is mapped there.
-    fn page(&self, pid: pid_t, address: u64) -> Option<&[u8]> {
+    fn page(&self, pid: pid_t, address: u64) -> Option<[u8; 4096]> {
         let owner = match self.mapping(pid, address) {
             Mapping { backing: Backing::Object { object, offset, private: false }, start, .. } => {
                 (Owner::Object(*object), (address - start + offset) / 4096)
@@ -104,12 +112,8 @@ impl Save {
     }
 
     /// A page of an owner, by its number.
-    fn page_of(&self, owner: Owner, number: u64) -> Option<&[u8]> {
-        self.regions.iter().filter(|region| region.owner() == owner).find_map(|region| {
-            let mut numbers = region.runs().iter().flat_map(|run| run.first..run.first + u64::from(run.count));
-            let place = numbers.position(|one| one == number)?;
-            Some(&region.pages()[place * 4096..][..4096])
-        })
+    fn page_of(&self, owner: Owner, number: u64) -> Option<[u8; 4096]> {
+        Pages::open(self.stream.try_clone().unwrap()).unwrap().page(owner, number).unwrap()
     }
 
     fn descriptors(&self, pid: pid_t) -> &[Descriptor] {

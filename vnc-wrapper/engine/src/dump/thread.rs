@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use libc::pid_t;
 
 use super::Error;
+use super::before::Before;
 use super::error::fit;
 use super::inside::{Answers, Question, Questions};
 use super::restart;
@@ -70,14 +71,14 @@ pub(super) fn record(
     tid: pid_t,
     held: &Held,
     (asked, answers): (&Asked, &Answers),
-    view: &View,
+    (view, before): (&View, &Before),
     rights: &mut Rights,
 ) -> Result<Thread, Error> {
     let pid = subject.pid;
     let read = |what: &'static str| Error::read(pid, tid, what);
     let status = status(subject, tid)?;
-    let (registers, restart) =
-        restart::of(tid, &held.registers).map_err(|why| Error::refused(pid, format!("thread {tid}"), why))?;
+    let (registers, restart) = restart::of(tid, &held.registers, before.place(tid, &held.registers))
+        .map_err(|why| Error::refused(pid, format!("thread {tid}"), why))?;
     let answered = |question, what: &str| {
         let failed = || Error::refused(pid, format!("{what} of thread {tid}"), answers.failure(question));
         answers.result(question).ok_or_else(failed)

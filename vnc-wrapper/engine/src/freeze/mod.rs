@@ -27,6 +27,7 @@ use crate::remote::{Stopped, Tracer, Who};
 use crate::sys::wait::{self, Status};
 
 pub use session::OwnProc;
+pub(crate) use source::threads;
 pub use source::{Source, descendants};
 
 /// How long a freeze may take.

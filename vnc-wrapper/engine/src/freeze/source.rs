@@ -53,7 +53,7 @@ pub(super) fn state(tid: pid_t) -> Option<(char, pid_t)> {
 }
 
 /// The threads of a process; none when it is gone.
-pub(super) fn threads(pid: pid_t) -> Vec<pid_t> {
+pub(crate) fn threads(pid: pid_t) -> Vec<pid_t> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }

@@ -41,6 +41,7 @@ mod error;
 mod list;
 pub mod processor;
 mod scratch;
+mod step;
 mod stopped;
 mod thread;
 

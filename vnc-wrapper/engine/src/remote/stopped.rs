@@ -143,7 +143,7 @@ impl<'t> Stopped<'t> {
         }
     }
 
-    fn late(&self, what: &str) -> Error {
+    pub(super) fn late(&self, what: &str) -> Error {
         Error::Late { who: self.who.clone(), what: what.to_owned(), milliseconds: self.patience.as_millis() }
     }
 

@@ -65,9 +65,12 @@ impl Guest {
         // SAFETY: 4096 bytes of zeroes are 1024 aligned atomics; the mapping is never unmapped.
         let words = unsafe { &*words.cast::<[AtomicU32; 1024]>() };
         let shared = Shared { words, pipe };
+        let alone = alone();
         // SAFETY: the child runs `body` and ends; the test's other thread only waits and holds no lock.
         let pid = unsafe { libc::fork() };
-        if pid == 0 {
+        if pid > 0 {
+            drop(alone);
+        } else if pid == 0 {
             die_with_parent();
             forget_others(null_mut());
             // What other tests of this process have open is not the guest's.
@@ -166,6 +169,28 @@ pub(crate) fn tracer(pid: pid_t, tid: pid_t) -> pid_t {
     let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
     tracer.unwrap_or(0)
+}
+
+/// While a test holds this, no other one forks a guest: a guest has a copy of all memory of this process, so that one forked
+/// while a save of others is in memory would be saved with it, and ever more.
+pub(crate) struct Alone(Option<std::sync::MutexGuard<'static, ()>>);
+
+static FORKS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// Waits for it. What is large comes from mappings, which are given back at once.
+pub(crate) fn alone() -> Alone {
+    let guard = FORKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // SAFETY: numbers only.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10) };
+    Alone(Some(guard))
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // SAFETY: a number only.
+        unsafe { libc::malloc_trim(0) };
+        self.0 = None;
+    }
 }
 
 /// Unmaps what other tests share with their guests by files, which vanish with those tests; but not what is at `own`.

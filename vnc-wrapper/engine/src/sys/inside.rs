@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{c_int, pid_t};
 
-use super::guests::{die_with_parent, forget_others, until};
+use super::guests::{Alone, alone, die_with_parent, forget_others, until};
 
 /// Numbers that a test and its guests share.
 pub(crate) type Words = &'static [AtomicU32; 1024];
@@ -51,6 +51,14 @@ pub(crate) fn write_maps(pid: pid_t, user: u32, group: u32) -> io::Result<()> {
     std::fs::write(format!("/proc/{pid}/gid_map"), format!("0 {group} 1"))
 }
 
+/// Lets others fork again; a child keeps what it inherited, for it never forks guests.
+fn in_parent(pid: pid_t, alone: Alone) -> pid_t {
+    if pid == 0 {
+        std::mem::forget(alone);
+    }
+    pid
+}
+
 impl Inside {
     /// Starts a guest that runs `body` and ends with its result, and waits until it has counted word 0 up.
     pub(crate) fn start(body: impl FnOnce(Words, &Path) -> i32) -> Self {
@@ -59,9 +67,10 @@ impl Inside {
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         file.set_len(4096).unwrap();
         let words = map(&file);
+        let alone = alone();
         // SAFETY: the child runs what follows and ends; the test's other threads hold no lock that it needs: fork(3) sees to
         // that of the allocator.
-        let above = unsafe { libc::fork() };
+        let above = in_parent(unsafe { libc::fork() }, alone);
         if above == 0 {
             die_with_parent();
             forget_others(words.as_ptr().cast());
@@ -183,8 +192,9 @@ pub(crate) struct Put {
 
 /// Puts a process into the namespaces of `guest`, which does [`with_proc`]. Word 1000 says its pid.
 pub(crate) fn put_in(guest: &Inside) -> Put {
+    let alone = alone();
     // SAFETY: the child runs what follows and ends.
-    let above = unsafe { libc::fork() };
+    let above = in_parent(unsafe { libc::fork() }, alone);
     if above == 0 {
         die_with_parent();
         forget_others(guest.words.as_ptr().cast());

@@ -75,10 +75,10 @@ fn issue_10_a_save_says_of_a_process_what_it_says_of_itself() {
 
         let pages = said(saved::PAGES);
         let page = |at: usize| save.page(pid, pages + (at * PAGE) as u64);
-        assert_eq!(page(0), Some(&[0xa0; PAGE][..]));
+        assert_eq!(page(0), Some([0xa0; PAGE]));
         assert_eq!((page(1), page(2), page(4)), (None, None, None));
-        assert_eq!(page(3), Some(&[0xa3; PAGE][..]), "a page that it may not read itself");
-        assert_eq!(page(5), Some(&[0xa5; PAGE][..]));
+        assert_eq!(page(3), Some([0xa3; PAGE]), "a page that it may not read itself");
+        assert_eq!(page(5), Some([0xa5; PAGE]));
         let guards = &save.mapping(pid, pages + 4 * PAGE as u64).guards;
         if said(saved::GUARD) == 1 {
             assert_eq!(guards[..], [Area { start: pages + 4 * PAGE as u64, length: PAGE as u64 }]);
@@ -152,4 +152,44 @@ fn issue_10_what_no_record_holds_is_refused_by_name_and_the_process_runs_on() {
     assert!(text.contains("socket:["), "{text}");
     guest.shared.write();
     assert_eq!(guest.end(), 0);
+}
+
+#[test]
+fn issue_10_no_thread_is_saved_inside_the_vdso() {
+    let guest = Guest::start(saved::in_vdso);
+    for _ in 0..20 {
+        let save = save(guest.pid);
+        let registers = crate::remote::processor::Registers::parse(&save.thread(guest.pid).registers).unwrap();
+        let mapping = save.mapping(guest.pid, registers.instruction());
+        assert!(!matches!(mapping.backing, Backing::Special { .. }), "{mapping:?}");
+    }
+    guest.shared.word(1).store(1, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(guest.end(), 0, "its clock went back");
+}
+
+#[test]
+fn issue_10_a_sleep_is_saved_as_the_call_that_goes_on() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let calls: [&[i64]; 4] = [
+        &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep],
+        &[libc::SYS_nanosleep],
+        &[libc::SYS_poll],
+        &[libc::SYS_futex],
+    ];
+    for (way, expected) in (0..).zip(calls) {
+        let guest = Guest::start(|shared| saved::in_long_sleep(shared, way));
+        // The first save interrupts the call; from then on the kernel shows restart_syscall(2) in its place.
+        for at in 0..3 {
+            guest.asleep(guest.pid);
+            let save = save(guest.pid);
+            let restart = save.thread(guest.pid).restart.clone().unwrap_or_else(|| panic!("way {way}, save {at}"));
+            assert!(expected.contains(&restart.call.into()), "way {way}, save {at}: {restart:?}");
+            assert!(restart.left.is_some_and(|left| left > HOUR / 2 && left <= HOUR), "way {way}: {restart:?}");
+            assert_eq!(
+                way == 1,
+                restart.left.is_some_and(|left| left < HOUR),
+                "only where the kernel says what is left"
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::dump::{Session, Then, prepare};
 use crate::fault::{self, Step};
 use crate::freeze;
 use crate::remote::tracing;
-use crate::sys::guests::{self, Guest};
+use crate::sys::guests::{self, Guest, alone};
 use crate::testing::as_both_users;
 
 /// How often each guest is saved.
@@ -21,6 +21,7 @@ fn issue_10_a_guest_that_measures_itself_misses_nothing_through_a_hundred_saves(
             let guest = Guest::start(guests::measures_itself);
             for at in 0..SAVES {
                 // Writing comes after the pause; a few are written all the same.
+                let _alone = alone();
                 let draining = tracing(|tracer| {
                     let prepared = prepare(Session::descendants(guest.pid), std::io::sink())?;
                     prepared.freeze(tracer, patient())?.collect()?.release(Then::Run)
@@ -46,6 +47,7 @@ fn issue_10_every_step_of_a_save_can_fail() {
         let ours = |step: &&Step| ["remote.", "dump."].iter().any(|prefix| step.name().starts_with(prefix));
         for step in Step::ALL.iter().filter(ours) {
             for skip in 0.. {
+                let alone = alone();
                 let (met, done) = tracing(|tracer| {
                     let armed = fault::arm(*step, skip);
                     let done = prepare(Session::descendants(guest.pid), std::io::sink()).and_then(|prepared| {
@@ -53,10 +55,12 @@ fn issue_10_every_step_of_a_save_can_fail() {
                     });
                     (armed.met(), done)
                 });
+                drop(alone);
                 if !met {
                     done.unwrap();
                     // One thread alone, and descriptors that are opened in it, are others' matter.
-                    let elsewhere = [Step::Seize, Step::Interrupt, Step::Stopped, Step::Opened].contains(step);
+                    let elsewhere =
+                        [Step::Seize, Step::Interrupt, Step::Stopped, Step::Opened, Step::Stepped].contains(step);
                     assert!(skip > 0 || elsewhere, "no test reaches {step:?}");
                     break;
                 }
@@ -84,6 +88,7 @@ fn freeze_threads(pid: libc::pid_t) -> Vec<libc::pid_t> {
 fn issue_10_whatever_state_is_dropped_the_session_runs_on() {
     let guest = Guest::start(guests::in_read);
     let prepared = || prepare(Session::new(guest.pid, || freeze::descendants(guest.pid)), std::io::sink()).unwrap();
+    let _alone = alone();
     drop(prepared());
     tracing(|tracer| drop(prepared().freeze(tracer, patient()).unwrap()));
     assert_eq!(guests::tracer(guest.pid, guest.pid), 0);

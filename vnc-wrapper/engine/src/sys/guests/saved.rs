@@ -138,3 +138,46 @@ pub(crate) fn with_a_socket(shared: Shared) -> i32 {
     shared.ready();
     i32::from(shared.read() != 1)
 }
+
+/// Asks for the time again and again, which the vdso answers, until word 1 is set; fails if it goes back.
+pub(crate) fn in_vdso(shared: Shared) -> i32 {
+    shared.ready();
+    let mut last = std::time::Instant::now();
+    while shared.word(1).load(Ordering::SeqCst) == 0 {
+        for _ in 0..64 {
+            let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            // SAFETY: `time` is written.
+            if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) } != 0 {
+                return 2;
+            }
+        }
+        let now = std::time::Instant::now();
+        if now < last {
+            return 1;
+        }
+        last = now;
+    }
+    0
+}
+
+/// Sleeps for an hour: in the way of `way`.
+pub(crate) fn in_long_sleep(shared: Shared, way: u32) -> i32 {
+    let hour = libc::timespec { tv_sec: 3600, tv_nsec: 0 };
+    shared.ready();
+    match way {
+        // SAFETY: `hour` is read.
+        0 => i32::from(unsafe { libc::nanosleep(&raw const hour, null_mut()) } == 0),
+        1 => {
+            let mut rest = hour;
+            // SAFETY: `hour` is read, `rest` written.
+            i32::from(unsafe { libc::syscall(libc::SYS_nanosleep, &raw const hour, &raw mut rest) } == 0)
+        }
+        // SAFETY: no descriptors.
+        2 => unsafe { libc::poll(null_mut(), 0, 3_600_000) },
+        _ => {
+            let word = shared.word(5).as_ptr();
+            // SAFETY: `word` and `hour` are read.
+            i32::from(unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, 0, &raw const hour) } == 0)
+        }
+    }
+}
