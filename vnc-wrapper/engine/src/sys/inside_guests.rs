@@ -483,3 +483,23 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
     let _ = std::fs::write(directory.join("wrong"), wrong.join(", "));
     1
 }
+
+/// A shell that forks, waits and reads from a pipe all the time; what it counted is right at the end.
+pub(crate) fn shell(_: Words, directory: &Path) -> i32 {
+    use std::os::unix::process::CommandExt;
+    const SCRIPT: &str = r#"
+        cd "$1" || exit 2
+        i=0; sum=0
+        printf 1 | dd of=words bs=1 conv=notrunc 2>/dev/null
+        while [ ! -e go ]; do
+            i=$((i + 1))
+            n=$(echo $i | (read x; sleep 0.01; echo $x))
+            sum=$((sum + n))
+            echo $i > count
+        done
+        [ $sum = $((i * (i + 1) / 2)) ] && [ $(cat count) = $i ] && exit 42
+        echo "sum $sum of $i" > wrong
+        exit 1"#;
+    let error = std::process::Command::new("/bin/sh").args(["-c", SCRIPT, "sh"]).arg(directory).exec();
+    panic!("{error}");
+}

@@ -36,14 +36,19 @@ fn restored<T>(tracer: &Tracer, content: &[u8], with: impl FnOnce(Result<Restore
 
 /// Saves a guest, which ends.
 fn saved(guest: &mut Inside) -> Vec<u8> {
-    let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
-    let draining = tracing(|tracer| {
-        let session = Session::descendants(guest.pid);
-        prepare(session, Vec::new())?.freeze(tracer, limits)?.collect()?.release(Then::End)
-    });
-    let content = draining.and_then(Draining::finish).unwrap_or_else(|error| panic!("{error}")).sink;
+    let content = saved_first(guest.pid);
     guest.kill();
     content
+}
+
+/// Saves a first process and all below it, which end.
+fn saved_first(first: pid_t) -> Vec<u8> {
+    let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
+    let draining = tracing(|tracer| {
+        let session = Session::descendants(first);
+        prepare(session, Vec::new())?.freeze(tracer, limits)?.collect()?.release(Then::End)
+    });
+    draining.and_then(Draining::finish).unwrap_or_else(|error| panic!("{error}")).sink
 }
 
 /// Restores and runs a content; the first process's pid here.
@@ -171,5 +176,30 @@ fn issue_10_a_family_goes_on_in_its_sessions_and_groups() {
 fn issue_10_descriptors_and_what_they_show_are_as_they_were() {
     as_both_users("restore::tests::issue_10_descriptors_and_what_they_show_are_as_they_were", || {
         goes_on("descriptors", guests::descriptors);
+    });
+}
+
+#[test]
+fn issue_10_a_shell_script_goes_on_through_many_saves() {
+    as_both_users("restore::tests::issue_10_a_shell_script_goes_on_through_many_saves", || {
+        let mut guest = Inside::start(guests::shell);
+        let count = guest.directory.path().join("count");
+        let reached = |least: u32| {
+            until("the script counts", || {
+                std::fs::read_to_string(&count).is_ok_and(|text| text.trim().parse().is_ok_and(|now: u32| now >= least))
+            });
+        };
+        reached(3);
+        let mut content = saved(&mut guest);
+        for round in 0..10 {
+            let first = run(&content);
+            let now = std::fs::read_to_string(&count).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0u32);
+            reached(now + 1 + round % 2);
+            content = saved_first(first);
+            assert!(reap(first) < 0, "it ends by a signal");
+        }
+        let first = run(&content);
+        std::fs::write(guest.directory.path().join("go"), "").unwrap();
+        let_go_on("shell", &guest, first);
     });
 }
