@@ -66,7 +66,7 @@ pub fn give(record: &Inotify, names: &impl Names) -> Result<OwnedFd, Error> {
         // By a descriptor, so that a link is watched and not what it leads to.
         let flags = (libc::O_PATH | libc::O_NOFOLLOW).cast_unsigned();
         let target = names.open(&wanted.path, flags).map_err(Error::given(who(), "open"))?;
-        let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+        let path = format!("/proc/thread-self/fd/{}", target.as_raw_fd());
         // The kernel counts up: those between are taken and given back.
         for round in 1u32.. {
             let number = watch::add(made.as_fd(), path.as_bytes(), wanted.mask);

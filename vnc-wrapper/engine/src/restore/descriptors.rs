@@ -1,7 +1,7 @@
 //! Open file descriptions: made here by [`crate::objects`], sent into the first process, inherited by all others, and put in
 //! their places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,11 +13,11 @@ use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::fault::{self, Step};
-use crate::objects::{self, Names, common, epoll, event, file, memfd, pipe, signal, timer};
+use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, pipe, signal, timer};
 use crate::record::Record;
 use crate::record::check;
 use crate::record::memory::{Backing, Mapping, Origin};
-use crate::record::objects::{DescriptorTable, PipeEnd};
+use crate::record::objects::{DescriptorTable, Epoll, PipeEnd, Watch};
 use crate::remote::Call;
 
 use super::content::Content;
@@ -48,8 +48,10 @@ pub(super) enum Key {
 pub(super) struct Open {
     numbers: BTreeMap<Key, usize>,
     made: Vec<OwnedFd>,
-    /// The first number, above all that any process of the content has.
+    /// The first number, above all that any process of the content has. The one below it is the channel.
     base: u32,
+    /// How many of them all processes have inherited.
+    sent: usize,
 }
 
 /// What records name, for [`crate::objects`].
@@ -91,7 +93,7 @@ impl Open {
         let numbers = content.tables.values().flat_map(|table| table.descriptors.iter());
         let highest = numbers.map(|descriptor| descriptor.number).max().unwrap_or(0);
         // Above those of a message too, which come at the lowest free numbers.
-        let mut open = Self { base: (highest + 1).max(MESSAGE as u32 + 2), ..Self::default() };
+        let mut open = Self { base: (highest + 2).max(MESSAGE as u32 + 3), ..Self::default() };
         for object in content.objects.values().filter(|object| object.origin != Origin::Anonymous) {
             open.add(Key::Object(object.id), memfd::give(object)?)?;
         }
@@ -111,19 +113,15 @@ impl Open {
                 Record::TimerFd(it) => timer::give(it, passed)?,
                 Record::SignalFd(it) => signal::give(it)?,
                 Record::Epoll(it) => epoll::give(it)?,
+                Record::Inotify(it) => inotify::give(it, &Session { files, open: &open })?,
+                // Of processes that are not there yet.
+                Record::PidFd(_) => continue,
                 _ => {
                     let what = format!("{} (number {id})", record.kind().name);
                     return Err(Error::unable(what, "this release cannot make it"));
                 }
             };
             open.add(Key::Description(*id), made)?;
-        }
-        for record in content.descriptions.values() {
-            if let Record::Epoll(it) = record
-                && let Some(made) = open.descriptor(&Key::Description(it.common.id))
-            {
-                epoll::give_watches(made, it, |id| open.descriptor(&Key::Description(id)))?;
-            }
         }
         for mapping in content.mappings.values().flatten() {
             if let Some((path, write)) = mapped(mapping) {
@@ -185,24 +183,65 @@ impl Open {
         self.numbers.get(key).map(|at| self.made[*at].as_fd())
     }
 
-    /// Sends everything into the first process, from [`Open::base`] on, and closes its end of the channel.
-    pub(super) fn send(&self, stub: &Stub, channel: &UnixStream) -> Result {
-        let mut at = u64::from(self.base);
-        for some in self.made.chunks(MESSAGE) {
-            let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
+    /// Makes what needs processes to be there, `find` having them as this process sees them, and has epoll instances watch.
+    pub(super) fn late(&mut self, content: &Content, find: impl Fn(u32) -> Option<pid_t>) -> Result {
+        for (id, record) in &content.descriptions {
+            let Record::PidFd(it) = record else { continue };
+            let open = |id: u32, thread: bool| {
+                let there = find(id).ok_or(io::ErrorKind::NotFound)?;
+                objects::process::open(there.cast_unsigned(), thread)
+            };
+            self.add(Key::Description(*id), objects::process::give(it, open)?)?;
+        }
+        for record in content.descriptions.values() {
+            let Record::Epoll(it) = record else { continue };
+            let Some(made) = self.descriptor(&Key::Description(it.common.id)) else { continue };
+            let own = |watch: &&Watch| !in_process(content, it.common.id, watch);
+            let watches: Vec<Watch> = it.watches.iter().filter(own).cloned().collect();
+            let rest = Epoll { common: it.common.clone(), watches: watches.try_into().unwrap_or_default() };
+            epoll::give_watches(made, &rest, |id| self.descriptor(&Key::Description(id)))?;
+        }
+        Ok(())
+    }
+
+    /// Sends everything into the first process, from `base` on; its end of the channel is then below that.
+    pub(super) fn send(&mut self, stub: &Stub, channel: &UnixStream) -> Result {
+        let all: Vec<usize> = (0..self.made.len()).collect();
+        self.transfer(stub, channel, 0, &all)?;
+        let place = u64::from(self.base) - 1;
+        stub.call(Object::Stub, &Call::new(libc::SYS_dup3, [0, place, 0, 0, 0, 0]))?;
+        stub.call(Object::Stub, &close_range(0, place - 1))?;
+        self.sent = self.made.len();
+        stub.point(Object::Stub, Step::RestoreSent)
+    }
+
+    /// Sends those of `places` to a process whose end of the channel is `end`.
+    fn transfer(&self, stub: &Stub, channel: &UnixStream, end: u64, places: &[usize]) -> Result {
+        for some in places.chunks(MESSAGE) {
+            let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(|place| self.made[*place].as_fd()).collect();
             let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
             ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
             sendmsg(channel, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::NOSIGNAL)
                 .map_err(|error| failed("the open files", "sendmsg", error.into()))?;
-            at = receive(stub, some.len(), at)?;
+            let numbers: Vec<u64> = some.iter().map(|place| u64::from(self.base) + *place as u64).collect();
+            receive(stub, end, &numbers)?;
         }
-        stub.call(Object::Stub, &close_range(0, u64::from(self.base) - 1))?;
-        stub.point(Object::Stub, Step::RestoreSent)
+        Ok(())
     }
 
     /// Puts the descriptors of a table in their places and closes everything else.
-    pub(super) fn place(&self, stub: &Stub, table: &DescriptorTable) -> Result {
+    pub(super) fn place(
+        &self,
+        stub: &Stub,
+        table: &DescriptorTable,
+        content: &Content,
+        channel: &UnixStream,
+    ) -> Result {
+        let place = |id| self.numbers.get(&Key::Description(id)).copied();
+        let late: BTreeSet<usize> = table.descriptors.iter().filter_map(|it| place(it.description)).collect();
+        let late: Vec<usize> = late.into_iter().filter(|place| *place >= self.sent).collect();
+        self.transfer(stub, channel, u64::from(self.base) - 1, &late)?;
         let mut list = List::new(stub);
         let mut free = 0;
         for descriptor in table.descriptors.iter() {
@@ -218,6 +257,17 @@ impl Open {
             free = number + 1;
         }
         list.call(Object::Stub, libc::SYS_close_range, close_range(free, u64::from(u32::MAX)).arguments)?;
+        for descriptor in table.descriptors.iter() {
+            let Some(Record::Epoll(it)) = content.descriptions.get(&descriptor.description) else { continue };
+            for watch in it.watches.iter().filter(|watch| holder(content, it.common.id, watch) == Some(table.id)) {
+                // struct epoll_event, which is packed on this processor.
+                let event = [&watch.events.to_ne_bytes()[..], &watch.data.to_ne_bytes()].concat();
+                let [epoll, number] = [descriptor.number, watch.number].map(u64::from);
+                let add = libc::EPOLL_CTL_ADD as u64;
+                let object = Object::Descriptor(descriptor.number);
+                list.with(object, libc::SYS_epoll_ctl, &[&event], |at| [epoll, add, number, at[0], 0, 0])?;
+            }
+        }
         list.run()
     }
 }
@@ -226,8 +276,25 @@ fn close_range(first: u64, last: u64) -> Call {
     Call::new(libc::SYS_close_range, [first, last, 0, 0, 0, 0])
 }
 
-/// Has the first process receive `count` descriptors and put them at `at` and behind; what is behind those.
-fn receive(stub: &Stub, count: usize, at: u64) -> Result<u64> {
+/// Whether a process has to watch for itself: a signalfd wakes whom it was watched by, for signals of that process.
+fn in_process(content: &Content, epoll: u32, watch: &Watch) -> bool {
+    holder(content, epoll, watch).is_some()
+}
+
+/// The first table in which a process can watch for itself, if it has to.
+fn holder(content: &Content, epoll: u32, watch: &Watch) -> Option<u32> {
+    let signals = matches!(content.descriptions.get(&watch.description), Some(Record::SignalFd(_)));
+    let has = |table: &&DescriptorTable| {
+        let mut all = table.descriptors.iter();
+        all.clone().any(|it| it.description == epoll)
+            && all.any(|it| it.number == watch.number && it.description == watch.description)
+    };
+    content.tables.values().filter(|_| signals).find(has).map(|table| table.id)
+}
+
+/// Has a process receive descriptors from `end` and put them at `numbers`.
+fn receive(stub: &Stub, end: u64, numbers: &[u64]) -> Result {
+    let count = numbers.len();
     let (object, data) = (Object::Stub, stub.area().data());
     // struct msghdr, struct iovec, a byte, and the control message (recvmsg(2), cmsg(3)).
     let (vector, byte, control) = (data + 64, data + 96, data + 112);
@@ -237,7 +304,7 @@ fn receive(stub: &Stub, count: usize, at: u64) -> Result<u64> {
     stub.write(object, data, &bytes[..56])?;
     stub.write(object, vector, &bytes[64..])?;
     let flags = libc::MSG_DONTWAIT as u64;
-    stub.call(object, &Call::new(libc::SYS_recvmsg, [0, data, flags, 0, 0, 0]))?;
+    stub.call(object, &Call::new(libc::SYS_recvmsg, [end, data, flags, 0, 0, 0]))?;
     let mut got = vec![0; 16 + 4 * count];
     stub.read(object, control, &mut got)?;
     let length = u64::from_ne_bytes(got[..8].try_into().unwrap_or_default());
@@ -246,13 +313,12 @@ fn receive(stub: &Stub, count: usize, at: u64) -> Result<u64> {
         return Err(stub.failed(object, "recvmsg", error));
     }
     let mut list = List::new(stub);
-    for (place, number) in got[16..].chunks_exact(4).enumerate() {
+    for (to, number) in numbers.iter().zip(got[16..].chunks_exact(4)) {
         let number = i32::from_ne_bytes(number.try_into().unwrap_or_default());
-        list.call(object, libc::SYS_dup3, [number as u64, at + place as u64, 0, 0, 0, 0])?;
+        list.call(object, libc::SYS_dup3, [number as u64, *to, 0, 0, 0, 0])?;
         list.call(object, libc::SYS_close, [number as u64, 0, 0, 0, 0, 0])?;
     }
-    list.run()?;
-    Ok(at + count as u64)
+    list.run()
 }
 
 fn failed(what: &str, call: &'static str, error: io::Error) -> Error {

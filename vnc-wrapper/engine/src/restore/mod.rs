@@ -119,7 +119,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let mut made = Made::new(plan.patience);
     let mut reader = Reader::begin(source)?;
     let (content, region) = Content::read(&mut reader)?;
-    let open = Open::new(&content, plan.files, plan.passed)?;
+    let mut open = Open::new(&content, plan.files, plan.passed)?;
     let nursery = Nursery::plan(&content)?;
     let area = area::Area::find(content.taken(), nursery.length())?;
     let root = content.processes.values().find(|process| process.parent.is_none());
@@ -128,7 +128,6 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
     let (first, root) = (stub.tid, stub.clone());
     open.send(&stub, &channel)?;
-    drop(channel);
     nursery.make(&stub)?;
     let forest = Forest::grow(&content, stub, &mut made)?;
     let pairs = tree::pairs(&content, &forest);
@@ -167,22 +166,30 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     }
     let mut done = BTreeSet::new();
     for (process, stub) in &pairs {
-        if let Some(actions) = process.actions.filter(|id| done.insert(("actions", *id))) {
+        if let Some(actions) = process.actions.filter(|id| done.insert(*id)) {
             process::actions(stub, &content.actions[&actions])?;
-        }
-        if let Some(table) = process.table.filter(|id| done.insert(("table", *id))) {
-            open.place(stub, &content.tables[&table])?;
         }
     }
     let mut all = Vec::new();
     for (process, stub) in &pairs {
         all.push((*process, threads::make(stub, process, content.threads(process.id), &mut made)?));
     }
-    open.owners(&content, |id| {
+    let find = |id| {
         let by_id = |pair: &&Pair<'_>| content::tid(pair.record) == id;
-        all.iter().flat_map(|(_, threads)| threads).find(by_id).map(|pair| pair.stub.tid)
-    })?;
-    drop(open);
+        let thread = all.iter().flat_map(|(_, threads)| threads).find(by_id).map(|pair| pair.stub.tid);
+        // A process whose first thread has ended, or one that has ended itself.
+        thread.or_else(|| forest.id(id))
+    };
+    open.late(&content, find)?;
+    open.owners(&content, find)?;
+    let mut done = BTreeSet::new();
+    for (process, threads) in &all {
+        let Some(Pair { stub, .. }) = threads.first() else { continue };
+        if let Some(table) = process.table.filter(|id| done.insert(*id)) {
+            open.place(stub, &content.tables[&table], &content, &channel)?;
+        }
+    }
+    drop((open, channel));
     for (process, threads) in &all {
         threads.iter().try_for_each(threads::equip)?;
         for pair in threads {

@@ -27,6 +27,8 @@ pub(super) struct Forest<'c> {
     tree: Tree,
     /// By pid of the session: those of the content, and temporary ones.
     pub(super) stubs: BTreeMap<pid_t, Stub>,
+    /// Those that have ended, by pid of the session, as this process sees them.
+    ended: BTreeMap<pid_t, pid_t>,
     /// An id that nothing of the content has, for helpers.
     free: u32,
 }
@@ -39,7 +41,8 @@ impl<'c> Forest<'c> {
         let root = tree.root().clone();
         let free = (2..1 << 22).find(|id| !content.is_id(*id));
         let free = free.ok_or_else(|| Error::unable("the processes", "they have every pid"))?;
-        let mut forest = Self { content, tree, stubs: BTreeMap::from([(root.pid, first)]), free };
+        let mut forest =
+            Self { content, tree, stubs: BTreeMap::from([(root.pid, first)]), ended: BTreeMap::new(), free };
         let stub = forest.stub(root.pid)?;
         if root.session == root.pid {
             stub.call(Object::Process, &Call::new(libc::SYS_setsid, [0; 6]))?;
@@ -54,6 +57,12 @@ impl<'c> Forest<'c> {
             }
         }
         Ok(forest)
+    }
+
+    /// A process of the session as this process sees it.
+    pub(super) fn id(&self, pid: u32) -> Option<pid_t> {
+        let pid = pid.cast_signed();
+        self.stubs.get(&pid).map(|stub| stub.tid).or_else(|| self.ended.get(&pid).copied())
     }
 
     fn stub(&self, pid: pid_t) -> Result<&Stub> {
@@ -96,6 +105,7 @@ impl<'c> Forest<'c> {
             Step::End { pid, status } => {
                 let Some(stub) = self.stubs.remove(&pid) else { return self.stub(pid).map(drop) };
                 end(&stub, status, made)?;
+                self.ended.insert(pid, stub.tid);
             }
         }
         Ok(())

@@ -331,7 +331,7 @@ pub(crate) fn on(signal: c_int, handler: extern "C" fn(c_int)) {
     assert_eq!(unsafe { libc::sigaction(signal, &raw const action, null_mut()) }, 0);
 }
 
-fn mask(signals: &[c_int]) -> libc::sigset_t {
+pub(crate) fn mask(signals: &[c_int]) -> libc::sigset_t {
     // SAFETY: all zeroes is an empty set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     for signal in signals {

@@ -429,6 +429,13 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
     let mut watch = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 77 };
     // SAFETY: the event is read.
     unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, pipe[0], &raw mut watch) };
+    block(&[libc::SIGUSR1]);
+    let mut set = super::guests::mask(&[libc::SIGUSR1]);
+    // SAFETY: the set is read.
+    let signals = unsafe { libc::signalfd(-1, &raw mut set, libc::SFD_NONBLOCK) };
+    let mut watch = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 78 };
+    // SAFETY: the event is read.
+    unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, signals, &raw mut watch) };
     // SAFETY: a name that ends with a NUL.
     let memfd = unsafe { libc::memfd_create(c"memory".as_ptr(), 0) };
     write_from(memfd, &[b'm'; 8192]);
@@ -449,7 +456,7 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
         let [status, own] = [libc::F_GETFL, libc::F_GETFD].map(|what| unsafe { libc::fcntl(descriptor, what) });
         status | own << 24
     };
-    let all = [file, far, pipe[0], pipe[1], event, timer, epoll, memfd];
+    let all = [file, far, pipe[0], pipe[1], event, timer, epoll, memfd, signals];
     let before = all.map(flags);
     ready(words);
     spin(words);
@@ -471,6 +478,11 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
     check("pipe goes on", write_from(pipe[1], b"x") == 1 && read_into(pipe[0], &mut bytes) == 1 && bytes[0] == b'x');
     check("semaphore", read_into(event, &mut bytes) == 8 && bytes == 1u64.to_ne_bytes());
     check("timer", read_into(timer, &mut bytes) == 8 && u64::from_ne_bytes(bytes) >= 1);
+    // SAFETY: numbers only.
+    unsafe { libc::raise(libc::SIGUSR1) };
+    // SAFETY: at most four events are written. It is woken, and does not only look.
+    let events = unsafe { libc::epoll_wait(epoll, got.as_mut_ptr(), 4, 10_000) };
+    check("signalfd in epoll", events == 1 && { got[0].u64 } == 78);
     check("memfd", shared[0] == b'm' && private[0] == b'm' && private[4096] == b'p' && shared[4096] == b'm');
     shared[0] = b's';
     // SAFETY: numbers only.
