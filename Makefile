@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build run test test-showcase bench install install-data check screenshots setup bases clean
+.PHONY: build run test test-showcase test-kernels bench install install-data check screenshots setup setup-kernels bases clean
 
 CARGO ?= cargo
 PREFIX ?= /usr
@@ -20,6 +20,7 @@ TEST_PACKAGES := adwaita-icon-theme at-spi2-core dbus-bin desktop-file-utils fon
 	imagemagick iproute2 librsvg2-common libxml2-utils openbox procps restic rsync tigervnc-standalone-server \
 	tigervnc-viewer x11-utils x11-xserver-utils xclip xdotool xfce4-panel xterm xvfb zstd
 PACKAGES := $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES)
+KERNEL_PACKAGES := busybox-static cpio kmod qemu-system-x86 xz-utils zstd
 
 # Bases that the tests start from, and the engine, are kept outside of the checkout: building them takes minutes.
 ifeq ($(shell id -u),0)
@@ -46,6 +47,9 @@ test-showcase: setup ## Runs the test of many applications in one desktop, on it
 	$(MAKE) --no-print-directory bases BASES=showcase
 	$(CARGO) test --locked -p freezeframe-tests --test showcase -- --nocapture
 
+test-kernels: setup setup-kernels ## Runs the native engine's tests under the kernels of Debian 12, 13 and sid, in QEMU
+	$(CARGO) run --locked --package freezeframe-tests --bin freezeframe-kernels
+
 bench: setup build ## Measures pause and resume, beside criu called by hand
 	$(TARGET)/release/freezeframe-bench
 
@@ -67,18 +71,23 @@ check: ## Checks format, lints, documentation, licences and data files; changes 
 	xmllint --noout data/dbus/*.xml data/icons/hicolor/*/apps/*.svg
 
 # Installs what is missing, and only that: with nothing missing it takes a tenth of a second.
-setup: ## Installs the packages that building, running and testing need (as root, on Debian 12 or 13)
-	@missing=(); \
-	for package in $(PACKAGES); do \
+install_missing = missing=(); \
+	for package in $(1); do \
 		[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing+=($$package); \
 	done; \
-	if [ $${#missing[@]} -gt 0 ]; then \
+	if [ $${\#missing[@]} -gt 0 ]; then \
 		install=(apt-get install --yes --no-install-recommends "$${missing[@]}"); \
 		command -v apt-get >/dev/null || { echo "This is not Debian: install $${missing[*]} by its own means."; exit 1; }; \
 		[ "$$(id -u)" = 0 ] || { echo "As root: $${install[*]}"; exit 1; }; \
 		apt-get update; \
 		DEBIAN_FRONTEND=noninteractive "$${install[@]}"; \
 	fi
+
+setup-kernels: ## Installs the packages that `make test-kernels` needs (as root)
+	@$(call install_missing,$(KERNEL_PACKAGES))
+
+setup: ## Installs the packages that building, running and testing need (as root, on Debian 12 or 13)
+	@$(call install_missing,$(PACKAGES))
 	@if ! command -v $(CARGO) >/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && apt-get install --yes --no-install-recommends rustup; then \
 			rustup default stable; \

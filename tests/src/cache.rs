@@ -23,12 +23,18 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// Where what is slow to make is kept, whether it is there or not.
+    #[must_use]
+    pub fn directory() -> PathBuf {
+        std::env::var_os("FREEZEFRAME_CACHE").map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from)
+    }
+
     /// The one that `make bases` fills.
     ///
     /// # Errors
     /// When it is not there.
     pub fn find() -> Result<Self> {
-        let root = std::env::var_os("FREEZEFRAME_CACHE").map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from);
+        let root = Self::directory();
         let root = root.canonicalize().with_context(|| {
             format!("{} is missing: build the bases first (`make bases`), or set FREEZEFRAME_CACHE", root.display())
         })?;
@@ -41,7 +47,7 @@ impl Cache {
     /// # Errors
     /// When something cannot be made.
     pub fn fill(programs: &Programs, bases: &[&str], mut tell: impl FnMut(&str)) -> Result<Self> {
-        let root = std::env::var_os("FREEZEFRAME_CACHE").map_or_else(|| PathBuf::from(DEFAULT), PathBuf::from);
+        let root = Self::directory();
         let runtime = root.join("run");
         DirBuilder::new()
             .recursive(true)
