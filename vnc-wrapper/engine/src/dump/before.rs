@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 
 use libc::pid_t;
 
+use super::follow::Follow;
 use crate::freeze::idle::Waits;
 use crate::remote::processor::Registers;
 
 /// What was seen of threads before the freeze.
 #[derive(Default)]
 pub(super) struct Before {
-    sleeps: BTreeMap<pid_t, Sleep>,
+    pub(super) sleeps: Sleeps,
+    pub(super) memory: Follow,
 }
+
+/// Threads in sleeps that were interrupted before.
+#[derive(Default)]
+pub(super) struct Sleeps(BTreeMap<pid_t, Sleep>);
 
 /// A thread in a call that the kernel goes on with after an interruption.
 struct Sleep {
@@ -21,8 +27,17 @@ struct Sleep {
 }
 
 impl Before {
-    /// Looks at the threads of `pids`; what has ended meanwhile is left out.
+    /// Looks at `pids`.
     pub(super) fn look(pids: &[pid_t]) -> Self {
+        // Memory first: to follow it interrupts calls.
+        let memory = Follow::begin(pids);
+        Self { sleeps: Sleeps::look(pids), memory }
+    }
+}
+
+impl Sleeps {
+    /// Looks at the threads of `pids`; what has ended meanwhile is left out.
+    fn look(pids: &[pid_t]) -> Self {
         let mut sleeps = BTreeMap::new();
         for tid in pids.iter().flat_map(|pid| crate::freeze::threads(*pid)) {
             let file = |name: &str| std::fs::read_to_string(format!("/proc/{tid}/{name}")).ok();
@@ -32,7 +47,7 @@ impl Before {
                 sleeps.insert(tid, Sleep { waits, place });
             }
         }
-        Self { sleeps }
+        Self(sleeps)
     }
 
     /// Where in the kernel a thread, which now stands still with these registers in such a call, waits.
@@ -40,7 +55,7 @@ impl Before {
     /// It is in the same call as then: it would have come out of that and made another one, which an interruption would show
     /// by its own number.
     pub(super) fn place(&self, tid: pid_t, registers: &Registers) -> Option<&str> {
-        let sleep = self.sleeps.get(&tid)?;
+        let sleep = self.0.get(&tid)?;
         let same = sleep.waits.stack == registers.stack() && sleep.waits.instruction == registers.instruction();
         same.then_some(sleep.place.as_str())
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use libc::pid_t;
 
-use super::before::Before;
+use super::before::{Before, Sleeps};
 use super::error::fit;
+use super::follow::Follow;
 use super::inside::{Answers, Questions};
 use super::pages::{self, Pages};
 use super::share::Shared;
@@ -45,7 +46,7 @@ pub(super) fn collect(
     frozen: &mut Frozen<'_>,
     pids: Vec<pid_t>,
     root: pid_t,
-    before: &Before,
+    before: &mut Before,
 ) -> Result<Content, Error> {
     let held = held(frozen);
     let subjects = Subject::all(pids.into_iter().chain(held.keys().copied()), &held)?;
@@ -55,7 +56,7 @@ pub(super) fn collect(
     for subject in &subjects {
         check(subject, first)?;
     }
-    let mut collector = Collector::new(&subjects, view, before);
+    let mut collector = Collector::new(&subjects, view, &before.sleeps);
     let mut tree = Vec::new();
     // The first process first: all others are in its namespaces.
     let (first, others): (Vec<&Subject>, Vec<&Subject>) = subjects.iter().partition(|subject| subject.pid == root);
@@ -67,7 +68,7 @@ pub(super) fn collect(
     }
     // What has no order could not be made again.
     order::order(&Tree::new(root, tree)?)?;
-    collector.memory(root)?;
+    collector.memory(root, &mut before.memory)?;
     collector.finish()
 }
 
@@ -123,7 +124,7 @@ struct Space<'a> {
 struct Collector<'a> {
     subjects: &'a [Subject],
     view: View,
-    before: &'a Before,
+    sleeps: &'a Sleeps,
     /// Numbers of processes, and ids of threads and groups as the session sees them.
     numbers: BTreeMap<pid_t, u32>,
     tids: BTreeMap<pid_t, u32>,
@@ -141,7 +142,7 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(subjects: &'a [Subject], view: View, before: &'a Before) -> Self {
+    fn new(subjects: &'a [Subject], view: View, sleeps: &'a Sleeps) -> Self {
         let numbers = subjects.iter().map(|subject| (subject.pid, subject.id)).collect();
         let mut groups = BTreeMap::new();
         let mut tids = BTreeMap::new();
@@ -152,7 +153,7 @@ impl<'a> Collector<'a> {
         Self {
             subjects,
             view,
-            before,
+            sleeps,
             numbers,
             tids,
             groups,
@@ -287,14 +288,14 @@ impl<'a> Collector<'a> {
         of: (&thread::Asked, &Answers),
         waiting: &Waiting,
     ) -> Result<(), Error> {
-        let mut record = thread::record(subject, tid, held, of, (&self.view, self.before), &mut self.rights)?;
+        let mut record = thread::record(subject, tid, held, of, (&self.view, self.sleeps), &mut self.rights)?;
         record.signals = waiting.own(subject.pid, tid)?;
         self.content.records.push(record.into());
         point(Step::DumpThread)
     }
 
     /// Mappings, pages and descriptors. Nothing is changed in any process from here on.
-    fn memory(&mut self, root: pid_t) -> Result<(), Error> {
+    fn memory(&mut self, root: pid_t, follow: &mut Follow) -> Result<(), Error> {
         let mut objects = Objects::default();
         for Space { subject, tid, id } in std::mem::take(&mut self.new_spaces) {
             let pid = subject.pid;
@@ -306,7 +307,7 @@ impl<'a> Collector<'a> {
                 mapping.guards = fit(pid, "guard regions", pages::within(&guards, mapped))?;
                 mappings.push(mapping);
             }
-            self.content.pages.push(Pages::of_space(pid, tid, id, &mappings)?);
+            self.content.pages.push(Pages::of_space(pid, tid, id, &mappings, follow.take(pid, tid))?);
             self.content.records.extend(mappings.into_iter().map(Record::from));
             point(Step::DumpMemory)?;
         }

@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | `subject` | what was frozen, process by process |
 //! | `view`, `namespaces` | ids as the session sees them; credentials; the session's namespaces |
-//! | `before` | what is looked at while the session runs |
+//! | `before`, `follow` | what is looked at, and copied of memory, while the session runs |
 //! | `collect` | the order in which everything is read |
 //! | `inside` | lists of calls that ask a thread what only it knows |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
@@ -29,6 +29,7 @@
 mod before;
 mod collect;
 mod error;
+mod follow;
 mod inside;
 mod namespaces;
 mod pages;
@@ -121,7 +122,7 @@ impl<'t, W: Write> Frozen<'_, 't, W> {
     /// [`Error::Refused`] for what no record can hold, and others; it runs on, and nothing was written.
     pub fn collect(mut self) -> Result<Collected<'t, W>, Error> {
         let pids = self.session.source.list().map_err(freeze::Error::Source)?;
-        let content = collect::collect(&mut self.frozen, pids, self.session.root, &self.before)?;
+        let content = collect::collect(&mut self.frozen, pids, self.session.root, &mut self.before)?;
         Ok(Collected { writer: self.writer, frozen: self.frozen, content })
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use libc::pid_t;
 
 use super::Error;
+use super::follow::Followed;
 use crate::able::{Able, Feature};
 use crate::memory::copy::Sink;
 use crate::memory::image::{Image, Part};
@@ -28,11 +29,19 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Those of address space `id`, in which thread `tid` of process `pid` runs.
-    pub(super) fn of_space(pid: pid_t, tid: pid_t, id: u32, mappings: &[Mapping]) -> Result<Self, Error> {
+    /// Those of address space `id`, in which thread `tid` of process `pid` runs. `before`: what was copied of it while it ran.
+    pub(super) fn of_space(
+        pid: pid_t,
+        tid: pid_t,
+        id: u32,
+        mappings: &[Mapping],
+        before: Option<Followed>,
+    ) -> Result<Self, Error> {
         let read = |what: &'static str| Error::read(pid, tid, what);
-        let mut image = Image::new();
-        let mut tracker = Tracker::by_reading_all(tid.cast_unsigned()).map_err(read("the pages"))?;
+        let (mut tracker, mut image) = match before {
+            Some(Followed { tracker, image, .. }) => (tracker, image),
+            None => (Tracker::by_reading_all(tid.cast_unsigned()).map_err(read("the pages"))?, Image::new()),
+        };
         tracker.pass(Pass::Stopped, &mut image).map_err(read("the pages"))?;
         let mut parts = Vec::new();
         for mapping in mappings {

@@ -151,11 +151,16 @@ pub(super) fn mapping(
         end: mapped.end,
         protection: mapped.protection,
         flags: flags.cast_unsigned(),
-        advice: fit(pid, "flags of its memory", mapped.flags.concat())?,
+        advice: fit(pid, "flags of its memory", advice(mapped))?,
         backing,
         name: fit(pid, "a name of its memory", name.to_vec())?,
         guards: Default::default(),
     })
+}
+
+/// The flags, but those by which we follow it.
+fn advice(mapped: &Mapped) -> Vec<u8> {
+    mapped.flags.iter().filter(|flag| ![b"um", b"uw", b"ui"].contains(flag)).flatten().copied().collect()
 }
 
 /// Whether a file whose name ends like that of a deleted one is there under it.

@@ -1,5 +1,6 @@
 //! Guests are saved and say themselves what a save must say of them.
 
+mod memory;
 mod one;
 mod steps;
 mod tree;
@@ -9,7 +10,7 @@ use std::io::{BufReader, BufWriter, Seek};
 
 use libc::pid_t;
 
-use super::{Error, Report, Session, Then, prepare};
+use super::{Error, Report, Saved, Session, Then, prepare};
 use crate::freeze::Limits;
 use crate::record::memory::{AddressSpace, Backing, Mapping, SharedObject};
 use crate::record::objects::{Descriptor, DescriptorTable};
@@ -42,7 +43,11 @@ fn save_from(session: Session<'_>, then: Then) -> Result<Save, Error> {
         let frozen = prepare(session, stream)?.freeze(tracer, patient())?;
         frozen.collect()?.release(then)
     })?;
-    let saved = saved.finish()?;
+    Ok(read_back(saved.finish()?))
+}
+
+/// Reads what was saved.
+fn read_back(saved: Saved<BufWriter<File>>) -> Save {
     let mut stream = saved.sink.into_inner().unwrap();
     stream.rewind().unwrap();
     let mut reader = Reader::begin(BufReader::new(&stream)).unwrap();
@@ -54,7 +59,7 @@ fn save_from(session: Session<'_>, then: Then) -> Result<Save, Error> {
         }
     }
     check(&records, regions.iter().map(|(owner, runs)| (*owner, &runs[..]))).unwrap();
-    Ok(Save { report: saved.report, records, stream })
+    Save { report: saved.report, records, stream }
 }
 
 /// Saves a tree that runs on.

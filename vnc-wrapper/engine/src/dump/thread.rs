@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use libc::pid_t;
 
 use super::Error;
-use super::before::Before;
+use super::before::Sleeps;
 use super::error::fit;
 use super::inside::{Answers, Question, Questions};
 use super::restart;
@@ -71,13 +71,13 @@ pub(super) fn record(
     tid: pid_t,
     held: &Held,
     (asked, answers): (&Asked, &Answers),
-    (view, before): (&View, &Before),
+    (view, sleeps): (&View, &Sleeps),
     rights: &mut Rights,
 ) -> Result<Thread, Error> {
     let pid = subject.pid;
     let read = |what: &'static str| Error::read(pid, tid, what);
     let status = status(subject, tid)?;
-    let (registers, restart) = restart::of(tid, &held.registers, before.place(tid, &held.registers))
+    let (registers, restart) = restart::of(tid, &held.registers, sleeps.place(tid, &held.registers))
         .map_err(|why| Error::refused(pid, format!("thread {tid}"), why))?;
     let answered = |question, what: &str| {
         let failed = || Error::refused(pid, format!("{what} of thread {tid}"), answers.failure(question));

@@ -181,3 +181,40 @@ pub(crate) fn in_long_sleep(shared: Shared, way: u32) -> i32 {
         }
     }
 }
+
+/// How many pages [`writes_on`] writes.
+pub(crate) const WRITTEN: usize = 200;
+
+/// Writes the number of the round into page after page, on and on, until word 1 is set. So at any time the first pages have one
+/// number, and the others the one before.
+pub(crate) fn writes_on(shared: Shared) -> i32 {
+    let pages = map(WRITTEN, libc::PROT_READ | libc::PROT_WRITE);
+    shared.say(PAGES, pages as u64);
+    let mut round = 0u64;
+    loop {
+        for page in 0..WRITTEN {
+            let place = pages.wrapping_add(page * PAGE).cast::<u64>();
+            // SAFETY: within the mapping, and aligned.
+            unsafe { place.write_volatile(round) };
+        }
+        round += 1;
+        if round == 2 {
+            shared.ready();
+        }
+        if shared.word(1).load(Ordering::SeqCst) != 0 {
+            return 0;
+        }
+    }
+}
+
+/// Waits for a byte, and becomes another program.
+pub(crate) fn execs(shared: Shared) -> i32 {
+    use std::os::unix::process::CommandExt;
+    shared.ready();
+    if shared.read() != 1 {
+        return 1;
+    }
+    // What it has open was made by this test, and is not the program's.
+    let error = std::process::Command::new("/bin/sleep").arg("1000").env_clear().exec();
+    i32::from(error.raw_os_error().is_some()) + 1
+}
