@@ -10,7 +10,7 @@ use crate::process::tree::{self, Life, Tree};
 use crate::record::memory::{AddressSpace, Mapping, SharedObject};
 use crate::record::objects::{DescriptorTable, Pipe};
 use crate::record::process::{Limits, Process, SignalActions, State, Thread, Timers};
-use crate::record::rights::{Credentials, Filter, Namespace};
+use crate::record::rights::{Credentials, Filter, Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Region, check, features};
 
 use super::error::{Error, Name, Result};
@@ -121,6 +121,14 @@ impl Content {
     pub(super) fn name(&self, process: &Process) -> Name {
         let name = self.threads(process.id).first().map_or_else(String::new, thread_name);
         Name { pid: pid(process), tid: pid(process), name }
+    }
+
+    /// The newest pid that was given out in the session's pid namespace, if that is recorded.
+    pub(super) fn last_pid(&self) -> Option<u32> {
+        self.namespaces.values().find_map(|namespace| match namespace.kind {
+            NamespaceKind::Pid { last } if namespace.parent.is_none() => Some(last),
+            _ => None,
+        })
     }
 
     /// Every address that a mapping has.

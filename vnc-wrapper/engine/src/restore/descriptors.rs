@@ -39,6 +39,8 @@ pub(super) enum Key {
     Description(u32),
     /// A shared object of the content.
     Object(u32),
+    /// Where the newest pid of a pid namespace is written.
+    LastPid,
     /// A file that is mapped, or a directory that somebody stands in; for writing or not.
     Path(Vec<u8>, bool),
 }
@@ -122,6 +124,12 @@ impl Open {
                 }
             };
             open.add(Key::Description(*id), made)?;
+        }
+        if content.last_pid().is_some() {
+            // Written to by a process of the session, this is about that one's namespace, wherever it was opened.
+            let opened = std::fs::File::options().write(true).open("/proc/sys/kernel/ns_last_pid");
+            let opened = opened.map_err(|error| failed("/proc/sys/kernel/ns_last_pid", "open", error))?;
+            open.add(Key::LastPid, opened.into())?;
         }
         for mapping in content.mappings.values().flatten() {
             if let Some((path, write)) = mapped(mapping) {

@@ -180,6 +180,11 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
         // A process whose first thread has ended, or one that has ended itself.
         thread.or_else(|| forest.id(id))
     };
+    if let Some(last) = content.last_pid().filter(|_| plan.namespaces & libc::CLONE_NEWPID as u64 != 0) {
+        let first = all.iter().find(|(process, _)| process.parent.is_none());
+        let speaks = first.and_then(|(_, threads)| threads.first()).map_or(&root, |pair| &pair.stub);
+        process::last_pid(speaks, last, open.number(&descriptors::Key::LastPid)?)?;
+    }
     open.late(&content, find)?;
     open.owners(&content, find)?;
     let mut done = BTreeSet::new();

@@ -143,3 +143,12 @@ pub(super) fn timers(stub: &Stub, timers: &Timers) -> Result {
     }
     Ok(())
 }
+
+/// Has the next new process get the pid behind `last`. `file` is the descriptor of `ns_last_pid` in all processes; nothing may
+/// be made in the session's pid namespace afterwards.
+pub(super) fn last_pid(first: &Stub, last: u32, file: u64) -> Result {
+    let text = last.to_string();
+    let data = first.area().data();
+    first.write(Object::Process, data, text.as_bytes())?;
+    first.call(Object::Process, &Call::new(libc::SYS_write, [file, data, text.len() as u64, 0, 0, 0])).map(drop)
+}

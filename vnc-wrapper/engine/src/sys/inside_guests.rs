@@ -515,3 +515,110 @@ pub(crate) fn shell(_: Words, directory: &Path) -> i32 {
     let error = std::process::Command::new("/bin/sh").args(["-c", SCRIPT, "sh"]).arg(directory).exec();
     panic!("{error}");
 }
+
+/// Numbers of descriptors that a test gives to [`finds_descriptors`].
+pub(crate) const PIDFD: u32 = 50;
+pub(crate) const INOTIFY: u32 = 51;
+
+/// Finds a pidfd of itself, and an inotify instance whose watch 3 is of its directory.
+pub(crate) fn finds_descriptors(words: Words, directory: &Path) -> i32 {
+    ready(words);
+    spin(words);
+    // SAFETY: numbers only; no siginfo_t.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, PIDFD, 0, null::<u8>(), 0) };
+    let made = std::fs::write(directory.join("new"), "");
+    let mut event = [0; 64];
+    let read = read_into(INOTIFY as c_int, &mut event);
+    let watch = i32::from_ne_bytes([event[0], event[1], event[2], event[3]]);
+    if sent == 0 && made.is_ok() && read > 16 && watch == 3 && event[16..19] == *b"new" { RIGHT } else { 1 }
+}
+
+/// New processes get the pids that come next.
+pub(crate) fn pids_go_on(words: Words, _: &Path) -> i32 {
+    let mut newest = 0;
+    for _ in 0..30 {
+        newest = child(|| 0);
+        wait(newest);
+    }
+    ready(words);
+    spin(words);
+    let next = child(|| 0);
+    if wait(next) == 0 && next == newest + 1 { RIGHT } else { 1 }
+}
+
+/// A child that was stopped, which its parent has learned.
+pub(crate) fn stopped(words: Words, _: &Path) -> i32 {
+    let pid = child(|| {
+        words[3].store(1, Ordering::SeqCst);
+        let mut own = 0u32;
+        while !go(words) {
+            own = own.wrapping_add(1);
+            words[4].store(own, Ordering::SeqCst);
+        }
+        3
+    });
+    until("the child runs", || words[3].load(Ordering::SeqCst) == 1);
+    let wait_with = |flags| {
+        let mut status = 0;
+        // SAFETY: one int is written to `status`.
+        (unsafe { libc::waitpid(pid, &raw mut status, flags) }, status)
+    };
+    let kill = |signal| {
+        // SAFETY: numbers only.
+        unsafe { libc::kill(pid, signal) }
+    };
+    kill(libc::SIGSTOP);
+    let first = wait_with(libc::WUNTRACED);
+    note_signal(libc::SIGCHLD, libc::SA_RESTART);
+    ready(words);
+    while words[5].load(Ordering::SeqCst) == 0 {
+        std::hint::spin_loop();
+    }
+    let again = wait_with(libc::WUNTRACED | libc::WNOHANG);
+    let signals = COUNT.load(Ordering::SeqCst);
+    kill(libc::SIGCONT);
+    spin(words);
+    let right = libc::WIFSTOPPED(first.1) && again.0 == 0 && signals == 0 && wait(pid) == 3 << 8;
+    if right { RIGHT } else { 1 }
+}
+
+/// Capabilities of this thread: effective, permitted, inheritable, bounding and ambient, as its `status` shows them.
+fn capabilities() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    status.lines().filter(|line| line.starts_with("Cap") || line.starts_with("NoNewPrivs")).map(str::to_owned).collect()
+}
+
+/// A process that has given up rights, and a thread of it that has given up more.
+pub(crate) fn rights(words: Words, _: &Path) -> i32 {
+    let prctl = |option: c_int, one: c_int, two: c_int| {
+        // SAFETY: numbers only.
+        assert_eq!(unsafe { libc::prctl(option, one, two, 0, 0) }, 0);
+    };
+    // SECBIT_NOROOT; CAP_SYS_TIME, CAP_NET_RAW; capset(2) with CAP_SETPCAP and a few.
+    prctl(libc::PR_SET_SECUREBITS, 1, 0);
+    prctl(libc::PR_CAPBSET_DROP, 25, 0);
+    let set = |bits: u32, inheritable: u32| {
+        let header = [0x2008_0522u32, 0];
+        let sets = [bits, bits, inheritable, 0, 0, 0];
+        // SAFETY: a header and two sets of three words are read.
+        assert_eq!(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }, 0);
+    };
+    set(1 << 8 | 1 << 13 | 1 << 5, 1 << 13);
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, 13);
+    let other = std::thread::spawn(move || {
+        set(1 << 13, 1 << 13);
+        prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0);
+        let before = capabilities();
+        ready(words);
+        spin(words);
+        capabilities() == before
+    });
+    until("the thread is there", || words[0].load(Ordering::SeqCst) == 1);
+    let before = capabilities();
+    ready(words);
+    spin(words);
+    // SAFETY: numbers only.
+    let secure = unsafe { libc::prctl(libc::PR_GET_SECUREBITS, 0, 0, 0, 0) };
+    let right = capabilities() == before && secure == 1 && other.join().unwrap_or(false);
+    if right { RIGHT } else { 1 }
+}

@@ -13,9 +13,10 @@ use libc::pid_t;
 use super::{Error, Plan, Restored, Root, restore};
 use crate::dump::{Draining, Session, Then, prepare};
 use crate::freeze::Limits;
+use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
-use crate::sys::guests::{PATIENCE, until};
+use crate::sys::guests::{PATIENCE, state, until};
 use crate::sys::inside::{Inside, Words, reap, wake_all, write_maps};
 use crate::sys::inside_guests::{self as guests, RIGHT};
 use crate::testing::as_both_users;
@@ -125,27 +126,39 @@ fn issue_10_timers_run_on_with_their_numbers() {
 /// What is left of waits in a test.
 const LEFT: Duration = Duration::from_millis(200);
 
-/// The same content, with that left of all waits.
-fn with_left(content: &[u8], left: Duration) -> Vec<u8> {
+/// The same content with changed records.
+fn changed(content: &[u8], change: impl FnOnce(&mut Vec<Record>)) -> Vec<u8> {
     let mut reader = Reader::begin(content).unwrap();
     let mut writer = Writer::begin(Vec::new(), reader.features()).unwrap();
-    let mut waits = 0;
+    let (mut records, mut regions) = (Vec::new(), Vec::new());
     while let Some(item) = reader.next().unwrap() {
         match item {
-            Item::Record(mut record) => {
-                if let Record::Thread(thread) = &mut record
-                    && let Some(restart) = &mut thread.restart
-                {
-                    waits += 1;
-                    restart.left = Some(left.as_nanos() as u64);
-                }
-                writer.record(&record).unwrap();
-            }
-            Item::Region(region) => writer.region(region.owner(), region.runs(), region.pages()).unwrap(),
+            Item::Record(record) => records.push(record),
+            Item::Region(region) => regions.push(region),
         }
     }
-    assert_eq!(waits, 4);
+    change(&mut records);
+    records.iter().for_each(|record| writer.record(record).unwrap());
+    for region in regions {
+        writer.region(region.owner(), region.runs(), region.pages()).unwrap();
+    }
     writer.finish().unwrap()
+}
+
+/// The same content, with that left of all waits.
+fn with_left(content: &[u8], left: Duration) -> Vec<u8> {
+    changed(content, |records| {
+        let mut waits = 0;
+        for record in records {
+            if let Record::Thread(thread) = record
+                && let Some(restart) = &mut thread.restart
+            {
+                waits += 1;
+                restart.left = Some(left.as_nanos() as u64);
+            }
+        }
+        assert_eq!(waits, 4);
+    })
 }
 
 #[test]
@@ -201,5 +214,65 @@ fn issue_10_a_shell_script_goes_on_through_many_saves() {
         let first = run(&content);
         std::fs::write(guest.directory.path().join("go"), "").unwrap();
         let_go_on("shell", &guest, first);
+    });
+}
+
+#[test]
+fn issue_10_pidfds_and_inotify_instances_are_there() {
+    as_both_users("restore::tests::issue_10_pidfds_and_inotify_instances_are_there", || {
+        let mut guest = Inside::start(guests::finds_descriptors);
+        let saved = saved(&mut guest);
+        let directory = guest.directory.path().to_str().unwrap().as_bytes().to_vec();
+        let content = changed(&saved, |records| {
+            let common = |id| Common { id, ..Common::default() };
+            let watch = InotifyWatch { number: 3, mask: libc::IN_CREATE, path: directory.try_into().unwrap() };
+            records.push(PidFd { common: common(90), pid: Some(1), thread: false }.into());
+            records.push(Inotify { common: common(91), watches: vec![watch].try_into().unwrap() }.into());
+            for record in records {
+                if let Record::DescriptorTable(table) = record {
+                    let mut all = table.descriptors.to_vec();
+                    for (number, description) in [(guests::PIDFD, 90), (guests::INOTIFY, 91)] {
+                        all.push(Descriptor { number, description, close_on_exec: false });
+                    }
+                    table.descriptors = all.try_into().unwrap();
+                }
+            }
+        });
+        let first = run(&content);
+        let_go_on("descriptors that were not there before", &guest, first);
+    });
+}
+
+#[test]
+fn issue_10_new_processes_get_the_pids_that_come_next() {
+    as_both_users("restore::tests::issue_10_new_processes_get_the_pids_that_come_next", || {
+        goes_on("pids", guests::pids_go_on);
+    });
+}
+
+#[test]
+fn issue_10_a_stopped_process_stays_stopped_and_its_parent_learns_it_once() {
+    as_both_users("restore::tests::issue_10_a_stopped_process_stays_stopped_and_its_parent_learns_it_once", || {
+        let mut guest = Inside::start(guests::stopped);
+        let content = saved(&mut guest);
+        let first = run(&content);
+        let child = crate::freeze::descendants(first).unwrap().into_iter().find(|pid| *pid != first).unwrap();
+        until("it is stopped", || state(child, child) == Some('T'));
+        let count = guest.words[4].load(Ordering::SeqCst);
+        assert_eq!(count, guest.words[4].load(Ordering::SeqCst), "it runs");
+        guest.words[5].store(1, Ordering::SeqCst);
+        until("it runs on", || guest.words[4].load(Ordering::SeqCst) != count);
+        let_go_on("stopped", &guest, first);
+    });
+}
+
+#[test]
+fn issue_10_each_thread_has_the_rights_that_it_had() {
+    as_both_users("restore::tests::issue_10_each_thread_has_the_rights_that_it_had", || {
+        let mut guest = Inside::start(guests::rights);
+        until("both are there", || guest.words[0].load(Ordering::SeqCst) == 2);
+        let content = saved(&mut guest);
+        let first = run(&content);
+        let_go_on("rights", &guest, first);
     });
 }
