@@ -14,18 +14,20 @@ const TEXT: &str = "/home/user/text";
 const PACKED: Duration = Duration::from_secs(180);
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// What a layer can hold of a base: a changed file, one name of a file with two, a removed file, a directory that is in the way of the
+/// What a layer can hold of a base: a changed file, one name of a file with two, such a name that was removed
+/// after the change, a removed file, a directory that is in the way of the
 /// base's, and entries in directories that merge.
 const CHANGE: &str = "set -e
 echo changed >> /etc/profile
 echo '# changed' >> /usr/bin/perl
+echo '# under its other name' >> /usr/bin/perlbug; rm /usr/bin/perlbug
 rm /etc/issue
 rm -r /etc/skel; mkdir /etc/skel; echo own > /etc/skel/own
 echo new > /etc/apt/new
 mv /etc/hostname /etc/renamed 2>/dev/null || echo renamed > /etc/renamed";
 
 /// Says the same before a save and after a resume.
-const LOOK: &str = "tail -n 1 /etc/profile; tail -n 1 /usr/bin/perl; tail -n 1 /usr/bin/perl5*
+const LOOK: &str = "tail -n 1 /etc/profile; tail -n 1 /usr/bin/perl; tail -n 1 /usr/bin/perl5*; tail -n 1 /usr/bin/perlthanks; ls /usr/bin/perl*
 ls /etc; ls -A /etc/skel; ls /etc/apt; cat /etc/apt/new; ls /usr/bin | wc -l; stat -c %h /usr/bin/perl";
 
 /// A session with a word in the memory of vim and changes in every form; answers what is to be found again.
@@ -37,7 +39,7 @@ fn desk(stage: &Stage, base: &str) -> Result<(String, Window, String)> {
     stage.ctl_plain(&["exec", &session, "--wait", "--root", "--", "sh", "-c", CHANGE])?.done()?;
     stage.settled_pids(&session)?;
     let found = stage.inside(&session, &["sh", "-c", LOOK])?;
-    ensure!(found.contains("changed"), "{found}");
+    ensure!(found.contains("changed") && found.contains("under its other name"), "{found}");
     Ok((session, window, found))
 }
 

@@ -16,9 +16,11 @@
 
 mod capture;
 mod entry;
+mod names;
 mod origin;
 
 pub use capture::{Cancelled, Capture, Part, copy_whole};
+pub use names::note as note_names;
 pub use origin::relocate;
 
 use std::io;

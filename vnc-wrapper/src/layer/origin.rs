@@ -21,10 +21,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, XattrFlags, lgetxattr, lremovexattr, lsetxattr, openat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, Stat, XattrFlags, lgetxattr, lremovexattr, lsetxattr, openat};
 use rustix::io::Errno;
 
 use super::capture::MAX_DEPTH;
+use super::names::NAME;
 use super::{LayerError, entry};
 use crate::kernel::handle;
 use crate::kernel::mounts::Overlay;
@@ -34,8 +35,8 @@ const OPAQUE: &CStr = c"trusted.overlay.opaque";
 const REDIRECT: &CStr = c"trusted.overlay.redirect";
 
 /// Bytes before the handle, and where the type is.
-const HEAD: usize = 21;
-const TYPE: usize = 4;
+pub(super) const HEAD: usize = 21;
+pub(super) const TYPE: usize = 4;
 /// Longest origin: the head and the longest handle (`MAX_HANDLE_SZ`).
 const MAX_ORIGIN: usize = HEAD + 128;
 /// Longest path in a redirect.
@@ -43,7 +44,8 @@ const MAX_REDIRECT: usize = 4096;
 
 /// Gives the layer `upper` with its `index` the origins of `base`. `scratch` is a directory on the layer's file system that is not
 /// there yet; it is taken away again. Answers how many entries of the index had to be dropped: the base has files with several
-/// names, of which this layer has changed one and then removed it, and its other names show the base's content.
+/// names, of which this layer has changed one and then removed it, no name was noted by the release that saved it, and its other
+/// names show the base's content.
 ///
 /// # Errors
 /// When something cannot be read or written, or no overlay can be mounted.
@@ -205,14 +207,31 @@ impl Walk {
         Ok(Some(bytes))
     }
 
+    /// The new origin of an entry of the index by the name that was noted with it ([`super::names`]); the file gets it.
+    fn of_noted_name(&self, index: &OwnedFd, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+        let Some(path) = attribute(index.as_fd(), name, NAME, MAX_REDIRECT)? else { return Ok(None) };
+        let Some((parent, below)) = self.in_base(&path)? else { return Ok(None) };
+        let several = |stat: Stat| entry::kind(&stat) == FileType::RegularFile && stat.st_nlink > 1;
+        if !entry::stat(parent.as_fd(), &below).is_ok_and(several) {
+            return Ok(None);
+        }
+        let bytes = self.model.origin(parent.as_fd(), &below)?;
+        set(index.as_fd(), name, ORIGIN, &bytes)?;
+        Ok(Some(bytes))
+    }
+
     /// Gives entries of the index the names of their new origins; drops those whose origin is not known. Answers how many that were.
     fn index(&self, index: &OwnedFd) -> io::Result<u32> {
         let mut dropped = 0;
         for name in names(index)? {
             let stat = entry::stat(index.as_fd(), &name)?;
-            match self.by_inode.get(&stat.st_ino) {
+            let bytes = match self.by_inode.get(&stat.st_ino) {
+                Some(bytes) => Some(bytes.clone()),
+                None => self.of_noted_name(index, &name)?,
+            };
+            match bytes {
                 Some(bytes) => {
-                    let wanted = CString::new(hex(bytes))?;
+                    let wanted = CString::new(hex(&bytes))?;
                     if wanted != name {
                         rustix::fs::renameat(index.as_fd(), &name, index.as_fd(), &wanted)?;
                     }
@@ -236,7 +255,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
+pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -247,7 +266,7 @@ fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     Ok(names)
 }
 
-fn open_directory(at: BorrowedFd<'_>, path: &OsStr) -> io::Result<OwnedFd> {
+pub(super) fn open_directory(at: BorrowedFd<'_>, path: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(openat(at, path, flags, Mode::empty())?)
 }
@@ -268,7 +287,7 @@ fn attribute(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, longest: 
     }
 }
 
-fn set(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Result<()> {
+pub(super) fn set(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, value: &[u8]) -> io::Result<()> {
     Ok(lsetxattr(&entry::through(directory, name)?, attribute, value, XattrFlags::empty())?)
 }
 

@@ -335,6 +335,15 @@ impl Work {
         let (Some(writer), Some(mut manifest)) = (self.writer.take(), self.manifest.take()) else {
             return Err(CommitError::Nothing);
         };
+        let (index, base) = (writer.layer_dir().join(layer::INDEX), &self.session.base.name);
+        let noted = self.session.store.base_dir(base).map_err(io::Error::other);
+        let noted = noted.and_then(|base| layer::note_names(&index, &base.join("root")));
+        match noted {
+            Ok(0) => {}
+            Ok(noted) => tracing::info!(noted, "changed files have several names in the base"),
+            // It is right on this copy of the base all the same.
+            Err(error) => tracing::warn!("names of changed files are not noted: {error}"),
+        }
         manifest.memory_bytes = usage::bytes_below(&writer.images_dir())?;
         manifest.layer_bytes = usage::bytes_below(&writer.layer_dir())?;
         let picture = self.scene.picture.as_ref().map(Framebuffer::to_png).transpose()?;
