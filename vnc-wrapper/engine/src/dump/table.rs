@@ -14,10 +14,10 @@ use super::space::Objects;
 use super::subject::Subject;
 use super::view::View;
 use crate::objects::kind::Kind;
-use crate::objects::{Finding, Seen, epoll, event, file, memfd, pipe, same, signal, timer};
+use crate::objects::{Finding, Seen, epoll, event, file, memfd, pipe, process, same, signal, timer};
 use crate::process::fdinfo;
 use crate::record::Record;
-use crate::record::objects::{Common, Content, Descriptor, DescriptorTable};
+use crate::record::objects::{Common, Content, Descriptor, DescriptorTable, PidFd};
 use crate::sys::pidfd;
 
 /// Devices that hold nothing: null, zero, full, random, urandom; all of major number 1.
@@ -120,6 +120,13 @@ impl<'a> Descriptions<'a> {
             Kind::Signal => {
                 self.judge(pid, signal::look(&seen))?;
                 signal::take(&seen, id).map(Record::from)
+            }
+            Kind::Process => {
+                self.judge(pid, process::look(&seen, |of| self.tids.contains_key(&of)))?;
+                process::take(&seen, id).map(|record| {
+                    let of = record.pid.and_then(|of| self.tids.get(&of.cast_signed()).copied());
+                    PidFd { pid: of, ..record }.into()
+                })
             }
             Kind::Memfd => {
                 self.judge(pid, memfd::look(&seen).map_err(Error::object(pid))?)?;
@@ -236,6 +243,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::Epoll(it) => Some(&mut it.common),
         Record::TimerFd(it) => Some(&mut it.common),
         Record::SignalFd(it) => Some(&mut it.common),
+        Record::PidFd(it) => Some(&mut it.common),
         _ => None,
     }
 }

@@ -436,6 +436,8 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
     let mut watch = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 78 };
     // SAFETY: the event is read.
     unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, signals, &raw mut watch) };
+    // SAFETY: numbers only.
+    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), libc::O_NONBLOCK) } as c_int;
     // SAFETY: a name that ends with a NUL.
     let memfd = unsafe { libc::memfd_create(c"memory".as_ptr(), 0) };
     write_from(memfd, &[b'm'; 8192]);
@@ -456,7 +458,7 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
         let [status, own] = [libc::F_GETFL, libc::F_GETFD].map(|what| unsafe { libc::fcntl(descriptor, what) });
         status | own << 24
     };
-    let all = [file, far, pipe[0], pipe[1], event, timer, epoll, memfd, signals];
+    let all = [file, far, pipe[0], pipe[1], event, timer, epoll, memfd, signals, process];
     let before = all.map(flags);
     ready(words);
     spin(words);
@@ -478,8 +480,10 @@ pub(crate) fn descriptors(words: Words, directory: &Path) -> i32 {
     check("pipe goes on", write_from(pipe[1], b"x") == 1 && read_into(pipe[0], &mut bytes) == 1 && bytes[0] == b'x');
     check("semaphore", read_into(event, &mut bytes) == 8 && bytes == 1u64.to_ne_bytes());
     check("timer", read_into(timer, &mut bytes) == 8 && u64::from_ne_bytes(bytes) >= 1);
-    // SAFETY: numbers only.
-    unsafe { libc::raise(libc::SIGUSR1) };
+    let none = null_mut::<libc::siginfo_t>();
+    // SAFETY: numbers only; no information is passed.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process, libc::SIGUSR1, none, 0) };
+    check("pidfd", sent == 0);
     // SAFETY: at most four events are written. It is woken, and does not only look.
     let events = unsafe { libc::epoll_wait(epoll, got.as_mut_ptr(), 4, 10_000) };
     check("signalfd in epoll", events == 1 && { got[0].u64 } == 78);
