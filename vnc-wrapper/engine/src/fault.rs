@@ -73,6 +73,8 @@ steps! {
     RestoreExecuted = "restore.executed",
     /// Its memory holds nothing any more.
     RestoreEmptied = "restore.emptied",
+    /// The first process has its host's names and clocks.
+    RestoreNamespaces = "restore.namespaces",
     /// An open file description is made.
     RestoreGiven = "restore.given",
     /// The descriptions are in the first process.
@@ -87,6 +89,8 @@ steps! {
     RestoreSealed = "restore.sealed",
     /// A process has what belongs to it as a whole.
     RestoreProcess = "restore.process",
+    /// A process has its descriptors in their places.
+    RestorePlaced = "restore.placed",
     /// A process has its threads.
     RestoreThreads = "restore.threads",
     /// A thread has what belongs to it.

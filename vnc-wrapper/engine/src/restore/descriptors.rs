@@ -227,11 +227,7 @@ impl Open {
     fn transfer(&self, stub: &Stub, channel: &UnixStream, end: u64, places: &[usize]) -> Result {
         for some in places.chunks(MESSAGE) {
             let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(|place| self.made[*place].as_fd()).collect();
-            let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-            sendmsg(channel, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::NOSIGNAL)
-                .map_err(|error| failed("the open files", "sendmsg", error.into()))?;
+            message(channel, &descriptors)?;
             let numbers: Vec<u64> = some.iter().map(|place| u64::from(self.base) + *place as u64).collect();
             receive(stub, end, &numbers)?;
         }
@@ -276,7 +272,8 @@ impl Open {
                 list.with(object, libc::SYS_epoll_ctl, &[&event], |at| [epoll, add, number, at[0], 0, 0])?;
             }
         }
-        list.run()
+        list.run()?;
+        stub.point(Object::Stub, Step::RestorePlaced)
     }
 }
 
@@ -298,6 +295,21 @@ fn holder(content: &Content, epoll: u32, watch: &Watch) -> Option<u32> {
             && all.any(|it| it.number == watch.number && it.description == watch.description)
     };
     content.tables.values().filter(|_| signals).find(has).map(|table| table.id)
+}
+
+/// Sends descriptors, no more than [`MESSAGE`].
+fn message(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> Result {
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    let sent = sendmsg(channel, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::NOSIGNAL);
+    sent.map(drop).map_err(|error| failed("the open files", "sendmsg", error.into()))
+}
+
+/// Gives the first process, whose end of the channel is descriptor 0, a descriptor with that number, which must be above 1.
+pub(super) fn hand_over(first: &Stub, channel: &UnixStream, descriptor: impl AsFd, number: u64) -> Result {
+    message(channel, &[descriptor.as_fd()])?;
+    receive(first, 0, &[number])
 }
 
 /// Has a process receive descriptors from `end` and put them at `numbers`.

@@ -27,6 +27,7 @@ mod first;
 mod list;
 mod made;
 mod memory;
+mod namespaces;
 mod nursery;
 mod process;
 mod rights;
@@ -49,6 +50,7 @@ use crate::sys::ptrace;
 
 pub use error::{Error, Name, Object};
 pub use files::{Files, Root};
+pub use namespaces::Clocks;
 
 use content::Content;
 use descriptors::Open;
@@ -66,6 +68,8 @@ pub struct Plan<'p> {
     /// Called with the first process's pid, as this process sees it, before that runs anything: writes its id maps. It must
     /// be user 0 in its user namespace.
     pub prepare: &'p mut dyn FnMut(pid_t) -> io::Result<()>,
+    /// A time namespace of its own with these clocks; none: the clocks of whom makes it.
+    pub clocks: Option<Clocks>,
     /// How paths of the session are opened.
     pub files: &'p dyn Files,
     /// How far the time of day has moved since the save: absolute timers of CLOCK_REALTIME are that much nearer.
@@ -127,6 +131,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     check_first(root, &plan)?;
     let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
     let (first, root) = (stub.tid, stub.clone());
+    namespaces::give(&stub, &content, plan.namespaces, plan.clocks, &channel)?;
     open.send(&stub, &channel)?;
     nursery.make(&stub)?;
     let forest = Forest::grow(&content, stub, &mut made)?;

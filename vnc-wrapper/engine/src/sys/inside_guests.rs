@@ -626,3 +626,25 @@ pub(crate) fn rights(words: Words, _: &Path) -> i32 {
     let right = capabilities() == before && secure == 1 && other.join().unwrap_or(false);
     if right { RIGHT } else { 1 }
 }
+
+/// How far the clock that does not jump is ahead when [`clocks`] goes on.
+pub(crate) const AHEAD: Duration = Duration::from_secs(100_000);
+
+/// Reads its clock by the vdso and by a call, and its host's name, in the first process and in a child.
+pub(crate) fn clocks(words: Words, _: &Path) -> i32 {
+    let before = Instant::now();
+    ready(words);
+    spin(words);
+    let look = move || {
+        let ahead = before.elapsed() >= AHEAD;
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the time is written.
+        unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut now) };
+        let mut again = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the time is written. This is the vdso's.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut again) };
+        let same = (now.tv_sec, now.tv_nsec) <= (again.tv_sec, again.tv_nsec) && again.tv_sec - now.tv_sec < 1000;
+        ahead && same && rustix::system::uname().nodename().to_bytes() == b"guest"
+    };
+    if look() && wait(child(|| i32::from(!look()))) == 0 { RIGHT } else { 1 }
+}

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use libc::pid_t;
 
-use super::{Error, Plan, Restored, Root, restore};
+use super::{Clocks, Error, Plan, Restored, Root, restore};
 use crate::dump::{Draining, Session, Then, prepare};
 use crate::freeze::Limits;
 use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
+use crate::record::rights::{Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
 use crate::sys::guests::{PATIENCE, state, until};
@@ -23,10 +24,22 @@ use crate::testing::as_both_users;
 
 /// Restores a content into new namespaces, and has `with` look at that.
 fn restored<T>(tracer: &Tracer, content: &[u8], with: impl FnOnce(Result<Restored<'_>, Error>) -> T) -> T {
+    restored_in(tracer, content, 0, None, with)
+}
+
+/// [`restored`] in more namespaces, with clocks.
+fn restored_in<T>(
+    tracer: &Tracer,
+    content: &[u8],
+    namespaces: libc::c_int,
+    clocks: Option<Clocks>,
+    with: impl FnOnce(Result<Restored<'_>, Error>) -> T,
+) -> T {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let files = Root::new(OwnedFd::from(File::open("/").unwrap()));
     let plan = Plan {
-        namespaces: (libc::CLONE_NEWUSER | libc::CLONE_NEWPID) as u64,
+        namespaces: (libc::CLONE_NEWUSER | libc::CLONE_NEWPID | namespaces) as u64,
+        clocks,
         prepare: &mut |pid: pid_t| write_maps(pid, user, group),
         files: &files,
         passed: Duration::ZERO,
@@ -274,5 +287,25 @@ fn issue_10_each_thread_has_the_rights_that_it_had() {
         let content = saved(&mut guest);
         let first = run(&content);
         let_go_on("rights", &guest, first);
+    });
+}
+
+#[test]
+fn issue_10_clocks_and_host_names_are_the_sessions_own() {
+    as_both_users("restore::tests::issue_10_clocks_and_host_names_are_the_sessions_own", || {
+        let mut guest = Inside::start(guests::clocks);
+        let saved = saved(&mut guest);
+        let content = changed(&saved, |records| {
+            let text = |text: &str| text.as_bytes().to_vec().try_into().unwrap();
+            let kind = NamespaceKind::Uts { host: text("guest"), domain: text("") };
+            records.push(Namespace { id: 99, kind, ..Namespace::default() }.into());
+        });
+        let nanoseconds = guests::AHEAD.as_nanos() as i64;
+        let clocks = Clocks { monotonic: nanoseconds, boot: -5 };
+        let first = tracing(|tracer| {
+            restored_in(tracer, &content, libc::CLONE_NEWUTS, Some(clocks), |restored| restored.and_then(Restored::run))
+                .unwrap_or_else(|error| panic!("{error}"))
+        });
+        let_go_on("clocks", &guest, first);
     });
 }
