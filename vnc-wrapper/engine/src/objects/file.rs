@@ -5,11 +5,13 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::SeekFrom as Whence;
+use rustix::fs::{FlockOperation, SeekFrom as Whence};
 
 use super::kind::Kind;
 use super::{Error, Finding, Names, Seen, common, fit};
-use crate::record::objects::{Content, FileDescription};
+use crate::process::fdinfo::{LockAccess, LockKind};
+use crate::record::objects::{Content, FileDescription, FileLock, LockRange};
+use crate::sys::descriptor;
 
 /// Flags that a file is opened with again: not those that make it, cut it or ask for one without a name (`__O_TMPFILE`).
 pub const OPEN_FLAGS: u32 = !((libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC) as u32 | 0o20_000_000 | SIGNALS);
@@ -19,14 +21,27 @@ const DELETED: &[u8] = b" (deleted)";
 /// How much is copied at once, in bytes.
 const PIECE: usize = 1 << 20;
 
-/// What would be lost: the file of a descriptor that lies outside of all mounts that the session sees, and locks.
+/// What would be lost: the file of a descriptor that lies outside of all mounts that the session sees, locks that belong to a process,
+/// and leases.
 #[must_use]
 pub fn look(seen: &Seen) -> Option<Finding> {
     if seen.link.starts_with(b"(unreachable)") {
         return Some(seen.finding("it is not below the session's root directory"));
     }
-    let lock = seen.info.locks.first()?;
+    let lock = seen.info.locks.iter().find(|lock| !matches!(lock.kind, LockKind::Flock | LockKind::OpenFile))?;
     Some(seen.finding(format!("a lock on it ({:?})", lock.kind)))
+}
+
+/// Its locks that belong to the description.
+fn locks(seen: &Seen) -> impl Iterator<Item = FileLock> {
+    seen.info.locks.iter().filter_map(|lock| {
+        let range = match lock.kind {
+            LockKind::Flock => None,
+            LockKind::OpenFile => Some(LockRange { start: lock.start, last: lock.end }),
+            _ => return None,
+        };
+        Some(FileLock { exclusive: lock.access == LockAccess::Write, range })
+    })
 }
 
 /// Its path, without what the kernel appends when it has no name any more.
@@ -53,6 +68,7 @@ pub fn take(seen: &Seen, id: u32, content: Content) -> Result<FileDescription, E
         path: fit(seen, "its path", path(seen).to_vec())?,
         content,
         position: seen.info.position,
+        locks: fit(seen, "its locks", locks(seen).collect::<Vec<_>>())?,
     })
 }
 
@@ -72,6 +88,17 @@ pub fn give(record: &FileDescription, names: &impl Names) -> Result<OwnedFd, Err
     if flags & libc::O_PATH.cast_unsigned() == 0 && record.position != 0 {
         let position = Whence::Start(record.position.cast_unsigned());
         rustix::fs::seek(&made, position).map_err(|error| Error::given(who(), "lseek")(error.into()))?;
+    }
+    for lock in record.locks.iter() {
+        let locked = match &lock.range {
+            Some(range) => descriptor::lock(made.as_fd(), lock.exclusive, range.start, range.last),
+            None => {
+                use FlockOperation::{NonBlockingLockExclusive as Exclusive, NonBlockingLockShared as Shared};
+                let operation = if lock.exclusive { Exclusive } else { Shared };
+                rustix::fs::flock(&made, operation).map_err(Into::into)
+            }
+        };
+        locked.map_err(Error::given(who(), "lock"))?;
     }
     common::give(made.as_fd(), &record.common).map_err(Error::given(who(), "F_SETFL"))?;
     Ok(made)

@@ -14,7 +14,9 @@ use super::rights::{Namespace, NamespaceKind};
 use super::sockets::UnixSocket;
 use super::{Owner, Record, Run};
 use crate::memory::PAGE;
-use values::{PID_MAX, actions, credentials, ensure, fail, filter, ids, inotify, path, pipe, refers, signal, signals};
+use values::{
+    PID_MAX, actions, credentials, ensure, fail, filter, ids, inotify, locks, path, pipe, refers, signal, signals,
+};
 
 /// The end of the addresses that programs can map, with five levels of page tables (TASK_SIZE_MAX of
 /// arch/x86/include/asm/page_64.h). Only vsyscall is above it.
@@ -314,6 +316,7 @@ impl<'a> Known<'a> {
         match record {
             Record::File(it) => {
                 ensure(it.position >= 0, &who, || format!("its position is {}", it.position))?;
+                locks(&who, it)?;
                 if let Content::Object { object } = it.content {
                     return refers(self.objects.contains_key(&object), &who, "shared object", object);
                 }

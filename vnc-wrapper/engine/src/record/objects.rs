@@ -52,6 +52,28 @@ fields! {
         pub content: Content,
         /// Where the next read or write begins, in bytes.
         pub position: i64,
+        /// Locks that belong to the description.
+        @since 2 pub locks: List<FileLock, 65_536>,
+    }
+}
+
+fields! {
+    /// A lock that belongs to an open file description.
+    pub struct FileLock {
+        /// Whether nobody else may have one (LOCK_EX, F_WRLCK).
+        pub exclusive: bool,
+        /// Which bytes (F_OFD_SETLK); none: all of the file (flock(2)).
+        pub range: Option<LockRange>,
+    }
+}
+
+fields! {
+    /// Bytes that are locked.
+    pub struct LockRange {
+        /// The first.
+        pub start: u64,
+        /// The last; none: to the end, however long the file gets.
+        pub last: Option<u64>,
     }
 }
 

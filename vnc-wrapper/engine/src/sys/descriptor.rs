@@ -261,6 +261,26 @@ fn in_table_of_its_own(work: impl FnOnce() -> io::Result<()> + Send) -> io::Resu
     })
 }
 
+/// `F_OFD_SETLK` (fcntl(2)): locks bytes from `start` to `last` (None: to the end) for the description. Does not wait.
+///
+/// # Errors
+/// EAGAIN when another description has them, EBADF when it was not opened so that it may lock them.
+pub fn lock(descriptor: BorrowedFd<'_>, exclusive: bool, start: u64, last: Option<u64>) -> io::Result<()> {
+    let kind = if exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
+    let signed = |number: u64| i64::try_from(number).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let length = last.map_or(Some(0), |last| last.checked_sub(start)?.checked_add(1)).unwrap_or(u64::MAX);
+    let lock = libc::flock {
+        l_type: kind as c_short,
+        l_whence: libc::SEEK_SET as c_short,
+        l_start: signed(start)?,
+        // To the last byte that there can be is to the end.
+        l_len: if last == Some(i64::MAX.cast_unsigned()) { 0 } else { signed(length)? },
+        l_pid: 0,
+    };
+    // SAFETY: F_OFD_SETLK reads a struct flock.
+    outcome(unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }).map(drop)
+}
+
 /// Another open file description of what `descriptor` refers to, with these flags of open(2).
 ///
 /// # Errors

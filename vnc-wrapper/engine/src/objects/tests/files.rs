@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
@@ -120,16 +121,60 @@ fn a_file_without_a_name_has_its_content_with_holes_and_is_one_file() {
 }
 
 #[test]
-fn locks_are_found_before_a_save() {
+fn locks_of_a_description_are_taken_again() {
+    as_both_users("objects::tests::files::locks_of_a_description_are_taken_again", || {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_owned();
+        let most = i64::MAX.cast_unsigned();
+        let world = World::new(|_| {
+            let open = || File::options().read(true).write(true).open(&path).unwrap();
+            let (whole, shared, bytes) = (open(), open(), open());
+            rustix::fs::flock(&shared, rustix::fs::FlockOperation::LockShared).unwrap();
+            rustix::fs::flock(&whole, rustix::fs::FlockOperation::LockShared).unwrap();
+            descriptor::lock(bytes.as_fd(), true, 10, Some(19)).unwrap();
+            descriptor::lock(bytes.as_fd(), false, 100, None).unwrap();
+            descriptor::lock(shared.as_fd(), true, 5, Some(5)).unwrap();
+            descriptor::lock(whole.as_fd(), false, 7, Some(7)).unwrap();
+            vec![whole.into(), shared.into(), bytes.into()]
+        });
+        let records: Vec<_> = (0..3)
+            .map(|at| {
+                assert_eq!(file::look(&world.seen(at)), None);
+                stored(world.untouched(|| file::take(&world.seen(at), 1, Content::Named).unwrap()))
+            })
+            .collect();
+        assert_eq!(records[2].locks.len(), 2);
+        let before: Vec<_> = (0..3).map(|at| world.seen(at).info.locks).collect();
+        drop(world);
+        let given: Vec<OwnedFd> = records.iter().map(|it| file::give(it, &Here::default()).unwrap()).collect();
+        for (given, before) in given.iter().zip(before) {
+            let unnumbered = |locks: Vec<fdinfo::Lock>| -> Vec<_> {
+                locks.into_iter().map(|lock| fdinfo::Lock { pid: 0, ..lock }).collect()
+            };
+            let now = fdinfo::read(Path::new("/proc/self"), given.as_raw_fd()).unwrap().locks;
+            assert_eq!(unnumbered(now), unnumbered(before));
+        }
+        let other = File::options().read(true).write(true).open(&path).unwrap();
+        let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        assert!(rustix::fs::flock(&other, exclusive).is_err());
+        let free = |start, last| descriptor::lock(other.as_fd(), true, start, last).is_ok();
+        assert!(!free(19, Some(19)) && free(20, Some(99)) && !free(100, Some(most)) && !free(7, Some(7)));
+        drop(given);
+        until("others have closed what they inherited", || rustix::fs::flock(&other, exclusive).is_ok());
+    });
+}
+
+#[test]
+fn locks_of_a_process_are_found_before_a_save() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_owned();
     let world = World::new(|_| {
-        let locked = File::open(&path).unwrap();
-        rustix::fs::flock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let locked = File::options().read(true).write(true).open(&path).unwrap();
+        rustix::fs::fcntl_lock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
         vec![locked.into()]
     });
     let finding = file::look(&world.seen(0)).unwrap();
-    assert!(finding.blocking && finding.lost.contains("Flock"), "{finding:?}");
+    assert!(finding.blocking && finding.lost.contains("Posix"), "{finding:?}");
 }
 
 struct Into<'a>(&'a File);

@@ -2,6 +2,7 @@
 
 use super::super::check::check;
 use super::super::memory::Backing;
+use super::super::objects::{FileLock, LockRange};
 use super::super::process::State;
 use super::super::{Owner, Record};
 use super::{bytes, list, run, sound};
@@ -95,6 +96,9 @@ fn ranges_and_values_that_no_kernel_has_are_refused() {
     change!("is no absolute path", File[0], |it| it.path = bytes("/a\0b"));
     change!("its position is -1", File[0], |it| it.position = -1);
     change!("bytes are no instructions", Filter[0], |it| it.program = bytes("short"));
+    change!("2 locks of all of the file", File[0], |it| it.locks = list(vec![FileLock::default(); 2]));
+    let backwards = || FileLock { exclusive: true, range: Some(LockRange { start: 5, last: Some(4) }) };
+    change!("a lock ends before it begins", File[0], |it| it.locks = list(vec![backwards()]));
     change!("5 bytes in a pipe of 4", Pipe[0], |it| it.capacity = 4);
     change!("2 of its pieces may be packets", Pipe[0], |it| it.packets = list(vec![true; 2]));
     change!("a piece has a wrong length", Pipe[0], |it| it.queue = list(vec![bytes([])]));

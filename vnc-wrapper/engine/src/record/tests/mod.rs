@@ -5,7 +5,9 @@ mod hostile;
 mod round_trip;
 
 use super::memory::{AddressSpace, Backing, Mapping, SharedObject};
-use super::objects::{Common, Content, Descriptor, DescriptorTable, EventFd, FileDescription, Pipe, PipeEnd};
+use super::objects::{
+    Common, Content, Descriptor, DescriptorTable, EventFd, FileDescription, FileLock, LockRange, Pipe, PipeEnd,
+};
 use super::process::{Limit, Limits, Process, SignalActions, Thread};
 use super::rights::{Credentials, Filter, Namespace, NamespaceKind};
 use super::wire::{Bytes, List};
@@ -78,7 +80,17 @@ pub(crate) fn sound() -> Vec<Record> {
         Pipe { id: 1, capacity: 65_536, queue: list(vec![bytes("waits")]), ..Pipe::default() }.into(),
         PipeEnd { common: common(1), pipe: 1, quiet: true }.into(),
         EventFd { common: common(2), count: 3, semaphore: true }.into(),
-        FileDescription { common: common(3), path: bytes("/tmp/a"), content: Content::Named, position: 5 }.into(),
+        FileDescription {
+            common: common(3),
+            path: bytes("/tmp/a"),
+            content: Content::Named,
+            position: 5,
+            locks: list(vec![
+                FileLock { exclusive: true, range: None },
+                FileLock { exclusive: false, range: Some(LockRange { start: 5, last: None }) },
+            ]),
+        }
+        .into(),
         DescriptorTable {
             id: 1,
             descriptors: list(
