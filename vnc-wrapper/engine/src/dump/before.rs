@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use libc::pid_t;
 
+use super::facts::Facts;
 use super::follow::Follow;
 use crate::freeze::idle::Waits;
 use crate::remote::processor::Registers;
@@ -13,6 +14,8 @@ use crate::remote::processor::Registers;
 pub(super) struct Before {
     pub(super) sleeps: Sleeps,
     pub(super) memory: Follow,
+    /// By process.
+    pub(super) facts: BTreeMap<pid_t, Facts>,
 }
 
 /// Threads in sleeps that were interrupted before.
@@ -31,7 +34,8 @@ impl Before {
     pub(super) fn look(pids: &[pid_t]) -> Self {
         // Memory first: to follow it interrupts calls.
         let memory = Follow::begin(pids);
-        Self { sleeps: Sleeps::look(pids), memory }
+        let facts = pids.iter().filter_map(|pid| Some((*pid, Facts::of(*pid)?))).collect();
+        Self { sleeps: Sleeps::look(pids), memory, facts }
     }
 }
 

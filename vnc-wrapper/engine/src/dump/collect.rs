@@ -6,7 +6,7 @@ use libc::pid_t;
 
 use super::before::{Before, Sleeps};
 use super::error::fit;
-use super::follow::Follow;
+use super::facts::{Facts, Namespaces};
 use super::inside::{Answers, Questions};
 use super::pages::{self, Pages};
 use super::share::Shared;
@@ -35,6 +35,7 @@ pub(super) struct Content {
     pub(super) processes: usize,
     pub(super) threads: usize,
     pub(super) findings: Vec<Finding>,
+    pub(super) idle: usize,
 }
 
 fn point(step: Step) -> Result<(), Error> {
@@ -53,10 +54,16 @@ pub(super) fn collect(
     point(Step::DumpListed)?;
     let first = subjects.iter().find(|subject| subject.pid == root).ok_or(tree::NoTree::NoRoot(root))?;
     let view = View::of(&first.directory(), &first.status).map_err(Error::read(root, root, "the namespaces"))?;
+    // Before anything is done in them: that would be seen.
+    before.facts.retain(|pid, facts| {
+        subjects.iter().find(|subject| subject.pid == *pid).is_some_and(|subject| facts.hold(subject, frozen))
+    });
+    let session = subject::namespaces(&first.directory()).map_err(Error::read(root, root, "the namespaces"))?;
     for subject in &subjects {
-        check(subject, first)?;
+        check(subject, &session, before.facts.get(&subject.pid))?;
     }
-    let mut collector = Collector::new(&subjects, view, &before.sleeps);
+    let mut collector = Collector::new(&subjects, view, std::mem::take(&mut before.sleeps));
+    collector.content.idle = before.facts.len();
     let mut tree = Vec::new();
     // The first process first: all others are in its namespaces.
     let (first, others): (Vec<&Subject>, Vec<&Subject>) = subjects.iter().partition(|subject| subject.pid == root);
@@ -68,7 +75,7 @@ pub(super) fn collect(
     }
     // What has no order could not be made again.
     order::order(&Tree::new(root, tree)?)?;
-    collector.memory(root, &mut before.memory)?;
+    collector.memory(root, before)?;
     collector.finish()
 }
 
@@ -85,7 +92,7 @@ fn held(frozen: &Frozen<'_>) -> BTreeMap<pid_t, Vec<pid_t>> {
 }
 
 /// Refuses what no record can hold of a process, before anything is done in it.
-fn check(subject: &Subject, first: &Subject) -> Result<(), Error> {
+fn check(subject: &Subject, session: &Namespaces, facts: Option<&Facts>) -> Result<(), Error> {
     let pid = subject.pid;
     if matches!(subject.life(), Life::Zombie(_)) {
         return Ok(());
@@ -93,11 +100,11 @@ fn check(subject: &Subject, first: &Subject) -> Result<(), Error> {
     if subject.tids.is_empty() {
         return Err(Error::refused(pid, "it", "it could not be stopped"));
     }
-    let of =
-        |directory: &std::path::Path| subject::namespaces(directory).map_err(Error::read(pid, pid, "the namespaces"));
-    let session = of(&first.directory())?;
+    let now = |tid| subject::namespaces(&subject.task(tid)).map_err(Error::read(pid, tid, "the namespaces"));
     for tid in &subject.tids {
-        if let Some((name, _)) = of(&subject.task(*tid))?.iter().find(|found| !session.contains(found)) {
+        let before = facts.and_then(|facts| facts.namespaces.get(tid));
+        let found = before.map_or_else(|| now(*tid), |before| Ok(before.clone()))?;
+        if let Some((name, _)) = found.iter().find(|found| !session.contains(found)) {
             let what = format!("the {name} namespace of thread {tid}");
             return Err(Error::refused(pid, what, "it is nested, and nested namespaces cannot be recorded yet"));
         }
@@ -124,7 +131,7 @@ struct Space<'a> {
 struct Collector<'a> {
     subjects: &'a [Subject],
     view: View,
-    sleeps: &'a Sleeps,
+    sleeps: Sleeps,
     /// Numbers of processes, and ids of threads and groups as the session sees them.
     numbers: BTreeMap<pid_t, u32>,
     tids: BTreeMap<pid_t, u32>,
@@ -136,13 +143,15 @@ struct Collector<'a> {
     tables: Shared<pid_t>,
     actions: Shared<pid_t>,
     directories: Shared<pid_t>,
+    /// How many processes use each address space.
+    users: BTreeMap<u32, u32>,
     new_spaces: Vec<Space<'a>>,
     new_tables: Vec<Space<'a>>,
     content: Content,
 }
 
 impl<'a> Collector<'a> {
-    fn new(subjects: &'a [Subject], view: View, sleeps: &'a Sleeps) -> Self {
+    fn new(subjects: &'a [Subject], view: View, sleeps: Sleeps) -> Self {
         let numbers = subjects.iter().map(|subject| (subject.pid, subject.id)).collect();
         let mut groups = BTreeMap::new();
         let mut tids = BTreeMap::new();
@@ -163,6 +172,7 @@ impl<'a> Collector<'a> {
             tables: Shared::new(1),
             actions: Shared::new(1),
             directories: Shared::new(1),
+            users: BTreeMap::new(),
             new_spaces: Vec::new(),
             new_tables: Vec::new(),
             content: Content {
@@ -171,6 +181,7 @@ impl<'a> Collector<'a> {
                 processes: subjects.len(),
                 threads: subjects.iter().map(|subject| subject.tids.len()).sum(),
                 findings: Vec::new(),
+                idle: 0,
             },
         }
     }
@@ -264,6 +275,7 @@ impl<'a> Collector<'a> {
             return Err(Error::refused(pid, "its working directory and umask", why));
         }
         let (space, new) = self.spaces.number(tid, compare(What::Memory)).map_err(read())?;
+        *self.users.entry(space).or_default() += 1;
         if new {
             self.new_spaces.push(Space { subject, tid, id: space });
             self.content.records.push(space::record(subject, space, of, &self.view)?.into());
@@ -288,18 +300,23 @@ impl<'a> Collector<'a> {
         of: (&thread::Asked, &Answers),
         waiting: &Waiting,
     ) -> Result<(), Error> {
-        let mut record = thread::record(subject, tid, held, of, (&self.view, self.sleeps), &mut self.rights)?;
+        let mut record = thread::record(subject, tid, held, of, (&self.view, &self.sleeps), &mut self.rights)?;
         record.signals = waiting.own(subject.pid, tid)?;
         self.content.records.push(record.into());
         point(Step::DumpThread)
     }
 
     /// Mappings, pages and descriptors. Nothing is changed in any process from here on.
-    fn memory(&mut self, root: pid_t, follow: &mut Follow) -> Result<(), Error> {
+    fn memory(&mut self, root: pid_t, before: &mut Before) -> Result<(), Error> {
         let mut objects = Objects::default();
         for Space { subject, tid, id } in std::mem::take(&mut self.new_spaces) {
             let pid = subject.pid;
-            let mapped = space::mapped(subject)?;
+            // Who shares the memory may have changed its mappings.
+            let alone = self.users.get(&id).is_none_or(|users| *users == 1);
+            let mapped = match before.facts.remove(&pid).filter(|_| alone) {
+                Some(facts) => facts.mapped,
+                None => space::mapped(subject)?,
+            };
             let guards = pages::guards(tid, &mapped).map_err(Error::read(pid, tid, "the guard regions"))?;
             let mut mappings = Vec::new();
             for mapped in &mapped {
@@ -307,7 +324,7 @@ impl<'a> Collector<'a> {
                 mapping.guards = fit(pid, "guard regions", pages::within(&guards, mapped))?;
                 mappings.push(mapping);
             }
-            self.content.pages.push(Pages::of_space(pid, tid, id, &mappings, follow.take(pid, tid))?);
+            self.content.pages.push(Pages::of_space(pid, tid, id, &mappings, before.memory.take(pid, tid))?);
             self.content.records.extend(mappings.into_iter().map(Record::from));
             point(Step::DumpMemory)?;
         }

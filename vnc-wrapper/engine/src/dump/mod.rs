@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | `subject` | what was frozen, process by process |
 //! | `view`, `namespaces` | ids as the session sees them; credentials; the session's namespaces |
-//! | `before`, `follow` | what is looked at, and copied of memory, while the session runs |
+//! | `before`, `facts`, `follow` | what is looked at, and copied of memory, while the session runs |
 //! | `collect` | the order in which everything is read |
 //! | `inside` | lists of calls that ask a thread what only it knows |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
@@ -29,6 +29,7 @@
 mod before;
 mod collect;
 mod error;
+mod facts;
 mod follow;
 mod inside;
 mod namespaces;
@@ -190,6 +191,7 @@ impl<W: Write> Draining<W> {
             writing: self.released.elapsed(),
             processes: self.content.processes,
             threads: self.content.threads,
+            idle: self.content.idle,
             bytes,
         };
         Ok(Saved { sink: self.writer.finish()?, report, findings: self.content.findings })
@@ -218,6 +220,8 @@ pub struct Report {
     pub processes: usize,
     /// How many threads.
     pub threads: usize,
+    /// How many of the processes had done nothing between the look at them and the freeze.
+    pub idle: usize,
     /// Bytes of memory, whole pages.
     pub bytes: u64,
 }

@@ -204,8 +204,7 @@ pub(crate) fn put_in(guest: &Inside) -> Put {
             let pid = unsafe { libc::fork() };
             if pid == 0 {
                 die_with_parent();
-                // SAFETY: no arguments.
-                unsafe { libc::setsid() };
+                begin(guest.words);
                 loop {
                     // SAFETY: no arguments.
                     unsafe { libc::pause() };

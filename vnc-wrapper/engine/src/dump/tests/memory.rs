@@ -33,6 +33,31 @@ fn issue_10_memory_that_is_written_all_the_time_is_saved_of_one_instant() {
 }
 
 #[test]
+fn issue_10_what_was_read_of_an_idle_process_is_used_and_of_another_read_again() {
+    let guest = Guest::start(saved::maps_on);
+    // A busy machine may interrupt the thread on its way; then nothing is proved.
+    until("it is proved idle", || {
+        guest.asleep(guest.pid);
+        save(guest.pid).report.idle == 1
+    });
+    for done in 1..=20 {
+        guest.asleep(guest.pid);
+        let alone = alone();
+        let stream = std::io::BufWriter::new(tempfile::tempfile().unwrap());
+        let prepared = prepare(Session::descendants(guest.pid), stream).unwrap();
+        guest.shared.write();
+        until("it has mapped a page", || guest.shared.word(0).load(Ordering::SeqCst) > done);
+        guest.asleep(guest.pid);
+        let saved = tracing(|tracer| prepared.freeze(tracer, patient()).unwrap().collect().unwrap().release(Then::Run));
+        let save = read_back(saved.unwrap().finish().unwrap());
+        drop(alone);
+        assert_eq!(save.report.idle, 0, "it did something");
+        assert_eq!(save.page(guest.pid, guest.shared.said(saved::PAGES)), Some([0x77; PAGE]));
+        assert_eq!(save.mapping(guest.pid, guest.shared.said(saved::GUARD)).protection, 0);
+    }
+}
+
+#[test]
 fn issue_10_a_program_that_execs_before_the_freeze_is_saved_with_its_new_memory() {
     let guest = Guest::start(saved::execs);
     guest.asleep(guest.pid);

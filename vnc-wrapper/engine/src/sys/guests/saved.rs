@@ -218,3 +218,19 @@ pub(crate) fn execs(shared: Shared) -> i32 {
     let error = std::process::Command::new("/bin/sleep").arg("1000").env_clear().exec();
     i32::from(error.raw_os_error().is_some()) + 1
 }
+
+/// Maps a page for each byte, says where, and counts them in word 0.
+pub(crate) fn maps_on(shared: Shared) -> i32 {
+    loop {
+        shared.ready();
+        if shared.read() != 1 {
+            return 1;
+        }
+        // Pages that follow each other would be one mapping.
+        let (apart, page) = (map(1, libc::PROT_NONE), map(1, libc::PROT_READ | libc::PROT_WRITE));
+        // SAFETY: within the mapping just made.
+        unsafe { page.write_bytes(0x77, PAGE) };
+        shared.say(GUARD, apart as u64);
+        shared.say(PAGES, page as u64);
+    }
+}
