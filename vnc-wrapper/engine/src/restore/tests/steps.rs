@@ -2,11 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{restored, saved};
+use super::{changed, restored, saved};
 use crate::fault::{self, Step};
+use crate::record::Record;
+use crate::record::memory::Backing;
+use crate::record::process::Limit;
 use crate::remote::tracing;
 use crate::sys::guests::until;
-use crate::sys::inside::Inside;
+use crate::sys::inside::{Inside, reap};
 use crate::sys::inside_guests as guests;
 use crate::testing::as_both_users;
 
@@ -47,5 +50,62 @@ fn issue_10_every_step_of_a_restore_can_fail_and_leaves_nothing() {
                 }
             }
         });
+    });
+}
+
+#[test]
+fn issue_10_what_was_restored_dies_with_the_thread_that_restored_it() {
+    let mut guest = Inside::start(guests::family);
+    until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == guests::FAMILY && guest.all_asleep());
+    let content = saved(&mut guest);
+    let first = tracing(|tracer| {
+        restored(tracer, &content, |restored| {
+            let restored = restored.unwrap_or_else(|error| panic!("{error}"));
+            let first = restored.first();
+            std::mem::forget(restored);
+            first
+        })
+    });
+    assert_eq!(reap(first), -libc::SIGKILL);
+}
+
+#[test]
+fn issue_10_an_error_names_process_object_and_call() {
+    as_both_users("restore::tests::steps::issue_10_an_error_names_process_object_and_call", || {
+        let mut guest = Inside::start(guests::counts);
+        let content = saved(&mut guest);
+        let error = |change: fn(&mut Record)| {
+            let content = changed(&content, |records| records.iter_mut().for_each(change));
+            tracing(|tracer| {
+                let before = here().1;
+                let error = restored(tracer, &content, |restored| restored.err().unwrap().to_string());
+                assert_eq!(before, here().1, "{error}: a process is left");
+                error
+            })
+        };
+        let gone = error(|record| {
+            if let Record::AddressSpace(space) = record {
+                space.executable = b"/nowhere/program".to_vec().try_into().unwrap();
+            }
+        });
+        assert!(gone.starts_with("cannot restore /nowhere/program: open: No such file"), "{gone}");
+        let limit = error(|record| {
+            if let Record::Limits(limits) = record {
+                let mut all = limits.limits.to_vec();
+                all[libc::RLIMIT_CORE as usize] = Limit { soft: 1, hard: u64::MAX };
+                all[libc::RLIMIT_NICE as usize] = Limit { soft: 40, hard: 40 };
+                limits.limits = all.try_into().unwrap();
+            }
+        });
+        assert!(limit.contains("cannot restore limit 13 of ") && limit.contains("(process 1): "), "{limit}");
+        assert!(limit.contains("prlimit64(0, 13, ") && limit.contains("not permitted"), "{limit}");
+        let mapping = error(|record| {
+            if let Record::Mapping(mapping) = record
+                && matches!(&mapping.backing, Backing::Special { name } if name.starts_with(b"vdso"))
+            {
+                mapping.start += 4096;
+            }
+        });
+        assert!(mapping.starts_with("the vdso of ") && mapping.contains("the running kernel has another"), "{mapping}");
     });
 }
