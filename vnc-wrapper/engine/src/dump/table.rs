@@ -14,8 +14,8 @@ use super::space::Objects;
 use super::subject::Subject;
 use super::view::View;
 use crate::objects::kind::Kind;
-use crate::objects::{Finding, Seen, epoll, event, file, memfd, pipe, process, same, signal, timer};
-use crate::process::fdinfo;
+use crate::objects::{Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, same, signal, timer};
+use crate::process::fdinfo::{self, LockKind};
 use crate::record::Record;
 use crate::record::objects::{Common, Content, Descriptor, DescriptorTable, PidFd};
 use crate::sys::pidfd;
@@ -88,7 +88,14 @@ impl<'a> Descriptions<'a> {
                 self.describe(pid, seen, description, objects)?;
                 flags
             } else {
-                fdinfo::read(&directory, number).map_err(read())?.flags
+                let info = fdinfo::read(&directory, number).map_err(read())?;
+                // A lock that belongs to a process shows only where that process has the file.
+                let own = info.locks.iter().find(|lock| !matches!(lock.kind, LockKind::Flock | LockKind::OpenFile));
+                if let Some(lock) = own {
+                    let why = format!("a lock on it ({:?}), which cannot be recorded yet", lock.kind);
+                    return Err(Error::refused(pid, format!("descriptor {number}"), why));
+                }
+                info.flags
             };
             descriptors.push(Descriptor {
                 number: number.cast_unsigned(),
@@ -130,8 +137,17 @@ impl<'a> Descriptions<'a> {
             }
             Kind::Memfd => {
                 self.judge(pid, memfd::look(&seen).map_err(Error::object(pid))?)?;
+                self.judge(pid, file::look(&seen))?;
                 let object = objects.add_memfd(pid, &seen)?;
                 file::take(&seen, id, Content::Object { object }).map(Record::from)
+            }
+            Kind::Inotify => {
+                // Where what it watches is now, only the layer of the session can say.
+                if matches!(&seen.info.kind, fdinfo::Kind::Inotify(watches) if !watches.is_empty()) {
+                    let what = format!("descriptor {}, {}", seen.number, seen.link.escape_ascii());
+                    return Err(Error::refused(pid, what, "the paths of what it watches cannot be found yet"));
+                }
+                inotify::take(&seen, id, |_| None).map(Record::from)
             }
             kind => {
                 self.judge(pid, file::look(&seen))?;
@@ -244,6 +260,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::TimerFd(it) => Some(&mut it.common),
         Record::SignalFd(it) => Some(&mut it.common),
         Record::PidFd(it) => Some(&mut it.common),
+        Record::Inotify(it) => Some(&mut it.common),
         _ => None,
     }
 }

@@ -136,6 +136,8 @@ impl Save {
             Record::Epoll(it) => Some(it.common.id),
             Record::TimerFd(it) => Some(it.common.id),
             Record::SignalFd(it) => Some(it.common.id),
+            Record::PidFd(it) => Some(it.common.id),
+            Record::Inotify(it) => Some(it.common.id),
             _ => None,
         };
         self.records.iter().find(|record| common(record) == Some(descriptor.description)).unwrap()

@@ -3,7 +3,8 @@
 use super::{save, save_of};
 use crate::dump::{Error, Then};
 use crate::process::smaps;
-use crate::record::memory::Backing;
+use crate::record::memory::{Backing, Origin};
+use crate::record::objects::Content;
 use crate::record::process::{Area, State, Time};
 use crate::record::{Owner, Record};
 use crate::sys::guests::saved::{self, PAGE, describes_itself};
@@ -133,6 +134,50 @@ fn issue_10_descriptors_and_what_waits_in_a_pipe_are_saved() {
     assert!(
         matches!(save.descriptor(guest.pid, writer.number as i32), Record::PipeEnd(end) if end.common.flags & 3 == 1)
     );
+}
+
+#[test]
+fn issue_10_descriptors_of_many_kinds_are_saved() {
+    as_both_users("dump::tests::one::issue_10_descriptors_of_many_kinds_are_saved", || {
+        let guest = Guest::start(saved::with_descriptors);
+        guest.asleep(guest.pid);
+        let save = save(guest.pid);
+        let number = |at: usize| guest.shared.said(saved::OPENED[at]) as i32;
+        let of = |at: usize| save.descriptor(guest.pid, number(at));
+        let own = save.process(guest.pid).pids[0];
+        assert!(matches!(of(0), Record::PidFd(it) if it.pid == Some(own) && !it.thread), "{:?}", of(0));
+        assert!(matches!(of(1), Record::Inotify(it) if it.watches.is_empty()), "{:?}", of(1));
+        let Record::File(memory) = of(2) else { panic!("{:?}", of(2)) };
+        let Content::Object { object } = memory.content else { panic!("{memory:?}") };
+        let record = save.objects().into_iter().find(|it| it.id == object).unwrap();
+        assert!(matches!(&record.origin, Origin::Memfd { name, .. } if **name == *b"mine"), "{record:?}");
+        assert_eq!(record.size, 4 * PAGE as u64);
+        assert_eq!(save.page_of(Owner::Object(object), 3), Some([0x5a; PAGE]));
+        assert_eq!(save.page_of(Owner::Object(object), 1), None, "a hole");
+        let Record::EventFd(event) = of(3) else { panic!("{:?}", of(3)) };
+        assert_eq!((event.count, event.semaphore), (7, true));
+        let Record::Epoll(epoll) = of(4) else { panic!("{:?}", of(4)) };
+        let [watch] = &epoll.watches[..] else { panic!("{epoll:?}") };
+        // The kernel adds two that nobody can leave out.
+        let events = libc::EPOLLOUT | libc::EPOLLERR | libc::EPOLLHUP;
+        assert_eq!((watch.description, watch.data, watch.events), (event.common.id, 99, events as u32));
+        assert_eq!(watch.number, number(5).cast_unsigned(), "closed, and now another's");
+        assert!(
+            matches!(of(5), Record::TimerFd(it) if it.clock == libc::CLOCK_MONOTONIC && it.time == Time::default())
+        );
+        guest.shared.write();
+        assert_eq!(guest.end(), 0);
+    });
+}
+
+#[test]
+fn issue_10_a_lock_of_a_process_that_shares_the_file_is_not_left_out() {
+    let guest = Guest::start(saved::with_a_lock_of_its_child);
+    guest.asleep(guest.pid);
+    let error = save_of(guest.pid, Then::Run).err().expect("a lock was left out").to_string();
+    assert!(error.contains("a lock on it (Posix)"), "{error}");
+    guest.shared.write();
+    assert_eq!(guest.end(), 0);
 }
 
 #[test]

@@ -46,7 +46,9 @@ fn issue_10_every_step_of_a_save_can_fail() {
         let before = maps();
         let ours = |step: &&Step| ["remote.", "dump."].iter().any(|prefix| step.name().starts_with(prefix));
         for step in Step::ALL.iter().filter(ours) {
-            for skip in 0.. {
+            // Each of the first, then fewer and fewer: calls and threads are alike.
+            let skips = std::iter::successors(Some(0u32), |skip| Some(skip + 1 + skip / 3));
+            for skip in skips {
                 let alone = alone();
                 let (met, done) = tracing(|tracer| {
                     let armed = fault::arm(*step, skip);

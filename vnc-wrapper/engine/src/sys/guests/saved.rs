@@ -234,3 +234,63 @@ pub(crate) fn maps_on(shared: Shared) -> i32 {
         shared.say(PAGES, page as u64);
     }
 }
+
+/// Numbers of the descriptors of [`with_descriptors`].
+pub(crate) const OPENED: [usize; 6] = [40, 42, 44, 46, 48, 50];
+
+fn opened(shared: Shared, at: usize, number: i64) -> c_int {
+    assert!(number >= 0, "{}", std::io::Error::last_os_error());
+    shared.say(OPENED[at], number as u64);
+    number as c_int
+}
+
+/// Has a pidfd of itself, an inotify instance without watches, a memfd, an eventfd, an epoll instance that watches the eventfd
+/// under a number that is closed, and a timerfd; waits.
+pub(crate) fn with_descriptors(shared: Shared) -> i32 {
+    // SAFETY: numbers only.
+    opened(shared, 0, unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) });
+    // SAFETY: as above.
+    opened(shared, 1, unsafe { libc::inotify_init1(0) }.into());
+    // SAFETY: a name that ends with a NUL.
+    let memory = opened(shared, 2, unsafe { libc::memfd_create(c"mine".as_ptr(), 0) }.into());
+    let pattern = [0x5au8; PAGE];
+    // SAFETY: a page is read.
+    assert_eq!(unsafe { libc::pwrite(memory, pattern.as_ptr().cast(), PAGE, 3 * PAGE as i64) }, PAGE as isize);
+    // SAFETY: numbers only.
+    let event = opened(shared, 3, unsafe { libc::eventfd(7, libc::EFD_SEMAPHORE) }.into());
+    // SAFETY: as above.
+    let epoll = opened(shared, 4, unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into());
+    // SAFETY: as above.
+    let copy = unsafe { libc::dup(event) };
+    let mut watched = libc::epoll_event { events: libc::EPOLLOUT as u32, u64: 99 };
+    // SAFETY: `watched` is read.
+    assert_eq!(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, copy, &raw mut watched) }, 0);
+    // SAFETY: a descriptor of this guest.
+    unsafe { libc::close(copy) };
+    // SAFETY: numbers only.
+    opened(shared, 5, unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) }.into());
+    shared.ready();
+    i32::from(shared.read() != 1)
+}
+
+/// Its child has a lock on a file that both have open, and it waits.
+pub(crate) fn with_a_lock_of_its_child(shared: Shared) -> i32 {
+    // SAFETY: a path that ends with a NUL.
+    let file = unsafe { libc::open(c"/proc/self/exe".as_ptr(), libc::O_RDONLY) };
+    assert!(file >= 0);
+    // SAFETY: the guest has one thread.
+    if unsafe { libc::fork() } == 0 {
+        super::die_with_parent();
+        // SAFETY: all zeroes is a valid struct flock.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = libc::F_RDLCK as libc::c_short;
+        // SAFETY: `lock` is read.
+        assert_eq!(unsafe { libc::fcntl(file, libc::F_SETLK, &raw const lock) }, 0);
+        shared.ready();
+        loop {
+            // SAFETY: no arguments.
+            unsafe { libc::pause() };
+        }
+    }
+    i32::from(shared.read() != 1)
+}
