@@ -3,6 +3,7 @@
 mod steps;
 
 use std::fs::File;
+use std::io::{BufReader, Seek};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -17,20 +18,20 @@ use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
 use crate::record::rights::{Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
-use crate::sys::guests::{PATIENCE, state, until};
+use crate::sys::guests::{PATIENCE, alone, state, until};
 use crate::sys::inside::{Inside, Words, reap, wake_all, write_maps};
 use crate::sys::inside_guests::{self as guests, RIGHT};
 use crate::testing::as_both_users;
 
 /// Restores a content into new namespaces, and has `with` look at that.
-fn restored<T>(tracer: &Tracer, content: &[u8], with: impl FnOnce(Result<Restored<'_>, Error>) -> T) -> T {
+fn restored<T>(tracer: &Tracer, content: &File, with: impl FnOnce(Result<Restored<'_>, Error>) -> T) -> T {
     restored_in(tracer, content, 0, None, with)
 }
 
 /// [`restored`] in more namespaces, with clocks.
 fn restored_in<T>(
     tracer: &Tracer,
-    content: &[u8],
+    content: &File,
     namespaces: libc::c_int,
     clocks: Option<Clocks>,
     with: impl FnOnce(Result<Restored<'_>, Error>) -> T,
@@ -45,38 +46,69 @@ fn restored_in<T>(
         passed: Duration::ZERO,
         patience: PATIENCE,
     };
-    with(restore(tracer, content, plan))
+    // A guest that is forked meanwhile would have the descriptors that are made here: ends of pipes that never hang up.
+    let alone = alone();
+    let restored = restore(tracer, reading(content), plan);
+    drop(alone);
+    with(restored)
 }
 
-/// Saves a guest, which ends.
-fn saved(guest: &mut Inside) -> Vec<u8> {
+/// Reads a content from its beginning.
+fn reading(mut content: &File) -> BufReader<&File> {
+    content.rewind().unwrap();
+    BufReader::new(content)
+}
+
+/// Saves a guest, which ends. Contents are in files: a guest that another test forks would have a copy of what is in memory.
+fn saved(guest: &mut Inside) -> File {
     let content = saved_first(guest.pid);
     guest.kill();
     content
 }
 
 /// Saves a first process and all below it, which end.
-fn saved_first(first: pid_t) -> Vec<u8> {
+fn saved_first(first: pid_t) -> File {
+    let _alone = alone();
     let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
     let draining = tracing(|tracer| {
         let session = Session::descendants(first);
-        prepare(session, Vec::new())?.freeze(tracer, limits)?.collect()?.release(Then::End)
+        prepare(session, tempfile::tempfile().unwrap())?.freeze(tracer, limits)?.collect()?.release(Then::End)
     });
     draining.and_then(Draining::finish).unwrap_or_else(|error| panic!("{error}")).sink
 }
 
-/// Restores and runs a content; the first process's pid here.
-fn run(content: &[u8]) -> pid_t {
-    tracing(|tracer| {
+/// What was restored and runs, by its first process's pid here. Dropped, it is killed: so a test that fails leaves nothing.
+struct Running(pid_t);
+
+impl Running {
+    /// Waits for its end; its exit code, or its signal below 0.
+    fn end(self) -> i32 {
+        let code = reap(self.0);
+        std::mem::forget(self);
+        code
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.0);
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+        let _ = nix::sys::wait::waitpid(pid, None);
+    }
+}
+
+/// Restores and runs a content.
+fn run(content: &File) -> Running {
+    Running(tracing(|tracer| {
         restored(tracer, content, |restored| restored.and_then(Restored::run)).unwrap_or_else(|error| panic!("{error}"))
-    })
+    }))
 }
 
 /// Lets a guest that was restored go on, and waits for its end.
-fn let_go_on(name: &str, guest: &Inside, first: pid_t) {
+fn let_go_on(name: &str, guest: &Inside, running: Running) {
     guest.words[1].store(1, Ordering::SeqCst);
     wake_all(&guest.words[1]);
-    let code = reap(first);
+    let code = running.end();
     let wrong = std::fs::read_to_string(guest.directory.path().join("wrong")).unwrap_or_default();
     assert_eq!(code, RIGHT, "{name}: {wrong}");
 }
@@ -85,8 +117,8 @@ fn let_go_on(name: &str, guest: &Inside, first: pid_t) {
 fn goes_on(name: &str, body: fn(Words, &Path) -> i32) {
     let mut guest = Inside::start(body);
     let content = saved(&mut guest);
-    let first = run(&content);
-    let_go_on(name, &guest, first);
+    let running = run(&content);
+    let_go_on(name, &guest, running);
 }
 
 #[test]
@@ -99,11 +131,11 @@ fn issue_10_a_process_goes_on_counting_where_it_was() {
         let words = guest.words;
         let count = || words[2].load(Ordering::SeqCst);
         let before = count();
-        let first = run(&content);
-        let status = crate::process::status::read(format!("/proc/{first}").as_ref()).unwrap();
+        let running = run(&content);
+        let status = crate::process::status::read(format!("/proc/{}", running.0).as_ref()).unwrap();
         assert_eq!(status.pids.last(), Some(&1));
         until("it counts on", || count() > before + 1000);
-        let_go_on("counts", &guest, first);
+        let_go_on("counts", &guest, running);
     });
 }
 
@@ -140,9 +172,10 @@ fn issue_10_timers_run_on_with_their_numbers() {
 const LEFT: Duration = Duration::from_millis(200);
 
 /// The same content with changed records.
-fn changed(content: &[u8], change: impl FnOnce(&mut Vec<Record>)) -> Vec<u8> {
-    let mut reader = Reader::begin(content).unwrap();
-    let mut writer = Writer::begin(Vec::new(), reader.features()).unwrap();
+fn changed(content: &File, change: impl FnOnce(&mut Vec<Record>)) -> File {
+    let _alone = alone();
+    let mut reader = Reader::begin(reading(content)).unwrap();
+    let mut writer = Writer::begin(tempfile::tempfile().unwrap(), reader.features()).unwrap();
     let (mut records, mut regions) = (Vec::new(), Vec::new());
     while let Some(item) = reader.next().unwrap() {
         match item {
@@ -159,7 +192,7 @@ fn changed(content: &[u8], change: impl FnOnce(&mut Vec<Record>)) -> Vec<u8> {
 }
 
 /// The same content, with that left of all waits.
-fn with_left(content: &[u8], left: Duration) -> Vec<u8> {
+fn with_left(content: &File, left: Duration) -> File {
     changed(content, |records| {
         let mut waits = 0;
         for record in records {
@@ -181,8 +214,8 @@ fn issue_10_waits_go_on_and_nothing_is_interrupted() {
         until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == 4 && guest.all_asleep());
         let content = with_left(&saved(&mut guest), LEFT);
         let began = Instant::now();
-        let first = run(&content);
-        let_go_on("sleeps", &guest, first);
+        let running = run(&content);
+        let_go_on("sleeps", &guest, running);
         assert!(began.elapsed() >= LEFT, "they did not wait for what was left");
     });
 }
@@ -193,8 +226,8 @@ fn issue_10_a_family_goes_on_in_its_sessions_and_groups() {
         let mut guest = Inside::start(guests::family);
         until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == guests::FAMILY && guest.all_asleep());
         let content = saved(&mut guest);
-        let first = run(&content);
-        let_go_on("family", &guest, first);
+        let running = run(&content);
+        let_go_on("family", &guest, running);
     });
 }
 
@@ -218,15 +251,15 @@ fn issue_10_a_shell_script_goes_on_through_many_saves() {
         reached(3);
         let mut content = saved(&mut guest);
         for round in 0..10 {
-            let first = run(&content);
+            let running = run(&content);
             let now = std::fs::read_to_string(&count).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0u32);
             reached(now + 1 + round % 2);
-            content = saved_first(first);
-            assert!(reap(first) < 0, "it ends by a signal");
+            content = saved_first(running.0);
+            assert!(running.end() < 0, "it ends by a signal");
         }
-        let first = run(&content);
+        let running = run(&content);
         std::fs::write(guest.directory.path().join("go"), "").unwrap();
-        let_go_on("shell", &guest, first);
+        let_go_on("shell", &guest, running);
     });
 }
 
@@ -251,8 +284,8 @@ fn issue_10_pidfds_and_inotify_instances_are_there() {
                 }
             }
         });
-        let first = run(&content);
-        let_go_on("descriptors that were not there before", &guest, first);
+        let running = run(&content);
+        let_go_on("descriptors that were not there before", &guest, running);
     });
 }
 
@@ -268,14 +301,15 @@ fn issue_10_a_stopped_process_stays_stopped_and_its_parent_learns_it_once() {
     as_both_users("restore::tests::issue_10_a_stopped_process_stays_stopped_and_its_parent_learns_it_once", || {
         let mut guest = Inside::start(guests::stopped);
         let content = saved(&mut guest);
-        let first = run(&content);
-        let child = crate::freeze::descendants(first).unwrap().into_iter().find(|pid| *pid != first).unwrap();
+        let running = run(&content);
+        let below = crate::freeze::descendants(running.0).unwrap();
+        let child = below.into_iter().find(|pid| *pid != running.0).unwrap();
         until("it is stopped", || state(child, child) == Some('T'));
         let count = guest.words[4].load(Ordering::SeqCst);
         assert_eq!(count, guest.words[4].load(Ordering::SeqCst), "it runs");
         guest.words[5].store(1, Ordering::SeqCst);
         until("it runs on", || guest.words[4].load(Ordering::SeqCst) != count);
-        let_go_on("stopped", &guest, first);
+        let_go_on("stopped", &guest, running);
     });
 }
 
@@ -285,8 +319,8 @@ fn issue_10_each_thread_has_the_rights_that_it_had() {
         let mut guest = Inside::start(guests::rights);
         until("both are there", || guest.words[0].load(Ordering::SeqCst) == 2);
         let content = saved(&mut guest);
-        let first = run(&content);
-        let_go_on("rights", &guest, first);
+        let running = run(&content);
+        let_go_on("rights", &guest, running);
     });
 }
 
@@ -302,10 +336,10 @@ fn issue_10_clocks_and_host_names_are_the_sessions_own() {
         });
         let nanoseconds = guests::AHEAD.as_nanos() as i64;
         let clocks = Clocks { monotonic: nanoseconds, boot: -5 };
-        let first = tracing(|tracer| {
+        let running = Running(tracing(|tracer| {
             restored_in(tracer, &content, libc::CLONE_NEWUTS, Some(clocks), |restored| restored.and_then(Restored::run))
                 .unwrap_or_else(|error| panic!("{error}"))
-        });
-        let_go_on("clocks", &guest, first);
+        }));
+        let_go_on("clocks", &guest, running);
     });
 }
