@@ -16,7 +16,7 @@ use crate::{freeze, objects, remote};
 pub struct Refused {
     /// The process.
     pub process: Who,
-    /// What of it: "descriptor 5, anon_inode:[io_uring]".
+    /// What of it: `descriptor 5, anon_inode:[io_uring]`.
     pub what: String,
     /// Why, as the end of a sentence.
     pub why: String,

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! What no record can hold is [`Refused`] by the names of process and thing before anything is written. What is written passes
-//! [`check`](crate::record::check::check).
+//! [`crate::record::check::check`].
 //!
 //! | module | what it holds |
 //! | --- | --- |

@@ -11,7 +11,7 @@
 //! | [`timer`] | timerfd_create(2) |
 //! | [`signal`] | signalfd(2) |
 //! | [`epoll`] | epoll(7) |
-//! | [`file`] | files and directories |
+//! | [`mod@file`] | files and directories |
 //! | [`memfd`] | memfd_create(2) |
 //! | [`unix`] | Unix sockets |
 //! | [`inotify`] | inotify(7) |
