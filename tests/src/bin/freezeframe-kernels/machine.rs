@@ -15,7 +15,7 @@ use crate::packages::{Kernel, done};
 /// How long the tests may take by emulation, where the same takes half a minute without it.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// Programs of busybox that the init calls, and the shell that tests start.
-const PROGRAMS: [&str; 9] = ["sh", "mount", "mkdir", "ip", "insmod", "cat", "poweroff", "sleep", "true"];
+const PROGRAMS: [&str; 10] = ["sh", "mount", "mkdir", "ip", "insmod", "cat", "poweroff", "sleep", "true", "setsid"];
 
 /// Ended with the value.
 struct Machine(Child);
@@ -27,18 +27,23 @@ impl Drop for Machine {
     }
 }
 
-/// Boots `kernel` with the program of the tests; answers what it printed, line by line.
+/// Boots `kernel` with the program of the tests, which runs those whose names hold `only`; answers what it printed, line by line.
 ///
 /// # Errors
 /// When it cannot be booted, or does not end.
-pub(crate) fn run(kernel: &Kernel, tests: &Path) -> Result<Vec<String>> {
+pub(crate) fn run(kernel: &Kernel, tests: &Path, only: Option<&str>) -> Result<Vec<String>> {
     let archive = kernel.directory.join("initrd");
     pack(kernel, tests, &archive)?;
+    // The clock of the processor: another would keep programs from reading the time without a system call. What the kernel does
+    // not know goes into the init's environment.
+    let mut line = "console=ttyS0 quiet panic=-1 clocksource=tsc tsc=reliable".to_owned();
+    if let Some(word) = only {
+        line += &format!(" FREEZEFRAME_ONLY={word}");
+    }
     let child = Command::new("qemu-system-x86_64")
         .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2048", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-serial", "stdio"])
-        // The clock of the processor: another would keep programs from reading the time without a system call.
-        .args(["-append", "console=ttyS0 quiet panic=-1 clocksource=tsc tsc=reliable"])
+        .args(["-append", &line])
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")

@@ -3,7 +3,8 @@
 //! Each kernel boots in QEMU, by emulation (no KVM is needed, and no root), from a file system in memory that holds the tests'
 //! program and a small init. The packages come from the machine's own Debian mirror and are kept in the cache, as bases are.
 //!
-//! `freezeframe-kernels [RELEASE...]`: bookworm, trixie and sid where none is named.
+//! `freezeframe-kernels [--only WORD] [RELEASE...]`: bookworm, trixie and sid where none is named; with a word, only the tests whose
+//! names hold it.
 
 mod machine;
 mod packages;
@@ -24,9 +25,13 @@ use verdict::Verdict;
 const RELEASES: [&str; 3] = ["bookworm", "trixie", "sid"];
 
 fn main() -> ExitCode {
-    let named: Vec<String> = std::env::args().skip(1).collect();
+    let mut named: Vec<String> = std::env::args().skip(1).collect();
+    let mut only = None;
+    if let Some(at) = named.iter().position(|word| word == "--only").filter(|at| at + 1 < named.len()) {
+        only = named.drain(at..at + 2).nth(1);
+    }
     let releases = if named.is_empty() { RELEASES.map(str::to_owned).to_vec() } else { named };
-    match run(&releases) {
+    match run(&releases, only.as_deref()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -37,14 +42,18 @@ fn main() -> ExitCode {
 }
 
 /// Runs the tests under each release's kernel; answers whether all passed.
-fn run(releases: &[String]) -> Result<bool> {
+fn run(releases: &[String], only: Option<&str>) -> Result<bool> {
     let cache = Cache::directory().join("kernels");
+    if let Some(word) = only {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
+        ensure!(!word.is_empty() && word.bytes().all(plain), "{word:?} is no part of a test's name");
+    }
     let tests = tests()?;
     let mut passed = true;
     for release in releases {
         let kernel = Kernel::of(release, &cache).with_context(|| format!("the kernel of {release}"))?;
         say(format_args!("Linux {} ({release}): booting", kernel.version))?;
-        let lines = machine::run(&kernel, &tests).with_context(|| format!("Linux {}", kernel.version))?;
+        let lines = machine::run(&kernel, &tests, only).with_context(|| format!("Linux {}", kernel.version))?;
         let verdict = Verdict::of(&lines);
         say(format_args!("Linux {} ({release}): {verdict}", kernel.version))?;
         passed &= verdict.passed();
