@@ -82,6 +82,18 @@ bool reads(int fd, const char *text) {
     return length == (ssize_t)strlen(text) && memcmp(buffer, text, length) == 0;
 }
 
+ssize_t shown(int master, char *text, size_t room, size_t expected) {
+    size_t length = 0;
+    struct pollfd fd = {master, POLLIN, 0};
+    while (length + 1 < room && poll(&fd, 1, length < expected ? 10000 : 50) == 1) {
+        ssize_t more = read(master, text + length, room - 1 - length);
+        if (more <= 0) break;
+        length += more;
+    }
+    text[length] = 0;
+    return length;
+}
+
 bool file_holds(const char *path, const char *text) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool same = fd >= 0 && holds(fd, text);

@@ -77,6 +77,9 @@ int make_file(const char *path, const char *text);
 bool holds(int fd, const char *text);
 /* Whether the next read gives exactly that text. */
 bool reads(int fd, const char *text);
+/* What the master of a terminal gets, `expected` bytes and whatever comes right behind, with a zero at the end: how many bytes. The
+ * kernel shows things later than it takes them, and in pieces. */
+ssize_t shown(int master, char *text, size_t room, size_t expected);
 /* Whether the file at `path` holds exactly that text. */
 bool file_holds(const char *path, const char *text);
 /* A child that waits forever in `child`, and is killed when its parent ends. */

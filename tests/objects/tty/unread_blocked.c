@@ -20,7 +20,8 @@ GUEST {
     for (int i = 0; i < 1000 && !*got; i++) sleep_ms(5);
     CHECK(*got == 9 && memcmp(line, "hal\x03" "fway\n", 9) == 0, "the line is %d bytes: %s", *got, line);
     char text[64] = "";
-    ssize_t length = read(master, text, sizeof text - 1);
-    CHECK(strcmp(text, "hal^\b^Cd\b \bfway\r\n") == 0, "%zd bytes were shown: %s", length, text);
+    const char *all = "hal^\b^Cd\b \bfway\r\n";
+    ssize_t length = shown(master, text, sizeof text, strlen(all));
+    CHECK(strcmp(text, all) == 0, "%zd bytes were shown: %s", length, text);
     kill(reader, SIGKILL);
 }
