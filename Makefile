@@ -40,7 +40,9 @@ run: setup build ## Shows it: starts a desktop, saves it, stops it, resumes it, 
 test: setup ## Runs all tests
 	$(CARGO) build --workspace --locked
 	$(MAKE) --no-print-directory bases
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --exclude freezeframe-engine --locked
+	# One after another: its guests are forks of the tests' program, and have what another test has open meanwhile.
+	$(CARGO) test --package freezeframe-engine --locked -- --test-threads=1
 
 test-showcase: setup ## Runs the test of many applications in one desktop, on its own large base
 	$(CARGO) build --workspace --locked
