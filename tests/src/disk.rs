@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-/// A file system of its own at a directory. Dropping it takes it away, lazily: an open file there stays open.
+/// Its own file system at a directory. Dropping it takes it away, lazily: an open file there stays open.
 #[derive(Debug)]
 pub struct Disk {
     point: PathBuf,

@@ -94,7 +94,7 @@ impl Agent {
         let connection = self.connection.clone();
         let gone = path.clone();
         tokio::spawn(async move {
-            // A task of its own, so that a bug in it ends the job rather than leaving it running forever.
+            // Its own task, so that a bug in it ends the job rather than leaving it running forever.
             let outcome = match tokio::spawn(work(job.clone())).await {
                 Ok(outcome) => outcome,
                 Err(lost) => Err(failure::lost(lost)),

@@ -1,4 +1,4 @@
-//! Kernels of Debian's packages: found by apt in lists of its own for each release, unpacked into the cache.
+//! Kernels of Debian's packages: found by apt in its own lists for each release, unpacked into the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl Kernel {
                 done(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&partial))?;
                 fs::remove_file(&package)?;
             }
-            // Releases before the one of 2023 have no link from /lib into /usr in their packages.
+            // Newer packages have their modules below /usr, where depmod does not look.
             if !partial.join("lib").exists() {
                 std::os::unix::fs::symlink("usr/lib", partial.join("lib"))?;
             }
@@ -67,7 +67,7 @@ impl Kernel {
     }
 }
 
-/// apt-get(8) on lists of its own.
+/// apt-get(8) on its own lists.
 struct Apt {
     directory: PathBuf,
 }
