@@ -72,6 +72,9 @@ impl Guest {
             drop(alone);
         } else if pid == 0 {
             die_with_parent();
+            // The tests' session can be led from a pid namespace above, and no record holds a session without a leader.
+            // SAFETY: no arguments.
+            unsafe { libc::setsid() };
             forget_others(null_mut());
             // What other tests of this process have open is not the guest's.
             for (first, last) in [(3, pipe[0] - 1), (pipe[0] + 1, pipe[1] - 1), (pipe[1] + 1, c_int::MAX)] {

@@ -24,8 +24,7 @@ fn issue_10_a_save_says_of_a_process_what_it_says_of_itself() {
         assert_eq!((process.parent, &process.state, process.exit_signal), (None, &State::Running, 17));
         assert!(process.subreaper && process.umask == 0o027 && process.leader_ended.is_none());
         assert_eq!((process.personality, process.dumpable), (0, 1));
-        let own = rustix::process::getpgrp().as_raw_pid().cast_unsigned();
-        assert_eq!(process.group, own);
+        assert_eq!([process.group, process.session], [pid.cast_unsigned(); 2]);
         let numbers = |signals: &[crate::record::Bytes<128>]| -> Vec<(i32, u64)> {
             let word = |info: &[u8], at: usize| i32::from_ne_bytes(info[at..at + 4].try_into().unwrap());
             let value = |info: &[u8]| u64::from_ne_bytes(info[24..32].try_into().unwrap());
