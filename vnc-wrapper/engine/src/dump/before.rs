@@ -6,16 +6,17 @@ use libc::pid_t;
 
 use super::facts::Facts;
 use super::follow::Follow;
+use super::watches::Index;
 use crate::freeze::idle::Waits;
 use crate::remote::processor::Registers;
 
 /// What was seen of threads before the freeze.
-#[derive(Default)]
 pub(super) struct Before {
     pub(super) sleeps: Sleeps,
     pub(super) memory: Follow,
     /// By process.
     pub(super) facts: BTreeMap<pid_t, Facts>,
+    pub(super) watches: Index,
 }
 
 /// Threads in sleeps that were interrupted before.
@@ -30,12 +31,14 @@ struct Sleep {
 }
 
 impl Before {
-    /// Looks at `pids`.
-    pub(super) fn look(pids: &[pid_t]) -> Self {
+    /// Looks at `pids`, of which `root` is the first.
+    pub(super) fn look(root: pid_t, pids: &[pid_t]) -> Self {
+        // What takes long first.
+        let watches = Index::look(root, pids);
         // Memory first: to follow it interrupts calls.
         let memory = Follow::begin(pids);
         let facts = pids.iter().filter_map(|pid| Some((*pid, Facts::of(*pid)?))).collect();
-        Self { sleeps: Sleeps::look(pids), memory, facts }
+        Self { sleeps: Sleeps::look(pids), memory, facts, watches }
     }
 }
 

@@ -328,7 +328,7 @@ impl<'a> Collector<'a> {
             self.content.records.extend(mappings.into_iter().map(Record::from));
             point(Step::DumpMemory)?;
         }
-        let mut descriptions = Descriptions::new(&self.view, &self.tids, &self.groups);
+        let mut descriptions = Descriptions::new(&self.view, &self.tids, &self.groups, &mut before.watches);
         for Space { subject, tid, id } in std::mem::take(&mut self.new_tables) {
             self.content.records.push(descriptions.table(subject, tid, id, &mut objects)?.into());
             point(Step::DumpTable)?;

@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | `subject` | what was frozen, process by process |
 //! | `view`, `namespaces` | ids as the session sees them; credentials; the session's namespaces |
-//! | `before`, `facts`, `follow` | what is looked at, and copied of memory, while the session runs |
+//! | `before`, `facts`, `follow`, `watches` | what is looked at, found and copied while the session runs |
 //! | `collect` | the order in which everything is read |
 //! | `inside` | lists of calls that ask a thread what only it knows |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
@@ -45,6 +45,7 @@ mod table;
 mod tests;
 mod thread;
 mod view;
+mod watches;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -86,7 +87,7 @@ impl<'s> Session<'s> {
 /// # Errors
 /// [`Error::Format`] when the sink takes nothing.
 pub fn prepare<W: Write>(mut session: Session<'_>, sink: W) -> Result<Prepared<'_, W>, Error> {
-    let before = Before::look(&session.source.list().map_err(freeze::Error::Source)?);
+    let before = Before::look(session.root, &session.source.list().map_err(freeze::Error::Source)?);
     Ok(Prepared { session, before, writer: Writer::begin(sink, features::X86_64)? })
 }
 
@@ -124,7 +125,7 @@ impl<'t, W: Write> Frozen<'_, 't, W> {
     pub fn collect(mut self) -> Result<Collected<'t, W>, Error> {
         let pids = self.session.source.list().map_err(freeze::Error::Source)?;
         let content = collect::collect(&mut self.frozen, pids, self.session.root, &mut self.before)?;
-        Ok(Collected { writer: self.writer, frozen: self.frozen, content })
+        Ok(Collected { writer: self.writer, frozen: self.frozen, content, before: self.before })
     }
 }
 
@@ -142,6 +143,8 @@ pub struct Collected<'t, W> {
     writer: Writer<W>,
     frozen: freeze::Frozen<'t>,
     content: Content,
+    /// To be dropped when the pause is over.
+    before: Before,
 }
 
 impl<W: Write> Collected<'_, W> {
@@ -156,6 +159,7 @@ impl<W: Write> Collected<'_, W> {
             Then::End => self.frozen.end()?,
         }
         let pause = since.elapsed();
+        drop(self.before);
         fault::point(Step::DumpReleased).map_err(Error::Step)?;
         Ok(Draining { writer: self.writer, content: self.content, pause, released: Instant::now() })
     }

@@ -13,6 +13,7 @@ use super::paths::leads_to;
 use super::space::Objects;
 use super::subject::Subject;
 use super::view::View;
+use super::watches::Index;
 use crate::objects::kind::Kind;
 use crate::objects::{Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, same, signal, timer};
 use crate::process::fdinfo::{self, LockKind};
@@ -43,6 +44,8 @@ pub(super) struct Descriptions<'a> {
     /// Ids of threads and groups as the session sees them.
     tids: &'a BTreeMap<pid_t, u32>,
     groups: &'a BTreeMap<pid_t, u32>,
+    /// Where files are that are watched.
+    watches: &'a mut Index,
     known: same::Descriptions,
     /// By device and inode.
     pipes: BTreeMap<(u64, u64), Ends>,
@@ -52,11 +55,17 @@ pub(super) struct Descriptions<'a> {
 }
 
 impl<'a> Descriptions<'a> {
-    pub(super) fn new(view: &'a View, tids: &'a BTreeMap<pid_t, u32>, groups: &'a BTreeMap<pid_t, u32>) -> Self {
+    pub(super) fn new(
+        view: &'a View,
+        tids: &'a BTreeMap<pid_t, u32>,
+        groups: &'a BTreeMap<pid_t, u32>,
+        watches: &'a mut Index,
+    ) -> Self {
         Self {
             view,
             tids,
             groups,
+            watches,
             known: same::Descriptions::new(),
             pipes: BTreeMap::new(),
             epolls: Vec::new(),
@@ -141,14 +150,7 @@ impl<'a> Descriptions<'a> {
                 let object = objects.add_memfd(pid, &seen)?;
                 file::take(&seen, id, Content::Object { object }).map(Record::from)
             }
-            Kind::Inotify => {
-                // Where what it watches is now, only the layer of the session can say.
-                if matches!(&seen.info.kind, fdinfo::Kind::Inotify(watches) if !watches.is_empty()) {
-                    let what = format!("descriptor {}, {}", seen.number, seen.link.escape_ascii());
-                    return Err(Error::refused(pid, what, "the paths of what it watches cannot be found yet"));
-                }
-                inotify::take(&seen, id, |_| None).map(Record::from)
-            }
+            Kind::Inotify => inotify::take(&seen, id, |watch| self.watches.find(watch)).map(Record::from),
             kind => {
                 self.judge(pid, file::look(&seen))?;
                 self.named(pid, &seen, &kind, path_only)?;

@@ -54,8 +54,7 @@ impl View {
 
     /// Where we find what the session has under an absolute `path`.
     pub(super) fn locate(&self, path: &[u8]) -> PathBuf {
-        let relative = path.strip_prefix(b"/").unwrap_or(path);
-        self.root.join(std::ffi::OsStr::from_bytes(relative))
+        locate(&self.root, path)
     }
 
     fn users(&self, ids: &Ids) -> Option<Vec<u32>> {
@@ -65,6 +64,11 @@ impl View {
     fn groups(&self, ids: &[u32]) -> Option<Vec<u32>> {
         ids.iter().map(|id| inside(self.groups.as_ref(), *id)).collect()
     }
+}
+
+/// Where we find what has an absolute `path` below `root`.
+pub(super) fn locate(root: &Path, path: &[u8]) -> PathBuf {
+    root.join(std::ffi::OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)))
 }
 
 fn each(ids: &Ids) -> [u32; 4] {

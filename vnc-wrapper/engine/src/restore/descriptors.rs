@@ -17,8 +17,9 @@ use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, pi
 use crate::record::Record;
 use crate::record::check;
 use crate::record::memory::{Backing, Mapping, Origin};
-use crate::record::objects::{DescriptorTable, Epoll, PipeEnd, Watch};
+use crate::record::objects::{DescriptorTable, Epoll, Inotify, PipeEnd, Watch};
 use crate::remote::Call;
+use crate::sys::descriptor;
 
 use super::content::Content;
 use super::error::{Error, Object, Result};
@@ -54,6 +55,20 @@ pub(super) struct Open {
     base: u32,
     /// How many of them all processes have inherited.
     sent: usize,
+}
+
+/// Instances of inotify(7) that do not watch yet.
+pub(super) struct Instances(Vec<(Inotify, OwnedFd)>);
+
+impl Instances {
+    /// Has them watch, when no file is opened or closed any more.
+    pub(super) fn watch(self, files: &dyn Files) -> Result {
+        let names = Session { files, open: &Open::default() };
+        for (record, made) in self.0 {
+            inotify::give_watches(made.as_fd(), &record, &names)?;
+        }
+        Ok(())
+    }
 }
 
 /// What records name, for [`crate::objects`].
@@ -115,7 +130,7 @@ impl Open {
                 Record::TimerFd(it) => timer::give(it, passed)?,
                 Record::SignalFd(it) => signal::give(it)?,
                 Record::Epoll(it) => epoll::give(it)?,
-                Record::Inotify(it) => inotify::give(it, &Session { files, open: &open })?,
+                Record::Inotify(it) => inotify::give(it)?,
                 // Of processes that are not there yet.
                 Record::PidFd(_) => continue,
                 _ => {
@@ -178,6 +193,20 @@ impl Open {
                 .map_err(|error| failed(&what(), "F_SETOWN_EX", error))?;
         }
         Ok(())
+    }
+
+    /// The instances of inotify that are to watch, as copies.
+    pub(super) fn instances(&self, content: &Content) -> Result<Instances> {
+        let mut instances = Vec::new();
+        for record in content.descriptions.values() {
+            let Record::Inotify(it) = record else { continue };
+            let made = self.descriptor(&Key::Description(it.common.id)).filter(|_| !it.watches.is_empty());
+            if let Some(copy) = made.map(descriptor::copy) {
+                let copy = copy.map_err(|error| failed("an inotify instance", "F_DUPFD_CLOEXEC", error))?;
+                instances.push(((**it).clone(), copy));
+            }
+        }
+        Ok(Instances(instances))
     }
 
     /// The number of `key` in all processes.

@@ -8,7 +8,7 @@
 //! fill      pages are put there, as they are read
 //! seal      protections, the program's addresses; directories, signal actions, descriptors
 //! threads   made with their ids; each sets what it has alone
-//! last      timers, waiting signals, registers
+//! last      timers, waiting signals, registers; what is watched for changes
 //! run       all go on
 //! ```
 //!
@@ -199,6 +199,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
             open.place(stub, &content.tables[&table], &content, &channel)?;
         }
     }
+    let instances = open.instances(&content)?;
     drop((open, channel));
     for (process, threads) in &all {
         threads.iter().try_for_each(threads::equip)?;
@@ -216,6 +217,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
         process::dumpable(stub, process)?;
     }
     last(&content, &all)?;
+    instances.watch(plan.files)?;
     let threads = all.iter().flat_map(|(_, threads)| threads.iter().map(|pair| pair.stub.tid)).collect();
     Ok(Restored { made, first, threads, _tracer: tracer })
 }

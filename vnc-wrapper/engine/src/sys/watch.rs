@@ -29,6 +29,14 @@ pub fn add(instance: BorrowedFd<'_>, path: &[u8], mask: u32) -> io::Result<u32> 
     u32::try_from(number).map_err(|_| io::Error::last_os_error())
 }
 
+/// Watches what `target` refers to, a link also.
+///
+/// # Errors
+/// As [`add`].
+pub fn add_open(instance: BorrowedFd<'_>, target: BorrowedFd<'_>, mask: u32) -> io::Result<u32> {
+    add(instance, format!("/proc/thread-self/fd/{}", target.as_raw_fd()).as_bytes(), mask)
+}
+
 /// Ends the watch of that number; IN_IGNORED then waits to be read.
 ///
 /// # Errors

@@ -8,6 +8,13 @@ use std::os::unix::fs::MetadataExt;
 
 const CREATE: u32 = libc::IN_CREATE;
 
+/// Makes an instance with its watches.
+fn given(record: &crate::record::objects::Inotify) -> OwnedFd {
+    let made = inotify::give(record).unwrap();
+    inotify::give_watches(made.as_fd(), record, &Nowhere).unwrap();
+    made
+}
+
 /// The path of what is watched, in one directory or the directory that it is.
 fn found(place: &Path) -> impl Fn(&Watch) -> Option<Vec<u8>> + '_ {
     move |watch| {
@@ -60,7 +67,7 @@ fn an_instance_has_its_watches_under_their_numbers() {
         let record = stored(world.untouched(|| inotify::take(&seen, 1, found(place.path())).unwrap()));
         let numbers: Vec<u32> = record.watches.iter().map(|watch| watch.number).collect();
         assert_eq!(numbers, [41, 43, 44]);
-        let made = inotify::give(&record, &Nowhere).unwrap();
+        let made = given(&record);
         assert_eq!(descriptor::flags(made.as_fd()).unwrap(), descriptor::flags(seen.copy()).unwrap());
         assert_eq!(ready(&made), 0);
         let theirs = seen.copy().try_clone_to_owned().unwrap();
@@ -88,7 +95,7 @@ fn many_numbers_between_watches_are_counted_through() {
         .unwrap(),
         ..Default::default()
     };
-    let made = inotify::give(&record, &Nowhere).unwrap();
+    let made = given(&record);
     std::fs::write(place.path().join("a"), "").unwrap();
     assert_eq!(events(&made), [(20_000, CREATE, b"a".to_vec())]);
 }
@@ -114,7 +121,9 @@ fn events_that_wait_and_watches_without_a_name_are_found_before_a_save() {
     // Kept open, so that the watch stays.
     let open = std::fs::File::open(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
-    assert!(look(1).is_some_and(|finding| finding.blocking && finding.lost.contains("no name any more")));
+    assert!(
+        look(1).is_some_and(|finding| finding.blocking && finding.lost.contains("no name of what watch 1 watches"))
+    );
     drop(open);
 }
 

@@ -1,5 +1,6 @@
 //! Guests are saved, killed and restored, and go on as if nothing had happened.
 
+mod files;
 mod steps;
 
 use std::fs::File;
@@ -68,13 +69,18 @@ fn saved(guest: &mut Inside) -> File {
 
 /// Saves a first process and all below it, which end.
 fn saved_first(first: pid_t) -> File {
+    try_save(first).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// [`saved_first`]; after an error all of it runs on.
+fn try_save(first: pid_t) -> Result<File, crate::dump::Error> {
     let _alone = alone();
     let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
     let draining = tracing(|tracer| {
         let session = Session::descendants(first);
         prepare(session, tempfile::tempfile().unwrap())?.freeze(tracer, limits)?.collect()?.release(Then::End)
     });
-    draining.and_then(Draining::finish).unwrap_or_else(|error| panic!("{error}")).sink
+    Ok(draining.and_then(Draining::finish)?.sink)
 }
 
 /// What was restored and runs, by its first process's pid here. Dropped, it is killed: so a test that fails leaves nothing.

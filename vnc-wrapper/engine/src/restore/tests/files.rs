@@ -1,0 +1,23 @@
+//! What belongs to files: watches, content without a name, locks.
+
+use super::{goes_on, try_save};
+use crate::sys::inside::Inside;
+use crate::sys::inside_guests::files as guests;
+use crate::testing::as_both_users;
+
+#[test]
+fn issue_10_what_is_watched_is_watched_on_and_nothing_seems_to_have_happened() {
+    as_both_users(
+        "restore::tests::files::issue_10_what_is_watched_is_watched_on_and_nothing_seems_to_have_happened",
+        || {
+            goes_on("watches", guests::watches);
+        },
+    );
+}
+
+#[test]
+fn issue_10_events_that_wait_are_not_left_out() {
+    let guest = Inside::start(guests::leaves_events);
+    let error = try_save(guest.pid).expect_err("events were left out").to_string();
+    assert!(error.contains("not yet read its file events"), "{error}");
+}
