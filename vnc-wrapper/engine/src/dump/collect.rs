@@ -22,6 +22,7 @@ use crate::objects::Finding;
 use crate::process::tree::{self, Life, Tree};
 use crate::process::{order, timers};
 use crate::record::Record;
+use crate::record::rights::Filter;
 use crate::remote;
 use crate::sys::kcmp::{self, What};
 
@@ -42,13 +43,14 @@ fn point(step: Step) -> Result<(), Error> {
     fault::point(step).map_err(Error::Step)
 }
 
-/// Collects the processes `pids`, of which `frozen` holds the threads, below `root`.
+/// Collects the processes `pids` of the session, of which `frozen` holds the threads.
 pub(super) fn collect(
     frozen: &mut Frozen<'_>,
     pids: Vec<pid_t>,
-    root: pid_t,
+    session: &super::Session<'_>,
     before: &mut Before,
 ) -> Result<Content, Error> {
+    let (root, filters) = (session.root, &session.filters);
     let held = held(frozen);
     let subjects = Subject::all(pids.into_iter().chain(held.keys().copied()), &held)?;
     point(Step::DumpListed)?;
@@ -62,7 +64,7 @@ pub(super) fn collect(
     for subject in &subjects {
         check(subject, &session, before.facts.get(&subject.pid))?;
     }
-    let mut collector = Collector::new(&subjects, view, std::mem::take(&mut before.sleeps));
+    let mut collector = Collector::new(&subjects, view, filters, std::mem::take(&mut before.sleeps));
     collector.content.idle = before.facts.len();
     let mut tree = Vec::new();
     // The first process first: all others are in its namespaces.
@@ -131,6 +133,8 @@ struct Space<'a> {
 struct Collector<'a> {
     subjects: &'a [Subject],
     view: View,
+    /// Those that every thread has.
+    filters: &'a [Filter],
     sleeps: Sleeps,
     /// Numbers of processes, and ids of threads and groups as the session sees them.
     numbers: BTreeMap<pid_t, u32>,
@@ -151,7 +155,7 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(subjects: &'a [Subject], view: View, sleeps: Sleeps) -> Self {
+    fn new(subjects: &'a [Subject], view: View, filters: &'a [Filter], sleeps: Sleeps) -> Self {
         let numbers = subjects.iter().map(|subject| (subject.pid, subject.id)).collect();
         let mut groups = BTreeMap::new();
         let mut tids = BTreeMap::new();
@@ -162,6 +166,7 @@ impl<'a> Collector<'a> {
         Self {
             subjects,
             view,
+            filters,
             sleeps,
             numbers,
             tids,
@@ -202,7 +207,7 @@ impl<'a> Collector<'a> {
         };
         let mut record = process::record(subject, parent, &self.view)?;
         for tid in &subject.tids {
-            let status = thread::status(subject, *tid)?;
+            let status = thread::status(subject, *tid, self.filters)?;
             self.tids.insert(*tid, self.view.pid(&status.pids));
         }
         let pid = subject.pid;
@@ -300,7 +305,8 @@ impl<'a> Collector<'a> {
         of: (&thread::Asked, &Answers),
         waiting: &Waiting,
     ) -> Result<(), Error> {
-        let mut record = thread::record(subject, tid, held, of, (&self.view, &self.sleeps), &mut self.rights)?;
+        let mut record =
+            thread::record(subject, tid, held, of, (&self.view, &self.sleeps, self.filters), &mut self.rights)?;
         record.signals = waiting.own(subject.pid, tid)?;
         self.content.records.push(record.into());
         point(Step::DumpThread)
@@ -346,6 +352,7 @@ impl<'a> Collector<'a> {
     fn finish(mut self) -> Result<Content, Error> {
         debug_assert_eq!(self.subjects.len(), self.content.processes);
         self.content.records.extend(self.rights.records());
+        self.content.records.extend(self.filters.iter().cloned().map(Record::from));
         point(Step::DumpCollected)?;
         Ok(self.content)
     }

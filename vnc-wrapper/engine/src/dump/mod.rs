@@ -8,6 +8,9 @@
 //! Frozen::collect() -> Collected              everything that must be of one instant has been read
 //! Collected::release(Run | End) -> Draining   it runs on, or has ended
 //! Draining::finish() -> Saved                 records and pages are in the sink
+//!
+//! Collected::write() -> Still                 as well, before anything runs or ends
+//! Still::release(Run | End) -> Saved
 //! ```
 //!
 //! What no record can hold is [`Refused`] by the names of process and thing before anything is written. What is written passes
@@ -56,6 +59,7 @@ use crate::fault::{self, Step};
 use crate::freeze::{self, Limits, Source};
 use crate::objects::Finding;
 use crate::record::check::check;
+use crate::record::rights::Filter;
 use crate::record::{Writer, features};
 use crate::remote::Tracer;
 use before::Before;
@@ -67,12 +71,21 @@ pub use error::{Error, Refused};
 pub struct Session<'s> {
     root: pid_t,
     source: Box<dyn Source + Send + 's>,
+    filters: Vec<Filter>,
 }
 
 impl<'s> Session<'s> {
     /// The process `root` and what `source` lists, which are below it.
     pub fn new(root: pid_t, source: impl Source + Send + 's) -> Self {
-        Self { root, source: Box::new(source) }
+        Self { root, source: Box::new(source), filters: Vec::new() }
+    }
+
+    /// The seccomp filters that each of its threads has, the first one that was installed first: those that its first process was
+    /// started with, and whatever was put into it. The kernel shows filters to nobody but root, so threads with others are
+    /// refused.
+    #[must_use]
+    pub fn with_filters(self, filters: Vec<Filter>) -> Self {
+        Self { filters, ..self }
     }
 
     /// The process `root` and all that descend from it.
@@ -124,7 +137,7 @@ impl<'t, W: Write> Frozen<'_, 't, W> {
     /// [`Error::Refused`] for what no record can hold, and others; it runs on, and nothing was written.
     pub fn collect(mut self) -> Result<Collected<'t, W>, Error> {
         let pids = self.session.source.list().map_err(freeze::Error::Source)?;
-        let content = collect::collect(&mut self.frozen, pids, self.session.root, &mut self.before)?;
+        let content = collect::collect(&mut self.frozen, pids, &self.session, &mut self.before)?;
         Ok(Collected { writer: self.writer, frozen: self.frozen, content, before: self.before })
     }
 }
@@ -147,21 +160,67 @@ pub struct Collected<'t, W> {
     before: Before,
 }
 
-impl<W: Write> Collected<'_, W> {
+impl<'t, W: Write> Collected<'t, W> {
+    /// How long it has stood still.
+    #[must_use]
+    pub fn since(&self) -> Duration {
+        self.frozen.since().elapsed()
+    }
+
+    /// Writes it while it stands still: for a session that is not to end before its save is whole.
+    ///
+    /// # Errors
+    /// Those of [`Draining::finish`]; it runs on.
+    pub fn write(self) -> Result<Still<'t, W>, Error> {
+        let pause = self.since();
+        let draining = Draining { writer: self.writer, content: self.content, pause, released: Instant::now() };
+        Ok(Still { saved: draining.finish()?, frozen: self.frozen, _before: self.before })
+    }
+
     /// Ends the pause.
     ///
     /// # Errors
     /// [`Error::Freeze`] when a process cannot be killed; it runs on.
     pub fn release(self, then: Then) -> Result<Draining<W>, Error> {
-        let since = self.frozen.since();
-        match then {
-            Then::Run => drop(self.frozen),
-            Then::End => self.frozen.end()?,
-        }
-        let pause = since.elapsed();
+        let pause = release(self.frozen, then)?;
         drop(self.before);
-        fault::point(Step::DumpReleased).map_err(Error::Step)?;
         Ok(Draining { writer: self.writer, content: self.content, pause, released: Instant::now() })
+    }
+}
+
+/// Lets a session go, and returns how long it stood still.
+fn release(frozen: freeze::Frozen<'_>, then: Then) -> Result<Duration, Error> {
+    let since = frozen.since();
+    match then {
+        Then::Run => drop(frozen),
+        Then::End => frozen.end()?,
+    }
+    let pause = since.elapsed();
+    fault::point(Step::DumpReleased).map_err(Error::Step)?;
+    Ok(pause)
+}
+
+/// A session that stands still and was written; dropped, it runs on.
+pub struct Still<'t, W> {
+    saved: Saved<W>,
+    frozen: freeze::Frozen<'t>,
+    /// To be dropped when the pause is over.
+    _before: Before,
+}
+
+impl<W> Still<'_, W> {
+    /// The sink, to make what was written durable.
+    pub fn sink(&mut self) -> &mut W {
+        &mut self.saved.sink
+    }
+
+    /// Ends the pause.
+    ///
+    /// # Errors
+    /// [`Error::Freeze`] when a process cannot be killed; it runs on.
+    pub fn release(mut self, then: Then) -> Result<Saved<W>, Error> {
+        self.saved.report.pause = release(self.frozen, then)?;
+        Ok(self.saved)
     }
 }
 

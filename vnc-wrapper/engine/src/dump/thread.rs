@@ -13,6 +13,7 @@ use super::subject::Subject;
 use super::view::{Rights, View};
 use crate::process::status::{self, Status};
 use crate::record::process::{AlternateStack, Area, Rseq, Scheduling, Thread};
+use crate::record::rights::Filter;
 use crate::record::{Bytes, List};
 use crate::remote::processor::Registers;
 use crate::sys::ptrace::{self, Signal};
@@ -28,6 +29,8 @@ pub(super) struct Asked {
 }
 
 const GET_TID_ADDRESS: u64 = 40;
+/// SECCOMP_MODE_STRICT (linux/seccomp.h).
+const STRICT: u32 = 1;
 /// `stack_t`: address, flags, length.
 const STACK: usize = 24;
 
@@ -53,14 +56,28 @@ pub(super) struct Held {
     pub(super) mask: u64,
 }
 
-/// Its `status`, with what no record can hold refused.
-pub(super) fn status(subject: &Subject, tid: pid_t) -> Result<Status, Error> {
+/// Its `status`, with what no record can hold refused: other filters than the `known` ones.
+pub(super) fn status(subject: &Subject, tid: pid_t, known: &[Filter]) -> Result<Status, Error> {
     let pid = subject.pid;
     let status = status::read(&subject.task(tid)).map_err(Error::read(pid, tid, "status"))?;
-    if status.seccomp.unwrap_or(0) != 0 {
-        let filters = status.seccomp_filters.unwrap_or(1);
-        let why = "filters can be recorded only from a log of their installation, and there is none";
-        return Err(Error::refused(pid, format!("thread {tid} has {filters} seccomp filters"), why));
+    let mode = status.seccomp.unwrap_or(0);
+    if mode == STRICT {
+        return Err(Error::refused(
+            pid,
+            format!("thread {tid}"),
+            "it may do nothing but read and write (strict seccomp)",
+        ));
+    }
+    // Linux 5.9 counts them. Where they are not counted, the known ones are all that there can be seen to be.
+    let count = status.seccomp_filters.map_or(if mode == 0 { 0 } else { known.len() }, |count| count as usize);
+    if count != known.len() {
+        let why = match count.checked_sub(known.len()) {
+            Some(more) => format!("it has {more} seccomp filters that were not seen when they were installed"),
+            None => {
+                format!("it has {count} seccomp filters, and each thread of the session should have {}", known.len())
+            }
+        };
+        return Err(Error::refused(pid, format!("thread {tid}"), why));
     }
     Ok(status)
 }
@@ -71,12 +88,12 @@ pub(super) fn record(
     tid: pid_t,
     held: &Held,
     (asked, answers): (&Asked, &Answers),
-    (view, sleeps): (&View, &Sleeps),
+    (view, sleeps, filters): (&View, &Sleeps, &[Filter]),
     rights: &mut Rights,
 ) -> Result<Thread, Error> {
     let pid = subject.pid;
     let read = |what: &'static str| Error::read(pid, tid, what);
-    let status = status(subject, tid)?;
+    let status = status(subject, tid, filters)?;
     let (registers, restart) = restart::of(tid, &held.registers, sleeps.place(tid, &held.registers))
         .map_err(|why| Error::refused(pid, format!("thread {tid}"), why))?;
     let answered = |question, what: &str| {
@@ -106,7 +123,7 @@ pub(super) fn record(
         scheduling: scheduling(pid, tid)?,
         parent_death_signal: death.unwrap_or(0),
         credentials: rights.number(pid, &status, secure_bits, view)?,
-        filters: Default::default(),
+        filters: fit(pid, "seccomp filters", filters.iter().map(|filter| filter.id).collect::<Vec<_>>())?,
         timer_slack: answers.result(asked.timer_slack).unwrap_or(0),
     })
 }

@@ -57,6 +57,8 @@ pub enum Object {
     Timer(i32),
     /// Users, groups, capabilities.
     Credentials,
+    /// A seccomp filter.
+    Filter(u32),
     /// A resource limit.
     Limit(u32),
     /// How a thread is scheduled.
@@ -87,6 +89,7 @@ impl fmt::Display for Object {
             Self::Timer(id @ ..0) => write!(out, "interval timer {}", -1 - id),
             Self::Timer(id) => write!(out, "timer {id}"),
             Self::Credentials => out.write_str("its credentials"),
+            Self::Filter(id) => write!(out, "seccomp filter {id}"),
             Self::Limit(resource) => write!(out, "limit {resource}"),
             Self::Scheduling => out.write_str("its scheduling"),
             Self::Registration => out.write_str("a registration of memory with the kernel"),

@@ -1,8 +1,9 @@
 //! From process content to a tree of processes that goes on exactly where it was.
 //!
 //! ```text
-//! records   read and checked; open file descriptions are made here
+//! records   read and checked
 //! first     a process in its namespaces, with nothing in its memory but a place from which calls are made
+//! open      open file descriptions are made here, and sent there
 //! tree      it and its descendants make the others, with their pids; all are traced from their birth
 //! map       each maps its memory
 //! fill      pages are put there, as they are read
@@ -65,8 +66,8 @@ use tree::Forest;
 pub struct Plan<'p> {
     /// The namespaces that the first process is made in (`CLONE_NEWUSER` and others).
     pub namespaces: u64,
-    /// Called with the first process's pid, as this process sees it, before that runs anything: writes its id maps. It must
-    /// be user 0 in its user namespace.
+    /// Called with the first process's pid, as this process sees it, before that runs anything: writes its id maps, and makes
+    /// in its namespaces what they are to hold, such as mounts. It must be user 0 in its user namespace.
     pub prepare: &'p mut dyn FnMut(pid_t) -> io::Result<()>,
     /// A time namespace of its own with these clocks; none: the clocks of whom makes it.
     pub clocks: Option<Clocks>,
@@ -123,7 +124,6 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let mut made = Made::new(plan.patience);
     let mut reader = Reader::begin(source)?;
     let (content, region) = Content::read(&mut reader)?;
-    let mut open = Open::new(&content, plan.files, plan.passed)?;
     let nursery = Nursery::plan(&content)?;
     let area = area::Area::find(content.taken(), nursery.length())?;
     let root = content.processes.values().find(|process| process.parent.is_none());
@@ -132,6 +132,9 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
     let (first, root) = (stub.tid, stub.clone());
     namespaces::give(&stub, &content, plan.namespaces, plan.clocks, &channel)?;
+    // Paths lead to files from here on: the namespaces are as the plan prepared them.
+    let mut open = Open::new(&content, plan.files, plan.passed)?;
+    rights::filters(&stub, &content)?;
     open.send(&stub, &channel)?;
     nursery.make(&stub)?;
     let forest = Forest::grow(&content, stub, &mut made)?;

@@ -1,10 +1,12 @@
-//! Users, groups and capabilities of a thread (credentials(7), capabilities(7)).
+//! Users, groups and capabilities of a thread (credentials(7), capabilities(7)), and its seccomp filters.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::record::rights::Credentials;
 
-use super::error::{Object, Result};
+use super::content::Content;
+use super::error::{Error, Object, Result};
 use super::list::List;
 use super::stub::Stub;
 
@@ -12,9 +14,36 @@ use super::stub::Stub;
 const VERSION: u32 = 0x2008_0522;
 /// SECBIT_NO_SETUID_FIXUP and SECBIT_KEEP_CAPS (linux/securebits.h): changing users takes no capability.
 const KEEP: u64 = 1 << 2 | 1 << 4;
+/// `struct sock_filter` and `struct sock_fprog` (linux/filter.h).
+const INSTRUCTION: usize = 8;
+const PROGRAM: usize = 16;
 /// As many groups as a thread can have (NGROUPS_MAX).
 const MOST_GROUPS: usize = 65_536;
 const PR_CAP_AMBIENT_RAISE: u64 = libc::PR_CAP_AMBIENT_RAISE as u64;
+
+/// Gives the first process the seccomp filters that all threads have, which everything that descends from it inherits. It has
+/// CAP_SYS_ADMIN in its user namespace, and so needs no PR_SET_NO_NEW_PRIVS.
+pub(super) fn filters(first: &Stub, content: &Content) -> Result {
+    let lists: BTreeSet<&[u32]> = content.threads.values().flatten().map(|thread| &thread.filters[..]).collect();
+    if lists.len() > 1 {
+        return Err(Error::unable("the seccomp filters", "this release can make only those that all threads have"));
+    }
+    for id in lists.into_iter().flatten() {
+        let object = Object::Filter(*id);
+        let unknown = || Error::unable(object.to_string(), "the content has no record of it");
+        let filter = content.filters.get(id).ok_or_else(unknown)?;
+        let mut list = List::new(first);
+        let at = list.place(filter.program.len().next_multiple_of(16) + PROGRAM)?;
+        let length = (filter.program.len() / INSTRUCTION) as u64;
+        // `struct sock_fprog`: how many instructions, and where.
+        let described = [length.to_ne_bytes(), at.to_ne_bytes()].concat();
+        let operation = libc::SECCOMP_SET_MODE_FILTER.into();
+        let flags = filter.flags.into();
+        list.with(object, libc::SYS_seccomp, &[&filter.program, &described], |at| [operation, flags, at[1], 0, 0, 0])?;
+        list.run()?;
+    }
+    Ok(())
+}
 
 /// What a thread has now, as it sees it.
 struct Now {

@@ -11,7 +11,7 @@ use crate::sys::clone::Arguments;
 use crate::sys::ptrace;
 
 use super::content::{thread_name, tid};
-use super::error::{Error, Name, Object, Result};
+use super::error::{Name, Object, Result};
 use super::list::List;
 use super::made::Made;
 use super::stub::{OPTIONS, Stub};
@@ -113,9 +113,6 @@ fn append(list: &mut List<'_>, threads: &[Thread]) -> Result {
 /// Gives a thread what it has alone, but what comes with its registers.
 pub(super) fn equip(pair: &Pair<'_>) -> Result {
     let (stub, record) = (&pair.stub, pair.record);
-    if !record.filters.is_empty() {
-        return Err(Error::unable(format!("a seccomp filter of {}", stub.name), "this release cannot set it"));
-    }
     let mut list = List::new(stub);
     let registration = Object::Registration;
     let name = [&record.name[..], b"\0"].concat();

@@ -99,6 +99,14 @@ fn issue_10_whatever_state_is_dropped_the_session_runs_on() {
     drop(tracing(|tracer| {
         prepared().freeze(tracer, patient()).unwrap().collect().unwrap().release(Then::Run).unwrap()
     }));
+    drop(tracing(|tracer| prepared().freeze(tracer, patient()).unwrap().collect().unwrap().write().map(drop)));
+    assert_eq!(guests::tracer(guest.pid, guest.pid), 0);
+    let still = |then| {
+        tracing(|tracer| {
+            prepared().freeze(tracer, patient()).unwrap().collect().unwrap().write().unwrap().release(then)
+        })
+    };
+    assert_eq!(still(Then::Run).unwrap().report.processes, 1);
     guest.shared.write();
     assert_eq!(guest.end(), 0);
 }

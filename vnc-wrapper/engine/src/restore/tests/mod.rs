@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use libc::pid_t;
 
 use super::{Clocks, Error, Plan, Restored, Root, restore};
-use crate::dump::{Draining, Session, Then, prepare};
+use crate::dump::{self, Draining, Session, Then, prepare};
 use crate::freeze::Limits;
 use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
-use crate::record::rights::{Namespace, NamespaceKind};
+use crate::record::rights::{Filter, Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
 use crate::sys::guests::{PATIENCE, alone, state, until};
@@ -73,12 +73,15 @@ fn saved_first(first: pid_t) -> File {
 }
 
 /// [`saved_first`]; after an error all of it runs on.
-fn try_save(first: pid_t) -> Result<File, crate::dump::Error> {
+fn try_save(first: pid_t) -> Result<File, dump::Error> {
+    save_session(Session::descendants(first), Then::End)
+}
+
+fn save_session(session: Session<'_>, then: Then) -> Result<File, dump::Error> {
     let _alone = alone();
     let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
     let draining = tracing(|tracer| {
-        let session = Session::descendants(first);
-        prepare(session, tempfile::tempfile().unwrap())?.freeze(tracer, limits)?.collect()?.release(Then::End)
+        prepare(session, tempfile::tempfile().unwrap())?.freeze(tracer, limits)?.collect()?.release(then)
     });
     Ok(draining.and_then(Draining::finish)?.sink)
 }
@@ -327,6 +330,25 @@ fn issue_10_each_thread_has_the_rights_that_it_had() {
         let content = saved(&mut guest);
         let running = run(&content);
         let_go_on("rights", &guest, running);
+    });
+}
+
+#[test]
+fn issue_10_filters_that_all_threads_have_are_given_again_and_others_refused() {
+    let name = "restore::tests::issue_10_filters_that_all_threads_have_are_given_again_and_others_refused";
+    as_both_users(name, || {
+        let mut guest = Inside::start(guests::filtered);
+        until("all are there", || guest.words[0].load(Ordering::SeqCst) == 3);
+        let error = save_session(Session::descendants(guest.pid), Then::Run).expect_err("a filter was left out");
+        assert!(error.to_string().contains("it has 1 seccomp filters that were not seen"), "{error}");
+        let filter = |id| Filter { id, program: guests::no_priorities().try_into().unwrap(), flags: 0 };
+        let two = Session::descendants(guest.pid).with_filters(vec![filter(1), filter(2)]);
+        let error = save_session(two, Then::Run).expect_err("a filter was made up");
+        assert!(error.to_string().contains("it has 1 seccomp filters, and each thread"), "{error}");
+        let content = save_session(Session::descendants(guest.pid).with_filters(vec![filter(7)]), Then::End).unwrap();
+        guest.kill();
+        let running = run(&content);
+        let_go_on("filters", &guest, running);
     });
 }
 
