@@ -326,7 +326,8 @@ impl<'a> Collector<'a> {
             let guards = pages::guards(tid, &mapped).map_err(Error::read(pid, tid, "the guard regions"))?;
             let mut mappings = Vec::new();
             for mapped in &mapped {
-                let mut mapping = space::mapping(pid, tid, id, mapped, &mut objects, &self.view)?;
+                let mut mapping =
+                    space::mapping(pid, tid, id, mapped, &mut objects, (&self.view, &mut before.watches))?;
                 mapping.guards = fit(pid, "guard regions", pages::within(&guards, mapped))?;
                 mappings.push(mapping);
             }

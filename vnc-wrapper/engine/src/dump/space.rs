@@ -5,18 +5,20 @@ use std::ops::Range;
 use std::path::Path;
 
 use libc::pid_t;
+use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
 
 use super::Error;
 use super::error::fit;
 use super::inside::Answers;
 use super::pages::Pages;
-use super::paths::path;
+use super::paths::{near, path};
 use super::process;
 use super::subject::Subject;
+use super::watches::{Index, Inode};
 use crate::memory::image::Image;
 use crate::memory::maps;
 use crate::memory::shared::{self, View};
-use crate::objects::{Seen, memfd};
+use crate::objects::{self, Seen, file, memfd, unlinked};
 use crate::process::smaps::{self, Mapped};
 use crate::process::text;
 use crate::record::memory::{AddressSpace, Backing, Mapping, Origin, SharedObject};
@@ -29,7 +31,11 @@ const MEMFD: &[u8] = b"/memfd:";
 const SYSTEM_V: &[u8] = b"/SYSV";
 /// Mappings that the kernel lays itself.
 const SPECIAL: [&[u8]; 5] = [b"[vdso]", b"[vvar]", b"[vvar_vclock]", b"[vsyscall]", b"[timens]"];
+/// Why a file cannot be made again on its file system.
+const GONE: &str = "it has no name any more, and no directory of its file system is left above where it was";
 const NAMED: &[u8] = b"[anon:";
+/// Permissions of what nobody has open.
+const ALONE: u32 = 0o600;
 const NAMED_SHARED: &[u8] = b"[anon_shmem:";
 
 /// The record of the address space of `subject`, with the number `id`.
@@ -104,7 +110,7 @@ pub(super) fn mapping(
     space: u32,
     mapped: &Mapped,
     objects: &mut Objects,
-    view: &super::view::View,
+    (view, watches): (&super::view::View, &mut Index),
 ) -> Result<Mapping, Error> {
     let refuse = |why: &str| {
         let place = format!("its memory at {:#x} ({})", mapped.start, mapped.name.escape_ascii());
@@ -137,11 +143,18 @@ pub(super) fn mapping(
             return refuse("the kernel's memory of this name is not known");
         }
         Backing::Anonymous
-    } else if mapped.is_deleted() && !is_named(view, mapped) {
-        return refuse("its file has no name any more");
     } else {
-        let path = fit(pid, "a path", mapped.name.clone())?;
-        if mapped.shared { Backing::SharedFile { path, offset } } else { Backing::PrivateFile { path, offset } }
+        let lost = mapped.is_deleted() && !is_named(view, mapped);
+        let path = if lost { watches.other_name((mapped.device, mapped.inode)) } else { Some(mapped.name.clone()) };
+        if let Some(path) = path {
+            let path = fit(pid, "a path", path)?;
+            if mapped.shared { Backing::SharedFile { path, offset } } else { Backing::PrivateFile { path, offset } }
+        } else {
+            let is_on = |found: &Statx| (found.stx_dev_major, found.stx_dev_minor) == mapped.device;
+            let Some(near) = near(view, mapped.path(), is_on) else { return refuse(GONE) };
+            let origin = Origin::File { near: fit(pid, "a path", near)?, linkable: false };
+            Backing::Object { object: objects.add(tid, mapped, origin), offset, private: !mapped.shared }
+        }
     };
     let flags = [(b"gd", libc::MAP_GROWSDOWN), (b"nr", libc::MAP_NORESERVE), (b"lo", libc::MAP_LOCKED)];
     let flags = flags.into_iter().filter(|(flag, _)| mapped.has(flag)).fold(0, |all, (_, bit)| all | bit);
@@ -190,27 +203,30 @@ fn origin(pid: pid_t, mapped: &Mapped) -> Result<Option<Origin>, Error> {
     Ok(None)
 }
 
-/// Shared memory, each once, by device and inode.
+/// Shared memory and files without a name, each once, by device and inode.
 #[derive(Default)]
 pub(super) struct Objects {
-    known: BTreeMap<((u32, u32), u64), Known>,
+    known: BTreeMap<Inode, Known>,
 }
 
 struct Known {
     record: SharedObject,
     name: Vec<u8>,
     views: Vec<View>,
+    /// Where private copies of a file's pages are mapped.
+    copies: Vec<View>,
     /// What was read of it through a descriptor.
     image: Option<Image>,
 }
 
 impl Objects {
-    fn entry(&mut self, identity: ((u32, u32), u64), name: &[u8]) -> &mut Known {
+    fn entry(&mut self, identity: Inode, name: &[u8]) -> &mut Known {
         let id = self.known.len() as u32 + 1;
         self.known.entry(identity).or_insert_with(|| Known {
             record: SharedObject { id, ..SharedObject::default() },
             name: name.to_vec(),
             views: Vec::new(),
+            copies: Vec::new(),
             image: None,
         })
     }
@@ -221,31 +237,61 @@ impl Objects {
         if known.image.is_none() {
             known.record.origin = origin;
             known.record.size = known.record.size.max(mapped.offset + (mapped.end - mapped.start));
+            // Whose it is and who may open it cannot be seen, nor does it matter: nobody has it open.
+            (known.record.user, known.record.group, known.record.mode) = (u32::MAX, u32::MAX, ALONE);
         }
-        // A private mapping shows pages of its own.
-        if mapped.shared {
-            known.views.push(View {
-                pid: tid.cast_unsigned(),
-                range: mapped.start..mapped.end,
-                offset: mapped.offset,
-                writable: mapped.protection & libc::PROT_WRITE.cast_unsigned() != 0,
-            });
-        }
+        let views = if mapped.shared { &mut known.views } else { &mut known.copies };
+        views.push(View {
+            pid: tid.cast_unsigned(),
+            range: mapped.start..mapped.end,
+            offset: mapped.offset,
+            writable: mapped.protection & libc::PROT_WRITE.cast_unsigned() != 0,
+        });
         known.record.id
     }
 
     /// The number of the memory behind a memfd, which is read.
-    pub(super) fn add_memfd(&mut self, pid: pid_t, seen: &Seen) -> Result<u32, Error> {
+    pub(super) fn add_memfd(&mut self, pid: pid_t, seen: &Seen, view: &super::view::View) -> Result<u32, Error> {
         let (device, inode) = seen.identity();
         let device = (rustix::fs::major(device), rustix::fs::minor(device));
-        let known = self.entry((device, inode), &seen.link);
+        self.add_open(pid, seen, (device, inode), view, |id| memfd::take(seen, id))
+    }
+
+    /// The number of a file or directory that has no name any more, which is read. `inode`: as mappings show it.
+    pub(super) fn add_unlinked(
+        &mut self,
+        pid: pid_t,
+        seen: &Seen,
+        inode: Inode,
+        view: &super::view::View,
+    ) -> Result<u32, Error> {
+        let what = || seen.link.escape_ascii().to_string();
+        let on = statx(seen.copy(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
+        let on = on.map_err(|error| Error::read(pid, seen.pid, what())(error.into()))?;
+        let near = near(view, file::path(seen), |found| found.stx_mnt_id == on.stx_mnt_id);
+        let near = near.ok_or_else(|| Error::refused(pid, what(), GONE))?;
+        self.add_open(pid, seen, inode, view, |id| unlinked::take(seen, id, &near))
+    }
+
+    fn add_open(
+        &mut self,
+        pid: pid_t,
+        seen: &Seen,
+        identity: Inode,
+        view: &super::view::View,
+        take: impl FnOnce(u32) -> Result<SharedObject, objects::Error>,
+    ) -> Result<u32, Error> {
+        let known = self.entry(identity, &seen.link);
         let id = known.record.id;
         if known.image.is_none() {
-            known.record = memfd::take(seen, id).map_err(Error::object(pid))?;
+            known.record = take(id).map_err(Error::object(pid))?;
+            (known.record.user, known.record.group) = view.owner(known.record.user, known.record.group);
             let mut image = Image::new();
-            let file = shared::own_description(seen.copy());
-            let read = file.and_then(|file| shared::read_file(&file, &mut image));
-            read.map_err(Error::read(pid, seen.pid, seen.link.escape_ascii().to_string()))?;
+            if !matches!(known.record.origin, Origin::Directory { .. }) {
+                let file = shared::own_description(seen.copy());
+                let read = file.and_then(|file| shared::read_file(&file, &mut image));
+                read.map_err(Error::read(pid, seen.pid, seen.link.escape_ascii().to_string()))?;
+            }
             known.image = Some(image);
         }
         Ok(id)
@@ -255,21 +301,27 @@ impl Objects {
     pub(super) fn finish(self, pid: pid_t) -> Result<Vec<(SharedObject, Pages)>, Error> {
         let mut all = Vec::new();
         for (identity, known) in self.known {
-            let Known { record, name, views, image } = known;
-            let image = match image {
-                Some(image) => image,
-                None if views.is_empty() => {
+            let Known { mut record, name, mut views, copies, image } = known;
+            let image = if let Some(image) = image {
+                image
+            } else {
+                if matches!(record.origin, Origin::File { .. }) {
+                    // A page that nobody has but as a copy of theirs gets their content: it is theirs again in any case.
+                    views.extend(copies);
+                }
+                if views.is_empty() {
                     let why = "only private copies of it are mapped, and nobody has a descriptor of it";
                     return Err(Error::refused(pid, name.escape_ascii().to_string(), why));
                 }
-                None => {
-                    let mut image = Image::new();
-                    let what = name.escape_ascii().to_string();
-                    // What cannot be read lies behind its end.
-                    let read = shared::Object { identity, name, views }.read(&mut image);
-                    read.map_err(Error::read(pid, pid, what))?;
-                    image
+                let mut image = Image::new();
+                let what = name.escape_ascii().to_string();
+                let read = shared::Object { identity, name, views }.read(&mut image);
+                let missing = read.map_err(Error::read(pid, pid, what))?;
+                // What cannot be read lies behind its end.
+                if let Some(last) = missing.runs().last().filter(|last| last.end >= record.size) {
+                    record.size = last.start;
                 }
+                image
             };
             let pages = Pages::of_object(record.id, image);
             all.push((record, pages));

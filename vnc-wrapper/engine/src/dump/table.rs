@@ -9,16 +9,16 @@ use libc::pid_t;
 
 use super::Error;
 use super::error::fit;
-use super::paths::leads_to;
+use super::paths::{DELETED, leads_to};
 use super::space::Objects;
 use super::subject::Subject;
 use super::view::View;
 use super::watches::Index;
 use crate::objects::kind::Kind;
-use crate::objects::{Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, same, signal, timer};
+use crate::objects::{self, Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, same, signal, timer};
 use crate::process::fdinfo::{self, LockKind};
 use crate::record::Record;
-use crate::record::objects::{Common, Content, Descriptor, DescriptorTable, PidFd};
+use crate::record::objects::{Common, Content, Descriptor, DescriptorTable, FileDescription, PidFd};
 use crate::sys::pidfd;
 
 /// Devices that hold nothing: null, zero, full, random, urandom; all of major number 1.
@@ -147,14 +147,18 @@ impl<'a> Descriptions<'a> {
             Kind::Memfd => {
                 self.judge(pid, memfd::look(&seen).map_err(Error::object(pid))?)?;
                 self.judge(pid, file::look(&seen))?;
-                let object = objects.add_memfd(pid, &seen)?;
+                let object = objects.add_memfd(pid, &seen, self.view)?;
                 file::take(&seen, id, Content::Object { object }).map(Record::from)
             }
             Kind::Inotify => inotify::take(&seen, id, |watch| self.watches.find(watch)).map(Record::from),
             kind => {
                 self.judge(pid, file::look(&seen))?;
-                self.named(pid, &seen, &kind, path_only)?;
-                file::take(&seen, id, Content::Named).map(Record::from)
+                self.known(pid, &seen, &kind, path_only)?;
+                if self.has_its_name(&seen) {
+                    file::take(&seen, id, Content::Named).map(Record::from)
+                } else {
+                    self.without_name(pid, &seen, id, objects)?
+                }
             }
         };
         let record = found.map_err(Error::object(pid))?;
@@ -173,8 +177,35 @@ impl<'a> Descriptions<'a> {
         }
     }
 
-    /// Refuses a description that is not a file, directory or plain device under a name of the session.
-    fn named(&self, pid: pid_t, seen: &Seen, kind: &Kind, path_only: bool) -> Result<(), Error> {
+    /// Whether the name that the kernel shows leads to it.
+    fn has_its_name(&self, seen: &Seen) -> bool {
+        let link = || PathBuf::from(format!("/proc/{}/fd/{}", seen.pid, seen.number));
+        seen.stat.st_nlink > 0 && (!seen.link.ends_with(DELETED) || leads_to(self.view, &seen.link, &link()))
+    }
+
+    /// Takes what has lost the name that the kernel shows: by another one, or with its content.
+    fn without_name(
+        &mut self,
+        pid: pid_t,
+        seen: &Seen,
+        id: u32,
+        objects: &mut Objects,
+    ) -> Result<Result<Record, objects::Error>, Error> {
+        let what = || format!("descriptor {}, {}", seen.number, seen.link.escape_ascii());
+        let inode = self.watches.identify(seen.copy()).map_err(Error::read(pid, seen.pid, what()))?;
+        if seen.stat.st_nlink > 0 {
+            let Some(path) = self.watches.other_name(inode) else {
+                return Err(Error::refused(pid, what(), "it has another name now, which was not found"));
+            };
+            let path = fit(pid, "a path", path)?;
+            return Ok(file::take(seen, id, Content::Named).map(|record| FileDescription { path, ..record }.into()));
+        }
+        let object = objects.add_unlinked(pid, seen, inode, self.view)?;
+        Ok(file::take(seen, id, Content::Object { object }).map(Record::from))
+    }
+
+    /// Refuses a description that is not a file, directory or plain device.
+    fn known(&self, pid: pid_t, seen: &Seen, kind: &Kind, path_only: bool) -> Result<(), Error> {
         let refuse = |why: &str| {
             let what = format!("descriptor {}, {}", seen.number, seen.link.escape_ascii());
             Err(Error::refused(pid, what, why))
@@ -191,9 +222,8 @@ impl<'a> Descriptions<'a> {
         if let Some(line) = seen.info.other.first() {
             return refuse(&format!("the kernel says \"{}\" of it, which is not known", line.escape_ascii()));
         }
-        let link = PathBuf::from(format!("/proc/{}/fd/{}", seen.pid, seen.number));
-        if seen.stat.st_nlink == 0 || seen.link.ends_with(b" (deleted)") && !leads_to(self.view, &seen.link, &link) {
-            return refuse("it has no name any more, and what is in it cannot be recorded yet");
+        if !matches!(kind, Kind::File | Kind::Directory) && !self.has_its_name(seen) {
+            return refuse("it has no name any more");
         }
         Ok(())
     }

@@ -57,6 +57,12 @@ impl View {
         locate(&self.root, path)
     }
 
+    /// User and group of a file, as the session has them; the highest number for one that it has no name for.
+    pub(super) fn owner(&self, user: u32, group: u32) -> (u32, u32) {
+        let of = |map: Option<&IdMap>, id| inside(map, id).unwrap_or(u32::MAX);
+        (of(self.users.as_ref(), user), of(self.groups.as_ref(), group))
+    }
+
     fn users(&self, ids: &Ids) -> Option<Vec<u32>> {
         each(ids).into_iter().map(|id| inside(self.users.as_ref(), id)).collect()
     }

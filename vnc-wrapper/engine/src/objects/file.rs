@@ -1,25 +1,21 @@
 //! Files and directories: where they are, how they were opened, and the position.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FlockOperation, SeekFrom as Whence};
+use rustix::fs::{FlockOperation, SeekFrom};
 
-use super::kind::Kind;
 use super::{Error, Finding, Names, Seen, common, fit};
 use crate::process::fdinfo::{LockAccess, LockKind};
 use crate::record::objects::{Content, FileDescription, FileLock, LockRange};
 use crate::sys::descriptor;
 
-/// Flags that a file is opened with again: not those that make it, cut it or ask for one without a name (`__O_TMPFILE`).
-pub const OPEN_FLAGS: u32 = !((libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC) as u32 | 0o20_000_000 | SIGNALS);
+/// Flags that a file is opened with again: not those that make it, cut it or ask for one without a name.
+pub const OPEN_FLAGS: u32 = !((libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC) as u32 | WITHOUT_NAME | SIGNALS);
+/// `__O_TMPFILE` (asm-generic/fcntl.h), which comes with O_DIRECTORY though what it makes is none.
+pub(super) const WITHOUT_NAME: u32 = 0o20_000_000;
 const SIGNALS: u32 = libc::O_ASYNC as u32;
 /// What the kernel appends to the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
-/// How much is copied at once, in bytes.
-const PIECE: usize = 1 << 20;
 
 /// What would be lost: the file of a descriptor that lies outside of all mounts that the session sees, locks that belong to a process,
 /// and leases.
@@ -78,15 +74,17 @@ pub fn take(seen: &Seen, id: u32, content: Content) -> Result<FileDescription, E
 /// When it is not there, or may not be opened so any more.
 pub fn give(record: &FileDescription, names: &impl Names) -> Result<OwnedFd, Error> {
     let who = || format!("{} ({})", record.path.escape_ascii(), record.common.id);
-    let flags = record.common.flags & OPEN_FLAGS;
+    let mut flags = record.common.flags & OPEN_FLAGS;
+    if record.common.flags & WITHOUT_NAME != 0 {
+        flags &= !libc::O_DIRECTORY.cast_unsigned();
+    }
     let made = match record.content {
         Content::Named => names.open(&record.path, flags),
-        Content::Unlinked { number } => names.unlinked(number, flags),
         Content::Object { object } => names.object(object, flags),
     }
     .map_err(Error::given(who(), "open"))?;
     if flags & libc::O_PATH.cast_unsigned() == 0 && record.position != 0 {
-        let position = Whence::Start(record.position.cast_unsigned());
+        let position = SeekFrom::Start(record.position.cast_unsigned());
         rustix::fs::seek(&made, position).map_err(|error| Error::given(who(), "lseek")(error.into()))?;
     }
     for lock in record.locks.iter() {
@@ -102,38 +100,4 @@ pub fn give(record: &FileDescription, names: &impl Names) -> Result<OwnedFd, Err
     }
     common::give(made.as_fd(), &record.common).map_err(Error::given(who(), "F_SETFL"))?;
     Ok(made)
-}
-
-/// Whether the content of what is seen has to be kept apart, for no name leads to it.
-#[must_use]
-pub fn is_unlinked(seen: &Seen) -> bool {
-    seen.stat.st_nlink == 0 && Kind::of(seen) == Kind::File
-}
-
-/// Copies content from `from`, a description of our own, to the empty file `to`; holes stay holes.
-///
-/// # Errors
-/// When one cannot be read or the other not be written.
-pub fn copy_content(from: &mut File, to: &File) -> io::Result<()> {
-    let size = from.metadata()?.len();
-    to.set_len(size)?;
-    let mut buffer = vec![0; PIECE];
-    let mut at = 0;
-    while at < size {
-        let data = match rustix::fs::seek(&*from, Whence::Data(at)) {
-            Ok(data) => data,
-            // Only a hole is left.
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let hole = rustix::fs::seek(&*from, Whence::Hole(data))?.min(size);
-        at = data;
-        while at < hole {
-            let length = (hole - at).min(PIECE as u64) as usize;
-            from.read_exact_at(&mut buffer[..length], at)?;
-            to.write_all_at(&buffer[..length], at)?;
-            at += length as u64;
-        }
-    }
-    from.seek(SeekFrom::Start(0)).map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, Mode, SealFlags};
+use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::{Error, Finding, Seen, fit};
 use crate::record::memory::{Origin, SharedObject};
@@ -49,7 +49,7 @@ pub fn take(seen: &Seen, id: u32) -> Result<SharedObject, Error> {
     })
 }
 
-/// Makes it, empty and without seals: first it is filled and mapped.
+/// Makes it, empty, for its maker alone and without seals: first it is filled and mapped.
 ///
 /// # Errors
 /// When it is no memfd, or the kernel does not make it.
@@ -63,8 +63,6 @@ pub fn give(record: &SharedObject) -> Result<OwnedFd, Error> {
     let made = rustix::fs::memfd_create(&name[..], flags)
         .map_err(|error| Error::given(who(), "memfd_create")(error.into()))?;
     rustix::fs::ftruncate(&made, record.size).map_err(|error| Error::given(who(), "ftruncate")(error.into()))?;
-    let mode = Mode::from_raw_mode(record.mode);
-    rustix::fs::fchmod(&made, mode).map_err(|error| Error::given(who(), "fchmod")(error.into()))?;
     Ok(made)
 }
 

@@ -13,6 +13,7 @@
 //! | [`epoll`] | epoll(7) |
 //! | [`mod@file`] | files and directories |
 //! | [`memfd`] | memfd_create(2) |
+//! | [`unlinked`] | files and directories without a name |
 //! | [`unix`] | Unix sockets |
 //! | [`inotify`] | inotify(7) |
 //! | [`process`] | pidfd_open(2) |
@@ -36,6 +37,7 @@ pub mod signal;
 mod tests;
 pub mod timer;
 pub mod unix;
+pub mod unlinked;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -161,12 +163,6 @@ pub trait Names {
     /// # Errors
     /// Those of open(2).
     fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd>;
-
-    /// Opens the file without a name of that number.
-    ///
-    /// # Errors
-    /// Those of open(2).
-    fn unlinked(&self, number: u32, flags: u32) -> io::Result<OwnedFd>;
 
     /// Opens the shared object of that number.
     ///

@@ -160,6 +160,9 @@ impl<'a> Known<'a> {
             Record::SharedObject(it) => {
                 let who = format!("shared object {}", it.id);
                 ensure(i64::try_from(it.size).is_ok(), &who, || format!("{} bytes long", it.size))?;
+                if let Origin::File { near, .. } | Origin::Directory { near } = &it.origin {
+                    path(&who, near)?;
+                }
                 if let Origin::SystemV { namespace, .. } = it.origin {
                     let right = self.namespaces.get(&namespace).is_some_and(|it| it.kind == NamespaceKind::Ipc);
                     refers(right, &who, "ipc namespace", namespace)?;

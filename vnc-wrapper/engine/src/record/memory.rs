@@ -84,7 +84,8 @@ choice! {
 }
 
 fields! {
-    /// Memory that several can share: a memfd, a shared anonymous mapping, a System V segment. Its pages are in regions.
+    /// Memory that several can share: a memfd, a shared anonymous mapping, a System V segment, a file without a name. Its pages are in
+    /// regions.
     pub struct SharedObject {
         /// Its number in this snapshot.
         pub id: u32,
@@ -94,9 +95,9 @@ fields! {
         pub size: u64,
         /// F_GET_SEALS.
         pub seals: u32,
-        /// Owner.
+        /// Owner, as an id of the session's user namespace; the highest number: one that it has no name for.
         pub user: u32,
-        /// Group.
+        /// Group, likewise.
         pub group: u32,
         /// Permissions.
         pub mode: u32,
@@ -124,6 +125,18 @@ choice! {
             key: i32,
             /// The number of the ipc namespace.
             namespace: u32,
+        },
+        /// A file that has no name any more.
+        3 = File {
+            /// A directory of its file system, as a path in the session.
+            near: Bytes<4096>,
+            /// Whether linkat(2) can give it a name (O_TMPFILE).
+            linkable: bool,
+        },
+        /// A directory that has no name any more. It is empty.
+        4 = Directory {
+            /// A directory of its file system, as a path in the session.
+            near: Bytes<4096>,
         },
     }
 }

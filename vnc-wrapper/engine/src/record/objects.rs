@@ -83,12 +83,7 @@ choice! {
         /// In the session, under the path.
         #[default]
         0 = Named,
-        /// Nowhere under a name: among the session's files, under this number.
-        1 = Unlinked {
-            /// The number of the content.
-            number: u32,
-        },
-        /// In shared memory.
+        /// In shared memory, or a file or directory without a name.
         2 = Object {
             /// The number of the shared object.
             object: u32,

@@ -13,7 +13,7 @@ use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::fault::{self, Step};
-use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, pipe, signal, timer};
+use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, pipe, signal, timer, unlinked};
 use crate::record::Record;
 use crate::record::check;
 use crate::record::memory::{Backing, Mapping, Origin};
@@ -82,10 +82,6 @@ impl Names for Session<'_> {
         self.files.open(path, flags)
     }
 
-    fn unlinked(&self, number: u32, flags: u32) -> io::Result<OwnedFd> {
-        self.files.unlinked(number, flags)
-    }
-
     fn object(&self, number: u32, flags: u32) -> io::Result<OwnedFd> {
         use rustix::fs::{Mode, OFlags};
         let object = self.open.descriptor(&Key::Object(number)).ok_or(io::ErrorKind::NotFound)?;
@@ -112,7 +108,13 @@ impl Open {
         // Above those of a message too, which come at the lowest free numbers.
         let mut open = Self { base: (highest + 2).max(MESSAGE as u32 + 3), ..Self::default() };
         for object in content.objects.values().filter(|object| object.origin != Origin::Anonymous) {
-            open.add(Key::Object(object.id), memfd::give(object)?)?;
+            let made = match object.origin {
+                Origin::File { .. } | Origin::Directory { .. } => {
+                    unlinked::give(object, &Session { files, open: &open })?
+                }
+                _ => memfd::give(object)?,
+            };
+            open.add(Key::Object(object.id), made)?;
         }
         for pipe in content.pipes.values() {
             let ends: Vec<&PipeEnd> =
@@ -193,6 +195,18 @@ impl Open {
                 .map_err(|error| failed(&what(), "F_SETOWN_EX", error))?;
         }
         Ok(())
+    }
+
+    /// Gives shared objects their owners and permissions, with the rights of the first process.
+    pub(super) fn own(&self, content: &Content, first: &Stub) -> Result {
+        let mut list = List::new(first);
+        for object in content.objects.values() {
+            let Ok(number) = self.number(&Key::Object(object.id)) else { continue };
+            let (user, group) = (object.user.into(), object.group.into());
+            list.call(Object::Shared(object.id), libc::SYS_fchown, [number, user, group, 0, 0, 0])?;
+            list.call(Object::Shared(object.id), libc::SYS_fchmod, [number, object.mode.into(), 0, 0, 0, 0])?;
+        }
+        list.run()
     }
 
     /// The instances of inotify that are to watch, as copies.

@@ -47,6 +47,8 @@ pub enum Object {
     Vdso,
     /// A descriptor.
     Descriptor(u32),
+    /// Shared memory, or a file without a name, by its number.
+    Shared(u32),
     /// Working directory, root and umask.
     Directory,
     /// What happens at a signal.
@@ -82,6 +84,7 @@ impl fmt::Display for Object {
             Self::Mapping(start) => write!(out, "the mapping at {start:#x}"),
             Self::Program => out.write_str("the program's file and addresses"),
             Self::Vdso => out.write_str("the vdso"),
+            Self::Shared(number) => write!(out, "shared object {number}"),
             Self::Descriptor(number) => write!(out, "descriptor {number}"),
             Self::Directory => out.write_str("the working directory"),
             Self::Signal(signal) => write!(out, "the action of signal {signal}"),

@@ -12,15 +12,9 @@ pub trait Files {
     /// # Errors
     /// Those of open(2).
     fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd>;
-
-    /// Opens the file without a name of that number.
-    ///
-    /// # Errors
-    /// Those of open(2).
-    fn unlinked(&self, number: u32, flags: u32) -> io::Result<OwnedFd>;
 }
 
-/// A directory that is the session's root; it has no files without names.
+/// A directory that is the session's root.
 #[derive(Debug)]
 pub struct Root(OwnedFd);
 
@@ -35,10 +29,5 @@ impl Root {
 impl Files for Root {
     fn open(&self, path: &[u8], flags: u32) -> io::Result<OwnedFd> {
         open_below(self.0.as_fd(), path, flags)
-    }
-
-    fn unlinked(&self, number: u32, _: u32) -> io::Result<OwnedFd> {
-        let error = format!("file {number} without a name is not there");
-        Err(io::Error::new(io::ErrorKind::NotFound, error))
     }
 }

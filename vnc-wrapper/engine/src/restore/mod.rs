@@ -169,6 +169,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
             memfd::give_seals(made, object)?;
         }
     }
+    open.own(&content, &root)?;
     for (process, stub) in &pairs {
         process::settings(stub, process, &open)?;
     }

@@ -78,9 +78,6 @@ impl Names for Nowhere {
         let root = std::fs::File::open("/")?;
         open_below(root.as_fd(), path, flags)
     }
-    fn unlinked(&self, _: u32, _: u32) -> io::Result<OwnedFd> {
-        Err(io::ErrorKind::NotFound.into())
-    }
     fn object(&self, _: u32, _: u32) -> io::Result<OwnedFd> {
         Err(io::ErrorKind::NotFound.into())
     }

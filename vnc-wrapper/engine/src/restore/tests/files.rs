@@ -1,6 +1,9 @@
 //! What belongs to files: watches, content without a name, locks.
 
-use super::{goes_on, try_save};
+use std::sync::atomic::Ordering;
+
+use super::{goes_on, let_go_on, run, saved, try_save};
+use crate::sys::guests::until;
 use crate::sys::inside::Inside;
 use crate::sys::inside_guests::files as guests;
 use crate::testing::as_both_users;
@@ -20,4 +23,15 @@ fn issue_10_events_that_wait_are_not_left_out() {
     let guest = Inside::start(guests::leaves_events);
     let error = try_save(guest.pid).expect_err("events were left out").to_string();
     assert!(error.contains("not yet read its file events"), "{error}");
+}
+
+#[test]
+fn issue_10_files_without_names_keep_content_holes_and_who_shares_them() {
+    as_both_users("restore::tests::files::issue_10_files_without_names_keep_content_holes_and_who_shares_them", || {
+        let mut guest = Inside::start(guests::without_names);
+        until("both are there", || guest.words[0].load(Ordering::SeqCst) == 2 && guest.all_asleep());
+        let content = saved(&mut guest);
+        let running = run(&content);
+        let_go_on("without names", &guest, running);
+    });
 }

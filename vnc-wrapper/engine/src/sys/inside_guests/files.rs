@@ -1,13 +1,24 @@
 //! Guests with files: watched, without a name, locked.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::ptr::null_mut;
 
-use super::{go, judged, ready};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
+use super::{child, go, judged, ready};
 use crate::sys::inside::Words;
 use crate::sys::watch;
+
+const PAGE: usize = 4096;
+/// Where the content of a sparse file goes on.
+const FAR: u64 = 1 << 30;
 
 /// Waits without a file of its own until it may go on.
 fn rest(words: Words) {
@@ -93,4 +104,145 @@ pub(crate) fn leaves_events(words: Words, directory: &Path) -> i32 {
     std::fs::write(directory.join("new"), "").unwrap();
     rest(words);
     i32::from(events(instance.as_fd()).len() != 1)
+}
+
+/// Maps two pages of a file.
+fn map(file: &File, kind: libc::c_int, pages: usize) -> &'static mut [u8] {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping.
+    let memory = unsafe { libc::mmap(null_mut(), pages * PAGE, protection, kind, file.as_raw_fd(), 0) };
+    assert_ne!(memory, libc::MAP_FAILED);
+    // SAFETY: it is never unmapped; callers look at pages only that the file has.
+    unsafe { std::slice::from_raw_parts_mut(memory.cast::<u8>(), pages * PAGE) }
+}
+
+/// Whether the kernel can read a byte there.
+fn is_there(byte: *const u8) -> bool {
+    let (_from, into) = std::io::pipe().unwrap();
+    // SAFETY: at most one byte is read; where there is none the kernel answers EFAULT.
+    unsafe { libc::write(into.as_raw_fd(), byte.cast(), 1) == 1 }
+}
+
+fn tell(file: &File) -> u64 {
+    rustix::fs::tell(file).unwrap()
+}
+
+fn open_again(file: &File, flags: OFlags) -> File {
+    rustix::fs::open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty()).unwrap().into()
+}
+
+/// What one call lists of a directory, from its position on.
+fn listed(directory: &File) -> Vec<String> {
+    let mut room = [MaybeUninit::uninit(); 512];
+    let mut entries = rustix::fs::RawDir::new(directory, &mut room);
+    let mut names = Vec::new();
+    // A directory that is gone cannot be listed.
+    while let Some(Ok(entry)) = entries.next() {
+        names.push(entry.file_name().to_string_lossy().into_owned());
+        if entries.is_buffer_empty() {
+            break;
+        }
+    }
+    names
+}
+
+/// Files without names, with other names, sparse, shared, mapped; a directory that is gone; one that is half read.
+pub(crate) fn without_names(words: Words, directory: &Path) -> i32 {
+    let path = directory.join("gone");
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    file.write_all(b"begin").unwrap();
+    file.write_all_at(b"end", FAR).unwrap();
+    let (reader, adder) = (File::open(&path).unwrap(), File::options().append(true).open(&path).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let only = open_again(&file, OFlags::PATH);
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(0o640)).unwrap();
+    let (shared, private) = (map(&file, libc::MAP_SHARED, 1), map(&file, libc::MAP_PRIVATE, 1));
+    private[9] = b'p';
+    let parent = child(|| {
+        let own = open_again(&file, OFlags::RDWR);
+        ready(words);
+        super::wait_for_go(words);
+        i32::from(own.write_all_at(b"BEGIN", 0).is_err())
+    });
+    // One of its names is left; the other one is another file's now.
+    let (first, second) = (directory.join("first"), directory.join("second"));
+    let linked = File::create(&first).unwrap();
+    std::fs::hard_link(&first, &second).unwrap();
+    std::fs::remove_file(&first).unwrap();
+    std::fs::write(&first, "other").unwrap();
+    let moved = File::create(directory.join("before")).unwrap();
+    std::fs::rename(directory.join("before"), directory.join("after")).unwrap();
+    let unnamed = rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR, Mode::from_raw_mode(0o600));
+    let unnamed = unnamed.ok().map(File::from);
+    if let Some(file) = &unnamed {
+        file.write_all_at(b"unnamed", 0).unwrap();
+    }
+    let (empty, listing) = (directory.join("empty"), directory.join("listing"));
+    std::fs::create_dir(&empty).unwrap();
+    let gone = File::open(&empty).unwrap();
+    std::fs::remove_dir(&empty).unwrap();
+    std::fs::create_dir(&listing).unwrap();
+    let all: BTreeSet<String> = (0..40).map(|number| format!("a file with a long name {number}")).collect();
+    all.iter().for_each(|name| std::fs::write(listing.join(name), "").unwrap());
+    let listing = File::open(listing).unwrap();
+    let mut names = listed(&listing);
+    // Mapped only, one and a half pages of three.
+    let name = format!("/dev/shm/freezeframe-{}", directory.file_name().unwrap().to_string_lossy());
+    let short = File::options().read(true).write(true).create_new(true).open(&name).unwrap();
+    std::fs::remove_file(&name).unwrap();
+    short.write_all_at(&[b's'; PAGE + PAGE / 2], 0).unwrap();
+    let (mapped, copied) = (map(&short, libc::MAP_SHARED, 3), map(&short, libc::MAP_PRIVATE, 3));
+    copied[0] = b'c';
+    drop(short);
+    ready(words);
+    super::wait_for_go(words);
+    let mut wrong = Vec::new();
+    let mut check = |what: &str, right: bool| {
+        if !right {
+            wrong.push(what.to_owned());
+        }
+    };
+    check("the child's descriptor", super::wait(parent) == 0);
+    let text = |file: &File, at: u64, length: usize| {
+        let mut text = vec![0; length];
+        file.read_exact_at(&mut text, at).map(|()| text).unwrap_or_default()
+    };
+    check("content", text(&reader, 0, 5) == b"BEGIN" && text(&reader, FAR, 3) == b"end");
+    let found = file.metadata().unwrap();
+    check("length and holes", found.len() == FAR + 3 && found.blocks() < 1000);
+    check(
+        "links, mode and owner",
+        (found.nlink(), found.mode() & 0o7777, found.uid(), found.gid()) == (0, 0o640, 0, 0),
+    );
+    check("positions", tell(&file) == 5 && tell(&reader) == 0);
+    check("a reader", (&reader).write(b"x").is_err());
+    check("appended", (&adder).write(b"!").is_ok() && text(&reader, FAR + 3, 1) == b"!");
+    check("O_PATH", only.metadata().unwrap().ino() == found.ino() && (&only).write(b"x").is_err());
+    check("no name", std::fs::hard_link(format!("/proc/self/fd/{}", file.as_raw_fd()), &path).is_err());
+    check("mapped", shared[..5] == *b"BEGIN" && private[9] == b'p' && private[4] == b'n');
+    check("another name", (&linked).write(b"linked").is_ok() && std::fs::read(&second).is_ok_and(|it| it == b"linked"));
+    check("the first name", std::fs::read(&first).is_ok_and(|it| it == b"other"));
+    check(
+        "moved",
+        (&moved).write(b"moved").is_ok() && std::fs::read(directory.join("after")).is_ok_and(|it| it == b"moved"),
+    );
+    if let Some(file) = &unnamed {
+        check("made without a name", text(file, 0, 7) == b"unnamed");
+        let given =
+            rustix::fs::linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, &path, AtFlags::SYMLINK_FOLLOW);
+        check("a name is given to it", given.is_ok() && std::fs::read(&path).is_ok_and(|it| it == b"unnamed"));
+    }
+    check("a directory that is gone", gone.metadata().unwrap().is_dir() && listed(&gone).is_empty());
+    while let Some(more) = Some(listed(&listing)).filter(|more| !more.is_empty()) {
+        names.extend(more);
+    }
+    let count = names.len();
+    let names: BTreeSet<String> = names.into_iter().filter(|name| !name.starts_with('.')).collect();
+    check("what is left of a directory", names == all && count == all.len() + 2);
+    check("mapped only", mapped[0] == b's' && mapped[PAGE] == b's' && mapped[2 * PAGE - 1] == 0);
+    check("copied only", copied[0] == b'c' && copied[1] == b's' && copied[PAGE] == b's');
+    check("behind its end", !is_there(&raw const mapped[2 * PAGE]) && is_there(&raw const mapped[PAGE]));
+    mapped[PAGE] = b't';
+    check("one file", copied[PAGE] == b't' && mapped[0] == b's');
+    judged(&wrong, directory)
 }
