@@ -75,6 +75,8 @@ steps! {
     RestoreEmptied = "restore.emptied",
     /// The first process has its host's names and clocks.
     RestoreNamespaces = "restore.namespaces",
+    /// Something of terminals is as it was.
+    RestoreTerminals = "restore.terminals",
     /// An open file description is made.
     RestoreGiven = "restore.given",
     /// The descriptions are in the first process.

@@ -12,7 +12,7 @@ use super::pages::{self, Pages};
 use super::share::Shared;
 use super::space::Objects;
 use super::subject::Subject;
-use super::table::Descriptions;
+use super::table::{Descriptions, Taken};
 use super::thread::{self, Waiting};
 use super::view::{Rights, View};
 use super::{Error, namespaces, process, space, subject};
@@ -340,7 +340,12 @@ impl<'a> Collector<'a> {
             self.content.records.push(descriptions.table(subject, tid, id, &mut objects)?.into());
             point(Step::DumpTable)?;
         }
-        let (records, findings) = descriptions.finish()?;
+        let Taken { records, findings, terminals } = descriptions.finish(self.subjects)?;
+        for record in &mut self.content.records {
+            if let Record::Process(process) = record {
+                process.terminal = terminals.get(&process.id).copied();
+            }
+        }
         self.content.records.extend(records);
         self.content.findings = findings;
         for (record, pages) in objects.finish(root)? {

@@ -26,6 +26,7 @@
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
 //! | `space`, `pages` | mappings, and the pages that hold content |
 //! | `table` | descriptors, and what `objects` takes of what they refer to |
+//! | `terminals` | pseudo-terminals, and whose controlling terminals they are |
 //! | `share` | what several processes share, each once |
 //! | `paths` | links as paths in the session |
 
@@ -44,6 +45,7 @@ mod share;
 mod space;
 mod subject;
 mod table;
+mod terminals;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -12,10 +12,13 @@ use super::error::fit;
 use super::paths::{DELETED, leads_to};
 use super::space::Objects;
 use super::subject::Subject;
+use super::terminals::Terminals;
 use super::view::View;
 use super::watches::Index;
 use crate::objects::kind::Kind;
-use crate::objects::{self, Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, same, signal, timer};
+use crate::objects::{
+    self, Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, pty, same, signal, timer,
+};
 use crate::process::fdinfo::{self, LockKind};
 use crate::record::Record;
 use crate::record::objects::{Common, Content, Descriptor, DescriptorTable, FileDescription, PidFd};
@@ -38,6 +41,15 @@ struct Ends {
     writer: Option<(pid_t, Seen)>,
 }
 
+/// What was taken of all descriptions.
+pub(super) struct Taken {
+    pub(super) records: Vec<Record>,
+    /// What of them a save may lose.
+    pub(super) findings: Vec<Finding>,
+    /// The controlling terminals of processes, by the numbers of both.
+    pub(super) terminals: BTreeMap<u32, u32>,
+}
+
 /// The descriptions of all tables.
 pub(super) struct Descriptions<'a> {
     view: &'a View,
@@ -50,6 +62,7 @@ pub(super) struct Descriptions<'a> {
     /// By device and inode.
     pipes: BTreeMap<(u64, u64), Ends>,
     epolls: Vec<Poll>,
+    terminals: Terminals,
     records: Vec<Record>,
     findings: Vec<Finding>,
 }
@@ -69,6 +82,7 @@ impl<'a> Descriptions<'a> {
             known: same::Descriptions::new(),
             pipes: BTreeMap::new(),
             epolls: Vec::new(),
+            terminals: Terminals::default(),
             records: Vec::new(),
             findings: Vec::new(),
         }
@@ -119,6 +133,10 @@ impl<'a> Descriptions<'a> {
     fn describe(&mut self, pid: pid_t, seen: Seen, id: u32, objects: &mut Objects) -> Result<(), Error> {
         let kind = Kind::of(&seen);
         let path_only = seen.info.flags & libc::O_PATH as u32 != 0;
+        if let Some(side) = pty::side(&seen).filter(|_| !path_only) {
+            self.terminals.add(pid, seen, id, side);
+            return Ok(());
+        }
         let found = match kind {
             Kind::Pipe | Kind::Fifo if !path_only => return self.end(pid, seen, id),
             Kind::Poll => {
@@ -152,6 +170,10 @@ impl<'a> Descriptions<'a> {
             }
             Kind::Inotify => inotify::take(&seen, id, |watch| self.watches.find(watch)).map(Record::from),
             kind => {
+                if pty::is_end(&seen) {
+                    let what = format!("descriptor {}, {}", seen.number, seen.link.escape_ascii());
+                    return Err(Error::refused(pid, what, "a terminal that is opened by O_PATH"));
+                }
                 self.judge(pid, file::look(&seen))?;
                 self.known(pid, &seen, &kind, path_only)?;
                 if self.has_its_name(&seen) {
@@ -263,8 +285,10 @@ impl<'a> Descriptions<'a> {
         self.records.push(record);
     }
 
-    /// The records of all descriptions, and what was found of them that a save may lose.
-    pub(super) fn finish(mut self) -> Result<(Vec<Record>, Vec<Finding>), Error> {
+    /// What was taken of all descriptions.
+    pub(super) fn finish(mut self, subjects: &[Subject]) -> Result<Taken, Error> {
+        let taken = std::mem::take(&mut self.terminals).take(self.view, subjects, self.groups)?;
+        taken.records.into_iter().for_each(|record| self.keep(record));
         // Nobody in the session reads these.
         for ends in std::mem::take(&mut self.pipes).into_values() {
             if let Some((pid, seen)) = ends.writer {
@@ -278,7 +302,7 @@ impl<'a> Descriptions<'a> {
             let record = epoll::take(&seen, id, &self.known).map_err(Error::object(pid))?;
             self.keep(record.into());
         }
-        Ok((self.records, self.findings))
+        Ok(Taken { records: self.records, findings: self.findings, terminals: taken.controlling })
     }
 }
 
@@ -293,6 +317,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::SignalFd(it) => Some(&mut it.common),
         Record::PidFd(it) => Some(&mut it.common),
         Record::Inotify(it) => Some(&mut it.common),
+        Record::TerminalEnd(it) => Some(&mut it.common),
         _ => None,
     }
 }

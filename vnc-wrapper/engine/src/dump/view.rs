@@ -17,8 +17,8 @@ use crate::record::rights::Credentials;
 pub(super) struct View {
     /// How many pid namespaces lie between the reader's and the session's.
     level: usize,
-    /// The session's root directory.
-    root: PathBuf,
+    /// The directory of the session's first process in `/proc`.
+    first: PathBuf,
     users: Option<IdMap>,
     groups: Option<IdMap>,
 }
@@ -31,7 +31,7 @@ impl View {
         let map = |of| id_map::read(directory, of);
         Ok(Self {
             level: status.pids.len() - 1,
-            root: directory.join("root"),
+            first: directory.to_owned(),
             users: if other { Some(map(Of::Users)?) } else { None },
             groups: if other { Some(map(Of::Groups)?) } else { None },
         })
@@ -54,13 +54,18 @@ impl View {
 
     /// Where we find what the session has under an absolute `path`.
     pub(super) fn locate(&self, path: &[u8]) -> PathBuf {
-        locate(&self.root, path)
+        locate(&self.first.join("root"), path)
     }
 
     /// User and group of a file, as the session has them; the highest number for one that it has no name for.
     pub(super) fn owner(&self, user: u32, group: u32) -> (u32, u32) {
         let of = |map: Option<&IdMap>, id| inside(map, id).unwrap_or(u32::MAX);
         (of(self.users.as_ref(), user), of(self.groups.as_ref(), group))
+    }
+
+    /// The directory of the session's first process in `/proc`.
+    pub(super) fn first(&self) -> &Path {
+        &self.first
     }
 
     fn users(&self, ids: &Ids) -> Option<Vec<u32>> {
@@ -143,7 +148,7 @@ mod tests {
     #[test]
     fn ids_are_those_of_the_session() {
         let users = Some(id_map::parse(b"0 1000 1\n1 100000 65536\n", Of::Users).unwrap());
-        let view = View { level: 1, root: PathBuf::new(), groups: users.clone(), users };
+        let view = View { level: 1, first: PathBuf::new(), groups: users.clone(), users };
         assert_eq!((view.inner(&[500, 7, 3]), view.pid(&[500]), view.pid(&[500, 7])), (vec![7, 3], 0, 7));
         let ids = Ids { real: 1000, effective: 100_999, saved: 1000, file_system: 1000 };
         assert_eq!(view.users(&ids), Some(vec![0, 1000, 0, 0]));

@@ -17,6 +17,7 @@
 //! | [`unix`] | Unix sockets |
 //! | [`inotify`] | inotify(7) |
 //! | [`process`] | pidfd_open(2) |
+//! | [`pty`] | pseudo-terminals |
 //!
 //! A record is taken from a *copy* of a descriptor ([`Seen`]), which shares the description with the process that stands still:
 //! nothing that reads, writes or moves it is done. A record is given by calls in this process; what has a name is
@@ -31,6 +32,7 @@ pub mod kind;
 pub mod memfd;
 pub mod pipe;
 pub mod process;
+pub mod pty;
 pub mod same;
 pub mod signal;
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A decimal number, with a sign only where it is negative.
-pub(super) fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+pub(crate) fn decimal<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     // `parse` accepts a plus sign, which the kernel never writes.
     let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);

@@ -3,6 +3,7 @@
 //! ids of processes are within their range and belong to one.
 
 mod sockets;
+mod terminals;
 mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,6 +13,7 @@ use super::objects::{Common, Content, DescriptorTable};
 use super::process::{Process, State, Thread, Timers};
 use super::rights::{Namespace, NamespaceKind};
 use super::sockets::UnixSocket;
+use super::terminals::Terminal;
 use super::{Owner, Record, Run};
 use crate::memory::PAGE;
 use values::{
@@ -50,6 +52,7 @@ pub fn check<'a>(records: &[Record], regions: impl IntoIterator<Item = (Owner, &
         known.record(record)?;
     }
     known.tree()?;
+    known.terminals(records)?;
     known.mappings(records)?;
     for (owner, runs) in regions {
         known.region(owner, runs)?;
@@ -75,6 +78,8 @@ struct Known<'a> {
     pipes: HashSet<u32>,
     descriptions: HashSet<u32>,
     sockets: HashMap<u32, &'a UnixSocket>,
+    devpts: HashSet<u32>,
+    terminals: BTreeMap<u32, &'a Terminal>,
     /// Ids of processes and threads in the session's namespace.
     pids: HashSet<u32>,
 }
@@ -101,6 +106,8 @@ impl<'a> Known<'a> {
                 Record::SharedObject(it) => (known.objects.insert(it.id, it.size).is_none(), it.id),
                 Record::DescriptorTable(it) => (known.tables.insert(it.id), it.id),
                 Record::Pipe(it) => (known.pipes.insert(it.id), it.id),
+                Record::Devpts(it) => (known.devpts.insert(it.id), it.id),
+                Record::Terminal(it) => (known.terminals.insert(it.id, it).is_none(), it.id),
                 Record::Mapping(_) => continue,
                 other => {
                     let id = common(other).map_or(0, |common| common.id);
@@ -172,6 +179,8 @@ impl<'a> Known<'a> {
             Record::DescriptorTable(it) => self.table(it),
             Record::Pipe(it) => pipe(it),
             Record::Mapping(it) => self.mapping(it),
+            Record::Devpts(it) => terminals::devpts(it),
+            Record::Terminal(it) => self.terminal(it),
             other => self.description(other),
         }
     }
@@ -182,6 +191,7 @@ impl<'a> Known<'a> {
         ids(&who, &[it.group, it.session])?;
         signals(&who, &it.signals)?;
         signal(&who, it.exit_signal, 0)?;
+        self.controlled(&who, it)?;
         if let State::Stopped { signal: by } = it.state {
             signal(&who, by, 1)?;
         }
@@ -331,6 +341,7 @@ impl<'a> Known<'a> {
                 refers(self.pids.contains(&pid), &who, if it.thread { "thread" } else { "process" }, pid)
             }),
             Record::Inotify(it) => inotify(&who, it),
+            Record::TerminalEnd(it) => self.terminal_end(&who, it),
             Record::EventFd(it) => ensure(it.count < u64::MAX, &who, || "its count is too large".to_owned()),
             Record::Epoll(it) => it.watches.iter().try_for_each(|watch| {
                 ensure(watch.number <= DESCRIPTOR_MAX, &who, || format!("descriptor {} is too large", watch.number))?;
@@ -422,6 +433,7 @@ pub(crate) fn common(record: &Record) -> Option<&Common> {
         Record::UnixSocket(it) => Some(&it.common),
         Record::PidFd(it) => Some(&it.common),
         Record::Inotify(it) => Some(&it.common),
+        Record::TerminalEnd(it) => Some(&it.common),
         _ => None,
     }
 }

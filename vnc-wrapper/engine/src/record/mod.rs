@@ -35,6 +35,7 @@ mod reader;
 mod region;
 pub mod rights;
 pub mod sockets;
+pub mod terminals;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -116,7 +117,7 @@ const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 
 records! {
-    1 = Process(process::Process) "a process", version 2, at most 16 * MIB, 65_536;
+    1 = Process(process::Process) "a process", version 3, at most 16 * MIB, 65_536;
     2 = Thread(process::Thread) "a thread", version 1, at most 16 * MIB, 262_144;
     3 = SignalActions(process::SignalActions) "signal actions", version 1, at most 4 * KIB, 65_536;
     4 = Timers(process::Timers) "timers", version 1, at most 8 * MIB, 65_536;
@@ -138,4 +139,7 @@ records! {
     40 = UnixSocket(sockets::UnixSocket) "a Unix socket", version 1, at most 32 * MIB, 262_144;
     41 = PidFd(objects::PidFd) "a pidfd", version 1, at most KIB, 262_144;
     42 = Inotify(objects::Inotify) "an inotify instance", version 1, at most 32 * MIB, 65_536;
+    43 = Devpts(terminals::Devpts) "a devpts file system", version 1, at most 8 * KIB, 1024;
+    44 = Terminal(terminals::Terminal) "a pseudo-terminal", version 1, at most 32 * MIB, 65_536;
+    45 = TerminalEnd(terminals::TerminalEnd) "an end of a pseudo-terminal", version 1, at most 8 * KIB, 1_048_576;
 }

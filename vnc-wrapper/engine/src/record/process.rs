@@ -45,6 +45,8 @@ fields! {
         pub signals: List<Bytes<128>, 65_536>,
         /// How its first thread ended, as wait(2) gives it (field 52 of `stat`), while other threads run on; none: it runs.
         @since 2 pub leader_ended: Option<i32>,
+        /// The number of its controlling terminal (`tty_nr` of `stat`), which is that of its session; none: it has none.
+        @since 3 pub terminal: Option<u32>,
     }
 }
 

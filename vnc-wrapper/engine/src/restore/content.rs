@@ -11,6 +11,7 @@ use crate::record::memory::{AddressSpace, Mapping, SharedObject};
 use crate::record::objects::{DescriptorTable, Pipe};
 use crate::record::process::{Limits, Process, SignalActions, State, Thread, Timers};
 use crate::record::rights::{Credentials, Filter, Namespace, NamespaceKind};
+use crate::record::terminals::{Devpts, Terminal};
 use crate::record::{Item, Reader, Record, Region, check, features};
 
 use super::error::{Error, Name, Result};
@@ -33,6 +34,8 @@ pub(super) struct Content {
     pub(super) objects: BTreeMap<u32, SharedObject>,
     pub(super) tables: BTreeMap<u32, DescriptorTable>,
     pub(super) pipes: BTreeMap<u32, Pipe>,
+    pub(super) devpts: BTreeMap<u32, Devpts>,
+    pub(super) terminals: BTreeMap<u32, Terminal>,
     /// Open file descriptions of all kinds.
     pub(super) descriptions: BTreeMap<u32, Record>,
 }
@@ -72,6 +75,8 @@ impl Content {
                 Record::SharedObject(it) => drop(all.objects.insert(it.id, *it)),
                 Record::DescriptorTable(it) => drop(all.tables.insert(it.id, *it)),
                 Record::Pipe(it) => drop(all.pipes.insert(it.id, *it)),
+                Record::Devpts(it) => drop(all.devpts.insert(it.id, *it)),
+                Record::Terminal(it) => drop(all.terminals.insert(it.id, *it)),
                 other => {
                     if let Some(common) = check::common(&other) {
                         all.descriptions.insert(common.id, other);
@@ -134,6 +139,12 @@ impl Content {
     /// Every address that a mapping has.
     pub(super) fn taken(&self) -> Vec<Range<u64>> {
         self.mappings.values().flatten().map(|mapping| mapping.start..mapping.end).collect()
+    }
+
+    /// An id that nothing of it has, for helpers.
+    pub(super) fn free_id(&self) -> Result<u32> {
+        let free = (2..1 << 22).find(|id| !self.is_id(*id));
+        free.ok_or_else(|| Error::unable("the processes", "they have every pid"))
     }
 
     /// Every number that is the id of something, so that nothing else may have it meanwhile.

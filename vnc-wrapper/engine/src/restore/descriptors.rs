@@ -26,6 +26,7 @@ use super::error::{Error, Object, Result};
 use super::files::Files;
 use super::list::List;
 use super::stub::Stub;
+use super::terminals;
 
 /// Descriptors of one message (SCM_MAX_FD, include/net/scm.h).
 const MESSAGE: usize = 250;
@@ -40,6 +41,10 @@ pub(super) enum Key {
     Description(u32),
     /// A shared object of the content.
     Object(u32),
+    /// The slave of a pseudo-terminal, while processes are made.
+    Slave(u32),
+    /// Its file.
+    SlaveFile(u32),
     /// Where the newest pid of a pid namespace is written.
     LastPid,
     /// A file that is mapped, or a directory that somebody stands in; for writing or not.
@@ -101,8 +106,14 @@ impl From<objects::Error> for Error {
 }
 
 impl Open {
-    /// Makes everything that is referred to. `passed`: how far the time of day has moved since it was saved.
-    pub(super) fn new(content: &Content, files: &dyn Files, passed: Duration) -> Result<Self> {
+    /// Makes everything that is referred to. `passed`: how far the time of day has moved since it was saved; `devpts`: the root
+    /// directories of those of the content.
+    pub(super) fn new(
+        content: &Content,
+        files: &dyn Files,
+        passed: Duration,
+        devpts: &BTreeMap<u32, OwnedFd>,
+    ) -> Result<Self> {
         let numbers = content.tables.values().flat_map(|table| table.descriptors.iter());
         let highest = numbers.map(|descriptor| descriptor.number).max().unwrap_or(0);
         // Above those of a message too, which come at the lowest free numbers.
@@ -124,9 +135,13 @@ impl Open {
                 open.add(Key::Description(end.common.id), made)?;
             }
         }
+        for (key, made) in terminals::make(content, devpts)? {
+            open.add(key, made)?;
+        }
         for (id, record) in &content.descriptions {
             let made = match record {
-                Record::PipeEnd(_) => continue,
+                // Those that are made with what they are ends of.
+                Record::PipeEnd(_) | Record::TerminalEnd(_) => continue,
                 Record::File(it) => file::give(it, &Session { files, open: &open })?,
                 Record::EventFd(it) => event::give(it)?,
                 Record::TimerFd(it) => timer::give(it, passed)?,
@@ -164,7 +179,7 @@ impl Open {
         Ok(open)
     }
 
-    fn add(&mut self, key: Key, made: OwnedFd) -> Result {
+    pub(super) fn add(&mut self, key: Key, made: OwnedFd) -> Result {
         self.made.push(made);
         self.numbers.insert(key, self.made.len() - 1);
         fault::point(Step::RestoreGiven).map_err(|error| failed("an open file", "a step", error))

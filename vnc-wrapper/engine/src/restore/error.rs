@@ -73,6 +73,10 @@ pub enum Object {
     Registers,
     /// What else prctl(2) and its kin set.
     Settings,
+    /// A file system, by whom it is mounted.
+    Mount,
+    /// Its controlling terminal.
+    Terminal,
 }
 
 impl fmt::Display for Object {
@@ -99,6 +103,8 @@ impl fmt::Display for Object {
             Self::Wait => out.write_str("the call in which it waits"),
             Self::Registers => out.write_str("its registers"),
             Self::Settings => out.write_str("its settings"),
+            Self::Mount => out.write_str("a file system"),
+            Self::Terminal => out.write_str("its controlling terminal"),
         }
     }
 }

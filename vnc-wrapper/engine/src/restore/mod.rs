@@ -3,7 +3,7 @@
 //! ```text
 //! records   read and checked
 //! first     a process in its namespaces, with nothing in its memory but a place from which calls are made
-//! open      open file descriptions are made here, and sent there
+//! open      open file descriptions are made here, terminals where the first process mounts them, and sent there
 //! tree      it and its descendants make the others, with their pids; all are traced from their birth
 //! map       each maps its memory
 //! fill      pages are put there, as they are read
@@ -33,6 +33,7 @@ mod nursery;
 mod process;
 mod rights;
 mod stub;
+mod terminals;
 mod threads;
 mod tree;
 mod wait;
@@ -52,6 +53,7 @@ use crate::sys::ptrace;
 pub use error::{Error, Name, Object};
 pub use files::{Files, Root};
 pub use namespaces::Clocks;
+pub use terminals::Terminals;
 
 use content::Content;
 use descriptors::Open;
@@ -71,6 +73,8 @@ pub struct Plan<'p> {
     pub prepare: &'p mut dyn FnMut(pid_t) -> io::Result<()>,
     /// A time namespace of its own with these clocks; none: the clocks of whom makes it.
     pub clocks: Option<Clocks>,
+    /// Where pseudo-terminals are.
+    pub terminals: Terminals,
     /// How paths of the session are opened.
     pub files: &'p dyn Files,
     /// How far the time of day has moved since the save: absolute timers of CLOCK_REALTIME are that much nearer.
@@ -132,12 +136,16 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
     let (first, root) = (stub.tid, stub.clone());
     namespaces::give(&stub, &content, plan.namespaces, plan.clocks, &channel)?;
+    let devpts = terminals::roots(&stub, &content, &plan)?;
     // Paths lead to files from here on: the namespaces are as the plan prepared them.
-    let mut open = Open::new(&content, plan.files, plan.passed)?;
+    let mut open = Open::new(&content, plan.files, plan.passed, &devpts)?;
+    drop(devpts);
     rights::filters(&stub, &content)?;
     open.send(&stub, &channel)?;
+    terminals::own(&stub, &content, &open)?;
+    terminals::controlling(&stub, content.free_id()?, &content, &mut open, &mut made)?;
     nursery.make(&stub)?;
-    let forest = Forest::grow(&content, stub, &mut made)?;
+    let forest = Forest::grow(&content, stub, &open, &mut made)?;
     let pairs = tree::pairs(&content, &forest);
 
     let mut spaces = BTreeMap::new();

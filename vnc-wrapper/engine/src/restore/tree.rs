@@ -17,9 +17,11 @@ use crate::sys::signal;
 use crate::sys::wait::{self, Status};
 
 use super::content::{Content, pid};
+use super::descriptors::Open;
 use super::error::{Error, Name, Object, Result};
 use super::made::Made;
 use super::stub::{BLOCKED, Stub};
+use super::terminals;
 
 /// The processes that are being made.
 pub(super) struct Forest<'c> {
@@ -35,22 +37,21 @@ pub(super) struct Forest<'c> {
 
 impl<'c> Forest<'c> {
     /// Makes all from the first one.
-    pub(super) fn grow(content: &'c Content, first: Stub, made: &mut Made) -> Result<Self> {
+    pub(super) fn grow(content: &'c Content, first: Stub, open: &Open, made: &mut Made) -> Result<Self> {
         let tree = content.tree()?;
         let steps = order(&tree)?;
         let root = tree.root().clone();
-        let free = (2..1 << 22).find(|id| !content.is_id(*id));
-        let free = free.ok_or_else(|| Error::unable("the processes", "they have every pid"))?;
-        let mut forest =
-            Self { content, tree, stubs: BTreeMap::from([(root.pid, first)]), ended: BTreeMap::new(), free };
-        let stub = forest.stub(root.pid)?;
+        let free = content.free_id()?;
+        let stubs = BTreeMap::from([(root.pid, first)]);
+        let mut forest = Self { content, tree, stubs, ended: BTreeMap::new(), free };
         if root.session == root.pid {
-            stub.call(Object::Process, &Call::new(libc::SYS_setsid, [0; 6]))?;
+            forest.begin_session(root.pid, open)?;
         }
         forest.become_subreaper(root.pid)?;
         for step in steps {
-            forest.take(step, made)?;
+            forest.take(step, open, made)?;
         }
+        terminals::settle(&forest, content, open)?;
         for process in content.processes.values() {
             if let State::Stopped { signal } = process.state {
                 forest.stop(process, signal.into())?;
@@ -65,11 +66,12 @@ impl<'c> Forest<'c> {
         self.stubs.get(&pid).map(|stub| stub.tid).or_else(|| self.ended.get(&pid).copied())
     }
 
-    fn stub(&self, pid: pid_t) -> Result<&Stub> {
+    /// The stub of a process, by its pid of the session.
+    pub(super) fn stub(&self, pid: pid_t) -> Result<&Stub> {
         self.stubs.get(&pid).ok_or_else(|| Error::unable(format!("process {pid}"), "it was not made"))
     }
 
-    fn take(&mut self, step: Step, made: &mut Made) -> Result {
+    fn take(&mut self, step: Step, open: &Open, made: &mut Made) -> Result {
         match step {
             Step::Fork { pid, by } => {
                 let child = self.fork(pid, self.stub(by)?, by, made)?;
@@ -78,18 +80,15 @@ impl<'c> Forest<'c> {
             }
             Step::Orphan { pid, by, parent: _ } => {
                 let above = self.stub(by)?;
-                let helper = Name { pid: self.free, tid: self.free, name: String::new() };
                 let flags = self.shared(pid, by)?;
-                let helper = clone(above, &helper, &[self.free], flags, libc::SIGCHLD as u64, made)?;
+                let helper = helper(above, self.free, flags, made)?;
                 let child = self.fork(pid, &helper, by, made)?;
                 end(&helper, 0, made)?;
                 reap(above, &helper)?;
                 self.stubs.insert(pid, child);
                 self.become_subreaper(pid)?;
             }
-            Step::Session { pid } => {
-                self.stub(pid)?.call(Object::Process, &Call::new(libc::SYS_setsid, [0; 6]))?;
-            }
+            Step::Session { pid } => self.begin_session(pid, open)?,
             Step::Group { pid, group } => {
                 let call = Call::new(libc::SYS_setpgid, [0, group as u64, 0, 0, 0, 0]);
                 self.stub(pid)?.call(Object::Process, &call)?;
@@ -109,6 +108,13 @@ impl<'c> Forest<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Has `pid` lead a session, with the terminal of that: who is forked from now on has it too.
+    fn begin_session(&self, pid: pid_t, open: &Open) -> Result {
+        let stub = self.stub(pid)?;
+        stub.call(Object::Process, &Call::new(libc::SYS_setsid, [0; 6]))?;
+        terminals::lead(stub, pid.cast_unsigned(), self.content, open)
     }
 
     /// Has `by` fork `pid`; `source` has what the two are to share.
@@ -185,6 +191,20 @@ impl<'c> Forest<'c> {
         }
         Ok(())
     }
+}
+
+/// A helper that `above` makes, with the id `free`.
+fn helper(above: &Stub, free: u32, flags: u64, made: &mut Made) -> Result<Stub> {
+    let name = Name { pid: free, tid: free, name: String::new() };
+    clone(above, &name, &[free], flags, libc::SIGCHLD as u64, made)
+}
+
+/// Has `work` done by a helper that `above` makes, and which ends.
+pub(super) fn with_helper(above: &Stub, free: u32, made: &mut Made, work: impl FnOnce(&Stub) -> Result) -> Result {
+    let helper = helper(above, free, 0, made)?;
+    work(&helper)?;
+    end(&helper, 0, made)?;
+    reap(above, &helper)
 }
 
 /// Has `by` make a process or thread with `ids`, the session's first.

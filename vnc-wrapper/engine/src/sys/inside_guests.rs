@@ -15,7 +15,7 @@ use super::inside::Words;
 /// All is as it was.
 pub(crate) const RIGHT: i32 = 42;
 
-fn ready(words: Words) {
+pub(super) fn ready(words: Words) {
     words[0].fetch_add(1, Ordering::SeqCst);
 }
 
@@ -269,7 +269,7 @@ pub(crate) fn sleeps(words: Words, _: &Path) -> i32 {
     if threads.into_iter().all(|thread| thread.join().unwrap_or(false)) { RIGHT } else { 1 }
 }
 
-fn wait_for_go(words: Words) {
+pub(super) fn wait_for_go(words: Words) {
     while !go(words) {
         let word = words[1].as_ptr();
         // SAFETY: `word` is read.
@@ -278,7 +278,7 @@ fn wait_for_go(words: Words) {
 }
 
 /// Forks a child that runs `body` and ends with its result; its pid.
-fn child(body: impl FnOnce() -> i32) -> libc::pid_t {
+pub(super) fn child(body: impl FnOnce() -> i32) -> libc::pid_t {
     // SAFETY: the guest has one thread.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -307,7 +307,7 @@ fn stays(words: Words, memory: &AtomicU32) -> i32 {
     i32::from(before != (std::process::id(), place()))
 }
 
-fn wait(pid: libc::pid_t) -> i32 {
+pub(super) fn wait(pid: libc::pid_t) -> i32 {
     let mut status = -1;
     // SAFETY: one int is written to `status`.
     unsafe { libc::waitpid(pid, &raw mut status, 0) };

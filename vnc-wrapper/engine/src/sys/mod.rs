@@ -26,6 +26,9 @@ pub mod ptrace;
 pub mod sched;
 pub mod signal;
 pub mod task;
+pub mod terminal;
+#[cfg(test)]
+pub(crate) mod terminal_guests;
 pub mod trial;
 pub mod unix;
 pub mod userfaultfd;

@@ -9,6 +9,7 @@ use crate::record::process::{Area, State, Time};
 use crate::record::{Owner, Record};
 use crate::sys::guests::saved::{self, PAGE, describes_itself};
 use crate::sys::guests::{self, Guest};
+use crate::sys::terminal_guests;
 use crate::testing::as_both_users;
 
 #[test]
@@ -196,6 +197,21 @@ fn issue_10_what_no_record_holds_is_refused_by_name_and_the_process_runs_on() {
     assert!(text.contains("socket:["), "{text}");
     guest.shared.write();
     assert_eq!(guest.end(), 0);
+}
+
+#[test]
+fn issue_10_a_terminal_of_others_is_refused_by_name() {
+    as_both_users("dump::tests::one::issue_10_a_terminal_of_others_is_refused_by_name", || {
+        let guest = Guest::start(|shared| {
+            let _master = terminal_guests::outside();
+            shared.ready();
+            i32::from(shared.read() != 1)
+        });
+        let error = save_of(guest.pid, Then::End).err().expect("it was saved").to_string();
+        assert!(error.contains("descriptor ") && error.contains("ptmx: "), "{error}");
+        guest.shared.write();
+        assert_eq!(guest.end(), 0);
+    });
 }
 
 #[test]

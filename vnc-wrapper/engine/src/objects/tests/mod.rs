@@ -4,6 +4,7 @@ mod events;
 mod files;
 mod pipes;
 mod polls;
+mod terminals;
 mod unixes;
 mod watches;
 

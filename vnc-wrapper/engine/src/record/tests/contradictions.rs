@@ -191,3 +191,91 @@ fn watches_and_pidfds_that_cannot_be_are_refused() {
         assert!(with(watching(numbers)).unwrap_err().contains("do not rise, or are too large"), "{numbers:?}");
     }
 }
+
+#[test]
+fn issue_10_terminals_that_do_not_fit_together_are_refused() {
+    use super::super::objects::Common;
+    use super::super::terminals::{
+        Devpts, Terminal, TerminalEnd, TerminalLife, TerminalSettings, TerminalSide, TypedLine,
+    };
+    struct World {
+        devpts: Devpts,
+        terminals: Vec<Terminal>,
+        ends: Vec<TerminalEnd>,
+    }
+    let world = || {
+        let settings =
+            TerminalSettings { characters: bytes([0; 19]), local: libc::ICANON, ..TerminalSettings::default() };
+        let opened = Terminal {
+            id: 1,
+            devpts: 5,
+            index: 3,
+            life: TerminalLife::Opened,
+            settings,
+            window: list(vec![0; 4]),
+            lines: list(vec![TypedLine { bytes: bytes("typed\n"), end_of_file: false }]),
+            ..Terminal::default()
+        };
+        let hung_up = Terminal { id: 2, devpts: 5, index: 4, life: TerminalLife::HungUp, ..Terminal::default() };
+        let end = |id, terminal, side| TerminalEnd { common: Common { id, ..Common::default() }, terminal, side };
+        let ends = vec![
+            end(31, 1, TerminalSide::Master),
+            end(32, 1, TerminalSide::Controlling { path: bytes("/dev/tty") }),
+            end(33, 2, TerminalSide::Slave),
+        ];
+        let devpts = Devpts { id: 5, path: bytes("/dev/pts"), mode: 0o620, ptmx_mode: 0o666, ..Devpts::default() };
+        World { devpts, terminals: vec![opened, hung_up], ends }
+    };
+    let with = |change: &dyn Fn(&mut World, &mut Vec<Record>)| {
+        let (mut world, mut records) = (world(), sound());
+        change(&mut world, &mut records);
+        records.push(world.devpts.into());
+        records.extend(world.terminals.into_iter().map(Record::from));
+        records.extend(world.ends.into_iter().map(Record::from));
+        check(&records, []).map_err(|error| error.to_string())
+    };
+    let has = |records: &mut Vec<Record>, terminal| {
+        for record in records {
+            if let Record::Process(process) = record {
+                (process.group, process.session, process.terminal) = (101, 101, Some(terminal));
+            }
+        }
+    };
+    assert_eq!(with(&|_, _| ()), Ok(()));
+    let led = |world: &mut World, records: &mut Vec<Record>| {
+        has(records, 1);
+        (world.terminals[0].session, world.terminals[0].foreground) = (101, 101);
+    };
+    assert_eq!(with(&led), Ok(()));
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut World, &mut Vec<Record>));
+    let cases: [Change<'_>; 16] = [
+        ("refers to devpts 9", &|world, _| world.terminals[0].devpts = 9),
+        ("index 1048576", &|world, _| world.terminals[0].index = 1 << 20),
+        ("index 3 is another's too", &|world, _| world.terminals[1].index = 3),
+        ("no absolute path", &|world, _| world.devpts.path = bytes("pts")),
+        ("a mode that no file has", &|world, _| world.devpts.mode = 0o10_000),
+        ("it has 0 masters", &|world, _| world.ends.truncate(0)),
+        ("it cannot be of that pseudo-terminal", &|world, _| world.ends[0].terminal = 2),
+        ("refers to pseudo-terminal 9", &|world, _| world.ends[0].terminal = 9),
+        ("what was typed does not fit it", &|world, _| world.terminals[0].settings.local = 0),
+        ("it was hung up and goes on", &|world, _| world.terminals[1].typed = bytes("x")),
+        ("it was never opened and used", &|world, _| {
+            world.ends.remove(1);
+            world.terminals[0].life = TerminalLife::Unopened;
+        }),
+        ("settings or window are cut short", &|world, _| world.terminals[0].window = list(vec![])),
+        ("process 101 does not have it", &|world, _| {
+            (world.terminals[0].session, world.terminals[0].foreground) = (101, 101);
+        }),
+        ("nobody of its session is in group 7", &|world, records| {
+            led(world, records);
+            world.terminals[0].foreground = 7;
+        }),
+        ("pseudo-terminal 1 is another session's", &|_, records| has(records, 1)),
+        ("refers to pseudo-terminal 9", &|_, records| has(records, 9)),
+    ];
+    for (text, change) in cases {
+        let error = with(change).expect_err(text);
+        assert!(error.contains(text), "\"{error}\" instead of \"{text}\"");
+    }
+}

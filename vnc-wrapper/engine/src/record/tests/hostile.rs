@@ -103,8 +103,8 @@ fn what_a_later_release_wrote_is_named() {
         format!("process content holds records of kind 700 (at byte 36), {later}")
     );
     assert_eq!(
-        shown(&framed(1, 3, 0, &[])),
-        format!("process content holds version 3 of a process (at byte 36), {later}")
+        shown(&framed(1, 4, 0, &[])),
+        format!("process content holds version 4 of a process (at byte 36), {later}")
     );
     assert_eq!(shown(&frame::header(1 << 9)), format!("process content holds the engine's feature 9, {later}"));
     assert!(matches!(read(&[0; 100]).0, Err(Error::Foreign)));

@@ -2,6 +2,7 @@
 
 mod files;
 mod steps;
+mod terminals;
 
 use std::fs::File;
 use std::io::{BufReader, Seek};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use libc::pid_t;
 
-use super::{Clocks, Error, Plan, Restored, Root, restore};
+use super::{Clocks, Error, Plan, Restored, Root, Terminals, restore};
 use crate::dump::{self, Draining, Session, Then, prepare};
 use crate::freeze::Limits;
 use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
@@ -43,6 +44,7 @@ fn restored_in<T>(
         namespaces: (libc::CLONE_NEWUSER | libc::CLONE_NEWPID | namespaces) as u64,
         clocks,
         prepare: &mut |pid: pid_t| write_maps(pid, user, group),
+        terminals: Terminals::Mount,
         files: &files,
         passed: Duration::ZERO,
         patience: PATIENCE,
@@ -108,8 +110,14 @@ impl Drop for Running {
 
 /// Restores and runs a content.
 fn run(content: &File) -> Running {
+    run_in(content, 0, None)
+}
+
+/// [`run`] in more namespaces, with clocks.
+fn run_in(content: &File, namespaces: libc::c_int, clocks: Option<Clocks>) -> Running {
     Running(tracing(|tracer| {
-        restored(tracer, content, |restored| restored.and_then(Restored::run)).unwrap_or_else(|error| panic!("{error}"))
+        restored_in(tracer, content, namespaces, clocks, |restored| restored.and_then(Restored::run))
+            .unwrap_or_else(|error| panic!("{error}"))
     }))
 }
 
@@ -364,10 +372,7 @@ fn issue_10_clocks_and_host_names_are_the_sessions_own() {
         });
         let nanoseconds = guests::AHEAD.as_nanos() as i64;
         let clocks = Clocks { monotonic: nanoseconds, boot: -5 };
-        let running = Running(tracing(|tracer| {
-            restored_in(tracer, &content, libc::CLONE_NEWUTS, Some(clocks), |restored| restored.and_then(Restored::run))
-                .unwrap_or_else(|error| panic!("{error}"))
-        }));
+        let running = run_in(&content, libc::CLONE_NEWUTS, Some(clocks));
         let_go_on("clocks", &guest, running);
     });
 }

@@ -1,8 +1,9 @@
 //! Every step fails once wherever it is passed, and nothing is left.
 
+use std::fs::File;
 use std::sync::atomic::Ordering;
 
-use super::{changed, restored, saved};
+use super::{changed, restored, restored_in, saved};
 use crate::fault::{self, Step};
 use crate::record::Record;
 use crate::record::memory::Backing;
@@ -20,35 +21,55 @@ fn here() -> (usize, String, String) {
     (descriptors, read("/proc/thread-self/children"), read("/proc/thread-self/mounts"))
 }
 
+/// Has each of `steps` fail wherever it is passed.
+fn fails_at(steps: &[Step], content: &File, namespaces: libc::c_int) {
+    tracing(|tracer| {
+        // Descriptors of other tests are not seen here then.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
+        for &step in steps {
+            for skip in 0.. {
+                let before = here();
+                let armed = fault::arm(step, skip);
+                let error = restored_in(tracer, content, namespaces, None, |restored| match restored {
+                    Ok(restored) => {
+                        restored.discard();
+                        None
+                    }
+                    Err(error) => Some(error.to_string()),
+                });
+                assert_eq!(before, here(), "{step:?} failed at pass {skip}: something is left");
+                assert_eq!(armed.met(), error.is_some(), "{step:?} at pass {skip}: {error:?}");
+                let Some(error) = error else {
+                    assert!(skip > 0, "no test reaches {step:?}");
+                    break;
+                };
+                assert!(error.contains(step.name()), "{error}");
+            }
+        }
+    });
+}
+
 #[test]
 fn issue_10_every_step_of_a_restore_can_fail_and_leaves_nothing() {
     as_both_users("restore::tests::steps::issue_10_every_step_of_a_restore_can_fail_and_leaves_nothing", || {
         let mut guest = Inside::start(guests::family);
         until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == guests::FAMILY && guest.all_asleep());
         let content = saved(&mut guest);
+        let steps = Step::ALL.iter().copied().filter(|step| step.name().starts_with("restore."));
+        fails_at(&steps.collect::<Vec<_>>(), &content, 0);
+    });
+}
+
+#[test]
+fn issue_10_a_restore_of_terminals_that_fails_leaves_nothing() {
+    as_both_users("restore::tests::steps::issue_10_a_restore_of_terminals_that_fails_leaves_nothing", || {
+        let mut guest = Inside::start(crate::sys::terminal_guests::job_control);
+        let content = saved(&mut guest);
+        fails_at(&[Step::RestoreTerminals, Step::RestoreGiven], &content, libc::CLONE_NEWNS);
+        // Without a mount namespace there is no place for them.
         tracing(|tracer| {
-            // Descriptors of other tests are not seen here then.
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
-            for step in Step::ALL.iter().filter(|step| step.name().starts_with("restore.")) {
-                for skip in 0.. {
-                    let before = here();
-                    let armed = fault::arm(*step, skip);
-                    let error = restored(tracer, &content, |restored| match restored {
-                        Ok(restored) => {
-                            restored.discard();
-                            None
-                        }
-                        Err(error) => Some(error.to_string()),
-                    });
-                    assert_eq!(before, here(), "{step:?} failed at pass {skip}: something is left");
-                    assert_eq!(armed.met(), error.is_some(), "{step:?} at pass {skip}: {error:?}");
-                    let Some(error) = error else {
-                        assert!(skip > 0, "no test reaches {step:?}");
-                        break;
-                    };
-                    assert!(error.contains(step.name()), "{error}");
-                }
-            }
+            let refused = restored(tracer, &content, |restored| restored.err().unwrap().to_string());
+            assert!(refused.starts_with("the devpts at /dev/pts cannot be restored: "), "{refused}");
         });
     });
 }
