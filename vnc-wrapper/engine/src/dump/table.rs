@@ -19,9 +19,11 @@ use crate::objects::kind::Kind;
 use crate::objects::{
     self, Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, pty, same, signal, timer,
 };
-use crate::process::fdinfo::{self, LockKind};
-use crate::record::Record;
-use crate::record::objects::{Common, Content, Descriptor, DescriptorTable, FileDescription, PidFd};
+use crate::process::fdinfo::{self, FdInfo, Lock, LockAccess, LockKind};
+use crate::record::objects::{
+    Common, Content, Descriptor, DescriptorTable, FileDescription, LockRange, PidFd, TableLock,
+};
+use crate::record::{List, Record};
 use crate::sys::pidfd;
 
 /// Devices that hold nothing: null, zero, full, random, urandom; all of major number 1.
@@ -102,31 +104,28 @@ impl<'a> Descriptions<'a> {
         // A thread's own directory: that of a process whose first thread has ended is empty.
         let directory = PathBuf::from(format!("/proc/{tid}"));
         let mut descriptors = Vec::new();
+        let mut locks = Locks::default();
         for number in numbers {
             let read = || Error::read(pid, tid, format!("descriptor {number}"));
             let (description, new) = self.known.number(tid, number).map_err(read())?;
-            let flags = if new {
+            let info = if new {
                 let seen = Seen::of(tid, process.as_fd(), number).map_err(read())?;
-                let flags = seen.info.flags;
+                let info = seen.info.clone();
                 self.describe(pid, seen, description, objects)?;
-                flags
+                info
             } else {
-                let info = fdinfo::read(&directory, number).map_err(read())?;
-                // A lock that belongs to a process shows only where that process has the file.
-                let own = info.locks.iter().find(|lock| !matches!(lock.kind, LockKind::Flock | LockKind::OpenFile));
-                if let Some(lock) = own {
-                    let why = format!("a lock on it ({:?}), which cannot be recorded yet", lock.kind);
-                    return Err(Error::refused(pid, format!("descriptor {number}"), why));
-                }
-                info.flags
+                fdinfo::read(&directory, number).map_err(read())?
             };
+            locks.add(number, &info, new);
+            let flags = info.flags;
             descriptors.push(Descriptor {
                 number: number.cast_unsigned(),
                 description,
                 close_on_exec: flags & libc::O_CLOEXEC as u32 != 0,
             });
         }
-        Ok(DescriptorTable { id, descriptors: fit(pid, "descriptors", descriptors)? })
+        let locks = locks.finish(pid)?;
+        Ok(DescriptorTable { id, descriptors: fit(pid, "descriptors", descriptors)?, locks })
     }
 
     /// Takes the record of a description that is new.
@@ -303,6 +302,45 @@ impl<'a> Descriptions<'a> {
             self.keep(record.into());
         }
         Ok(Taken { records: self.records, findings: self.findings, terminals: taken.controlling })
+    }
+}
+
+/// Locks of a table: each shows at every descriptor of its file.
+#[derive(Default)]
+struct Locks {
+    seen: Vec<Lock>,
+    /// Those that a descriptor was found for which may take them, each with that.
+    taken: Vec<(Lock, TableLock)>,
+}
+
+impl Locks {
+    /// What descriptor `number` shows. `new`: its description was not seen before, to which a lease belongs.
+    fn add(&mut self, number: i32, info: &FdInfo, new: bool) {
+        let mode = info.flags & libc::O_ACCMODE as u32;
+        for lock in info.locks.iter().filter(|lock| match lock.kind {
+            LockKind::Posix => true,
+            LockKind::Lease => new,
+            _ => false,
+        }) {
+            let exclusive = lock.access == LockAccess::Write;
+            let needs = if exclusive { libc::O_WRONLY } else { libc::O_RDONLY } as u32;
+            let may = lock.kind == LockKind::Lease || mode == libc::O_RDWR as u32 || mode == needs;
+            self.seen.push(*lock);
+            if may && self.taken.iter().all(|(known, _)| known != lock || lock.kind == LockKind::Lease) {
+                let range = LockRange { start: lock.start, last: lock.end };
+                let range = (lock.kind == LockKind::Posix).then_some(range);
+                self.taken.push((*lock, TableLock { descriptor: number.cast_unsigned(), exclusive, range }));
+            }
+        }
+    }
+
+    fn finish<const MOST: usize>(self, pid: pid_t) -> Result<List<TableLock, MOST>, Error> {
+        let is_taken = |lock: &Lock| self.taken.iter().any(|(known, _)| known == lock);
+        if let Some(lock) = self.seen.iter().find(|lock| !is_taken(lock)) {
+            let what = format!("a lock on bytes from {} of inode {}", lock.start, lock.inode);
+            return Err(Error::refused(pid, what, "it has no descriptor any more by which it could be taken"));
+        }
+        fit(pid, "locks", self.taken.into_iter().map(|(_, lock)| lock).collect::<Vec<_>>())
     }
 }
 

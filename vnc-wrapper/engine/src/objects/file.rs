@@ -17,14 +17,17 @@ const SIGNALS: u32 = libc::O_ASYNC as u32;
 /// What the kernel appends to the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
 
-/// What would be lost: the file of a descriptor that lies outside of all mounts that the session sees, locks that belong to a process,
-/// and leases.
+/// What would be lost: the file of a descriptor that lies outside of all mounts that the session sees, leases that somebody waits for, and
+/// those of file servers.
 #[must_use]
 pub fn look(seen: &Seen) -> Option<Finding> {
     if seen.link.starts_with(b"(unreachable)") {
         return Some(seen.finding("it is not below the session's root directory"));
     }
-    let lock = seen.info.locks.iter().find(|lock| !matches!(lock.kind, LockKind::Flock | LockKind::OpenFile))?;
+    if seen.info.locks.iter().any(|lock| lock.breaking) {
+        return Some(seen.finding("somebody waits for its lease on it; this passes in a moment"));
+    }
+    let lock = seen.info.locks.iter().find(|lock| lock.kind == LockKind::Delegation)?;
     Some(seen.finding(format!("a lock on it ({:?})", lock.kind)))
 }
 

@@ -17,7 +17,8 @@ use super::terminals::Terminal;
 use super::{Owner, Record, Run};
 use crate::memory::PAGE;
 use values::{
-    PID_MAX, actions, credentials, ensure, fail, filter, ids, inotify, locks, path, pipe, refers, signal, signals,
+    PID_MAX, actions, credentials, ensure, fail, filter, ids, inotify, locks, path, pipe, ranges, refers, signal,
+    signals,
 };
 
 /// The end of the addresses that programs can map, with five levels of page tables (TASK_SIZE_MAX of
@@ -314,6 +315,11 @@ impl<'a> Known<'a> {
         let who = format!("descriptor table {}", it.id);
         let rising = it.descriptors.windows(2).all(|pair| pair[0].number < pair[1].number);
         ensure(rising, &who, || "its numbers do not rise".to_owned())?;
+        let has = |number| it.descriptors.binary_search_by_key(&number, |descriptor| descriptor.number).is_ok();
+        if let Some(lock) = it.locks.iter().find(|lock| !has(lock.descriptor)) {
+            return refers(false, &who, "descriptor", lock.descriptor);
+        }
+        ranges(&who, it.locks.iter().filter_map(|lock| lock.range.as_ref()))?;
         it.descriptors.iter().try_for_each(|descriptor| {
             let number = descriptor.number;
             ensure(number <= DESCRIPTOR_MAX, &who, || format!("descriptor {number} is too large"))?;

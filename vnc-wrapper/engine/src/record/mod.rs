@@ -128,7 +128,7 @@ records! {
     16 = AddressSpace(memory::AddressSpace) "an address space", version 1, at most 8 * KIB, 65_536;
     17 = Mapping(memory::Mapping) "a mapping", version 2, at most MIB, 1_048_576;
     18 = SharedObject(memory::SharedObject) "a shared object", version 2, at most 8 * KIB, 262_144;
-    32 = DescriptorTable(objects::DescriptorTable) "a descriptor table", version 1, at most 16 * MIB, 65_536;
+    32 = DescriptorTable(objects::DescriptorTable) "a descriptor table", version 2, at most 16 * MIB, 65_536;
     33 = File(objects::FileDescription) "an open file", version 2, at most 2 * MIB, 1_048_576;
     34 = Pipe(objects::Pipe) "a pipe", version 2, at most 2 * MIB, 262_144;
     35 = PipeEnd(objects::PipeEnd) "a pipe's end", version 2, at most KIB, 1_048_576;

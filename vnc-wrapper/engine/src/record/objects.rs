@@ -10,6 +10,20 @@ fields! {
         pub id: u32,
         /// Its descriptors, in rising order.
         pub descriptors: List<Descriptor, 1_048_576>,
+        /// Locks that belong to it, and leases.
+        @since 2 pub locks: List<TableLock, 65_536>,
+    }
+}
+
+fields! {
+    /// A lock that belongs to the processes which have a table (F_SETLK), or a lease (F_SETLEASE).
+    pub struct TableLock {
+        /// A descriptor by which it can be taken.
+        pub descriptor: u32,
+        /// F_WRLCK rather than F_RDLCK.
+        pub exclusive: bool,
+        /// Which bytes; none: a lease.
+        pub range: Option<LockRange>,
     }
 }
 

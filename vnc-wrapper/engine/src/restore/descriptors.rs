@@ -335,6 +335,26 @@ impl Open {
     }
 }
 
+/// Has a process take the locks that its table has, and leases: after everything that closes files, which would release them, and
+/// with its own user, who has to own what is leased.
+pub(super) fn lock(stub: &Stub, table: &DescriptorTable) -> Result {
+    let mut list = List::new(stub);
+    for lock in table.locks.iter() {
+        let (number, kind) = (u64::from(lock.descriptor), if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK });
+        let object = Object::Descriptor(lock.descriptor);
+        let Some(range) = &lock.range else {
+            list.call(object, libc::SYS_fcntl, [number, libc::F_SETLEASE as u64, kind as u64, 0, 0, 0])?;
+            continue;
+        };
+        // struct flock: kind and whence, start, length, pid. Length 0 is to the end.
+        let length = range.last.and_then(|last| last.checked_sub(range.start)?.checked_add(1)).unwrap_or(0);
+        let words = [kind as u64, range.start, length, 0];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        list.with(object, libc::SYS_fcntl, &[&bytes], |at| [number, libc::F_SETLK as u64, at[0], 0, 0, 0])?;
+    }
+    list.run()
+}
+
 fn close_range(first: u64, last: u64) -> Call {
     Call::new(libc::SYS_close_range, [first, last, 0, 0, 0, 0])
 }

@@ -45,7 +45,7 @@ use std::time::Duration;
 use libc::pid_t;
 
 use crate::fault::Step as Fault;
-use crate::objects::memfd;
+use crate::objects::{Finding, memfd};
 use crate::record::{Item, Owner, Reader};
 use crate::remote::Tracer;
 use crate::sys::ptrace;
@@ -88,6 +88,7 @@ pub struct Restored<'t> {
     made: Made,
     first: pid_t,
     threads: Vec<pid_t>,
+    findings: Vec<Finding>,
     _tracer: &'t Tracer,
 }
 
@@ -96,6 +97,12 @@ impl Restored<'_> {
     #[must_use]
     pub fn first(&self) -> pid_t {
         self.first
+    }
+
+    /// What it is without, that a restore may do without.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Lets all go at once. The first process is a child of this one.
@@ -178,8 +185,10 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
         }
     }
     open.own(&content, &root)?;
+    let mut findings = Vec::new();
     for (process, stub) in &pairs {
         process::settings(stub, process, &open)?;
+        findings.extend(process::memory_score(stub, process)?);
     }
     let mut done = BTreeSet::new();
     for (process, stub) in &pairs {
@@ -213,6 +222,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     }
     let instances = open.instances(&content)?;
     drop((open, channel));
+    let mut done = BTreeSet::new();
     for (process, threads) in &all {
         threads.iter().try_for_each(threads::equip)?;
         for pair in threads {
@@ -223,6 +233,9 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
             }
         }
         let Some(Pair { stub, .. }) = threads.first() else { continue };
+        if let Some(table) = process.table.filter(|id| done.insert(*id)) {
+            descriptors::lock(stub, &content.tables[&table])?;
+        }
         if let Some(limits) = content.limits.get(&process.id) {
             process::limits(stub, limits)?;
         }
@@ -231,7 +244,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     last(&content, &all)?;
     instances.watch(plan.files)?;
     let threads = all.iter().flat_map(|(_, threads)| threads.iter().map(|pair| pair.stub.tid)).collect();
-    Ok(Restored { made, first, threads, _tracer: tracer })
+    Ok(Restored { made, first, threads, findings, _tracer: tracer })
 }
 
 /// What is done when nothing else is left to do.

@@ -1,6 +1,7 @@
 //! What belongs to a process as a whole.
 
 use crate::fault::Step as Fault;
+use crate::objects::Finding;
 use crate::record::process::{Limits, Process, SignalAction, SignalActions, Timers};
 use crate::remote::Call;
 
@@ -29,6 +30,25 @@ pub(super) fn settings(stub: &Stub, process: &Process, open: &Open) -> Result {
     list.call(Object::Settings, libc::SYS_personality, [process.personality.into(), 0, 0, 0, 0, 0])?;
     list.run()?;
     stub.point(Object::Process, Fault::RestoreProcess)
+}
+
+/// How soon the kernel ends it when memory runs out (`/proc/PID/oom_score_adj`), while it still has the user who restores. Returns
+/// what is lost: without CAP_SYS_RESOURCE no process comes below the value of who made it.
+pub(super) fn memory_score(stub: &Stub, process: &Process) -> Result<Option<Finding>> {
+    let path = format!("/proc/{}/oom_score_adj", stub.tid);
+    let failed = |what: &'static str| move |error| stub.failed(Object::Settings, what, error);
+    let now = std::fs::read_to_string(&path).map_err(failed("read its oom_score_adj"))?;
+    let wanted = process.oom_score_adj.to_string();
+    if now.trim() == wanted {
+        return Ok(None);
+    }
+    match std::fs::write(path, &wanted) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            let lost = format!("its oom_score_adj is {} instead of {wanted}", now.trim());
+            Ok(Some(Finding { what: stub.name.to_string(), lost, blocking: false }))
+        }
+        written => written.map(|()| None).map_err(failed("write its oom_score_adj")),
+    }
 }
 
 /// What happens at signals. Those that wait from the making are gone then: a signal that is ignored leaves its queue.

@@ -281,6 +281,17 @@ pub fn lock(descriptor: BorrowedFd<'_>, exclusive: bool, start: u64, last: Optio
     outcome(unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }).map(drop)
 }
 
+/// `F_SETLEASE` (fcntl(2)): for writing, else for reading.
+///
+/// # Errors
+/// EAGAIN when others have it open, EACCES when the file is another user's.
+#[cfg(test)]
+pub(crate) fn lease(descriptor: BorrowedFd<'_>, exclusive: bool) -> io::Result<()> {
+    let kind = if exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
+    // SAFETY: numbers only.
+    outcome(unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETLEASE, kind) }).map(drop)
+}
+
 /// Another open file description of what `descriptor` refers to, with these flags of open(2).
 ///
 /// # Errors

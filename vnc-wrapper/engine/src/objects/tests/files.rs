@@ -163,16 +163,23 @@ fn locks_of_a_description_are_taken_again() {
 }
 
 #[test]
-fn locks_of_a_process_are_found_before_a_save() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let path = file.path().to_owned();
+fn a_lease_that_somebody_waits_for_is_found_before_a_save() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("leased");
+    std::fs::write(&path, "").unwrap();
     let world = World::new(|_| {
-        let locked = File::options().read(true).write(true).open(&path).unwrap();
-        rustix::fs::fcntl_lock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
-        vec![locked.into()]
+        let leased = File::open(&path).unwrap();
+        descriptor::lease(leased.as_fd(), false).unwrap();
+        // It is told by a signal, and need not do anything.
+        descriptor::set_signal(leased.as_fd(), libc::SIGURG).unwrap();
+        vec![leased.into()]
     });
+    assert_eq!(file::look(&world.seen(0)), None);
+    let nonblocking = OFlags::WRONLY | OFlags::NONBLOCK;
+    let refused = rustix::fs::open(&path, nonblocking, Mode::empty()).unwrap_err();
+    assert_eq!(refused, rustix::io::Errno::WOULDBLOCK);
     let finding = file::look(&world.seen(0)).unwrap();
-    assert!(finding.blocking && finding.lost.contains("Posix"), "{finding:?}");
+    assert!(finding.blocking && finding.lost.contains("passes in a moment"), "{finding:?}");
 }
 
 struct Into<'a>(&'a File);

@@ -3,7 +3,7 @@
 use super::{Contradiction, Result};
 use crate::memory::PAGE;
 use crate::record::Bytes;
-use crate::record::objects::{FileDescription, Inotify, Pipe};
+use crate::record::objects::{FileDescription, Inotify, LockRange, Pipe};
 use crate::record::process::SignalActions;
 use crate::record::rights::{Credentials, Filter};
 
@@ -68,12 +68,15 @@ pub(super) fn inotify(who: &str, it: &Inotify) -> Result {
     it.watches.iter().try_for_each(|watch| path(who, &watch.path))
 }
 
-pub(super) fn locks(who: &str, it: &FileDescription) -> Result {
+pub(super) fn ranges<'r>(who: &str, ranges: impl Iterator<Item = &'r LockRange>) -> Result {
     let most = i64::MAX.cast_unsigned();
-    let ranges = it.locks.iter().filter_map(|lock| lock.range.as_ref());
     let mut lasts = ranges.map(|range| (range.start, range.last.unwrap_or(most)));
     let right = lasts.all(|(start, last)| start <= last && last <= most);
-    ensure(right, who, || "a lock ends before it begins".to_owned())?;
+    ensure(right, who, || "a lock ends before it begins".to_owned())
+}
+
+pub(super) fn locks(who: &str, it: &FileDescription) -> Result {
+    ranges(who, it.locks.iter().filter_map(|lock| lock.range.as_ref()))?;
     let whole = it.locks.iter().filter(|lock| lock.range.is_none()).count();
     ensure(whole <= 1, who, || format!("{whole} locks of all of the file"))
 }

@@ -2,7 +2,7 @@
 
 use super::super::check::check;
 use super::super::memory::Backing;
-use super::super::objects::{FileLock, LockRange};
+use super::super::objects::{FileLock, LockRange, TableLock};
 use super::super::process::State;
 use super::super::{Owner, Record};
 use super::{bytes, list, run, sound};
@@ -108,6 +108,13 @@ fn ranges_and_values_that_no_kernel_has_are_refused() {
     change!("nice 20", Thread[0], |it| it.scheduling.nice = 20);
     change!("above what it may be raised to", Limits[0], |it| it.limits =
         list(vec![crate::record::process::Limit { soft: 2, hard: 1 }; 16]));
+    change!("refers to descriptor 9, which is missing", DescriptorTable[0], |it| {
+        it.locks = list(vec![TableLock { descriptor: 9, ..TableLock::default() }]);
+    });
+    change!("a lock ends before it begins", DescriptorTable[0], |it| {
+        let range = Some(LockRange { start: 9, last: Some(8) });
+        it.locks = list(vec![TableLock { descriptor: 2, exclusive: true, range }]);
+    });
     change!("its numbers do not rise", DescriptorTable[0], |it| {
         it.descriptors = list(it.descriptors.iter().rev().cloned().collect());
     });

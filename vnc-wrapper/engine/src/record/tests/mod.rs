@@ -7,6 +7,7 @@ mod round_trip;
 use super::memory::{AddressSpace, Backing, Mapping, SharedObject};
 use super::objects::{
     Common, Content, Descriptor, DescriptorTable, EventFd, FileDescription, FileLock, LockRange, Pipe, PipeEnd,
+    TableLock,
 };
 use super::process::{Limit, Limits, Process, SignalActions, Thread};
 use super::rights::{Credentials, Filter, Namespace, NamespaceKind};
@@ -96,6 +97,11 @@ pub(crate) fn sound() -> Vec<Record> {
             descriptors: list(
                 (1..4).map(|n| Descriptor { number: n, description: n, close_on_exec: n == 2 }).collect(),
             ),
+            locks: list(vec![TableLock {
+                descriptor: 2,
+                exclusive: true,
+                range: Some(LockRange { start: 4, last: Some(4) }),
+            }]),
         }
         .into(),
         process(1, None).into(),

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::ptr::null_mut;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
@@ -245,4 +246,84 @@ pub(crate) fn without_names(words: Words, directory: &Path) -> i32 {
     mapped[PAGE] = b't';
     check("one file", copied[PAGE] == b't' && mapped[0] == b's');
     judged(&wrong, directory)
+}
+
+/// `F_SETLK`, `F_SETLKW` or `F_GETLK` on some bytes, exclusive or not; what the kernel answers.
+fn lock(file: &File, how: libc::c_int, exclusive: bool, start: i64, length: i64) -> Option<libc::flock> {
+    // SAFETY: all zeroes is a valid struct flock.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    let kind = if exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
+    (lock.l_type, lock.l_start, lock.l_len) = (kind as libc::c_short, start, length);
+    // SAFETY: `lock` is read and written.
+    (unsafe { libc::fcntl(file.as_raw_fd(), how, &raw mut lock) } == 0).then_some(lock)
+}
+
+/// Locks of two processes on one file, one of them waiting for the other, and a lease.
+pub(crate) fn locks(words: Words, directory: &Path) -> i32 {
+    let (path, leased) = (directory.join("locked"), directory.join("leased"));
+    let open = || File::options().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+    let file = open();
+    let again = File::open(&path).unwrap();
+    let lease = File::create(&leased).unwrap();
+    crate::sys::descriptor::lease(lease.as_fd(), true).unwrap();
+    crate::sys::descriptor::set_signal(lease.as_fd(), libc::SIGURG).unwrap();
+    let taken = [lock(&file, libc::F_SETLK, true, 0, 10), lock(&again, libc::F_SETLK, false, 100, 0)];
+    assert!(taken.iter().all(Option::is_some));
+    let above = std::process::id() as libc::pid_t;
+    let other = child(|| {
+        let own = open();
+        assert!(lock(&own, libc::F_SETLK, true, 20, 5).is_some());
+        let seen = lock(&own, libc::F_GETLK, true, 5, 1).unwrap();
+        words[2].store(u32::from(seen.l_pid != above), Ordering::SeqCst);
+        ready(words);
+        let waited = lock(&own, libc::F_SETLKW, true, 9, 1).is_some();
+        words[3].store(1, Ordering::SeqCst);
+        i32::from(!waited)
+    });
+    ready(words);
+    super::wait_for_go(words);
+    let mut wrong = Vec::new();
+    let mut check = |what: &str, right: bool| {
+        if !right {
+            wrong.push(what.to_owned());
+        }
+    };
+    let held = |start, length| {
+        let seen = lock(&file, libc::F_GETLK, true, start, length).unwrap();
+        (seen.l_pid, i32::from(seen.l_type), seen.l_start, seen.l_len)
+    };
+    check("the other one's", held(0, 30) == (other, libc::F_WRLCK, 20, 5));
+    check("nothing else", i32::from(lock(&file, libc::F_GETLK, true, 25, 0).unwrap().l_type) == libc::F_UNLCK);
+    check("the other one waits", words[3].load(Ordering::SeqCst) == 0);
+    let third = child(|| {
+        let own = open();
+        let seen = |start| lock(&own, libc::F_GETLK, true, start, 1).map(|seen| (seen.l_pid, i32::from(seen.l_type)));
+        let here = [(0, above, libc::F_WRLCK), (1000, above, libc::F_RDLCK)];
+        i32::from(!here.into_iter().all(|(start, pid, kind)| seen(start) == Some((pid, kind))))
+    });
+    check("its own", super::wait(third) == 0);
+    // SAFETY: numbers only.
+    let kept = unsafe { libc::fcntl(lease.as_raw_fd(), libc::F_GETLEASE) };
+    check("the lease", kept == libc::F_WRLCK);
+    drop(again);
+    check("the other one's turn", super::wait(other) == 0);
+    judged(&wrong, directory)
+}
+
+/// What `/proc/self/oom_score_adj` says.
+fn memory_score() -> String {
+    std::fs::read_to_string("/proc/self/oom_score_adj").unwrap()
+}
+
+/// A process and its child, each with another value in `oom_score_adj`.
+pub(crate) fn memory_scores(words: Words, _: &Path) -> i32 {
+    let own = |score: &str| {
+        std::fs::write("/proc/self/oom_score_adj", score).unwrap();
+        ready(words);
+        super::wait_for_go(words);
+        i32::from(memory_score().trim() != score)
+    };
+    let child = child(|| own("999"));
+    let code = own("990");
+    if super::wait(child) == 0 && code == 0 { super::RIGHT } else { 1 }
 }
