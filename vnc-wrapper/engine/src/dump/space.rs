@@ -1,6 +1,7 @@
 //! Address spaces: what is mapped, and the shared memory in them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
@@ -203,6 +204,13 @@ fn origin(pid: pid_t, mapped: &Mapped) -> Result<Option<Origin>, Error> {
     Ok(None)
 }
 
+/// What is mapped there, for those who may open it (CAP_CHECKPOINT_RESTORE, `proc_map_files_get_link` in fs/proc/base.c): only so are its
+/// holes seen. To read them through a mapping fills them.
+fn behind(view: &View) -> Option<File> {
+    let View { pid, range, .. } = view;
+    File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", range.start, range.end)).ok()
+}
+
 /// Shared memory and files without a name, each once, by device and inode.
 #[derive(Default)]
 pub(super) struct Objects {
@@ -315,12 +323,16 @@ impl Objects {
                 }
                 let mut image = Image::new();
                 let what = name.escape_ascii().to_string();
-                let read = shared::Object { identity, name, views }.read(&mut image);
-                let missing = read.map_err(Error::read(pid, pid, what))?;
-                // What cannot be read lies behind its end.
-                if let Some(last) = missing.runs().last().filter(|last| last.end >= record.size) {
-                    record.size = last.start;
-                }
+                let size = match views.iter().find_map(behind) {
+                    Some(file) => shared::read_file(&file, &mut image),
+                    None => {
+                        let read = shared::Object { identity, name, views }.read(&mut image);
+                        // What cannot be read lies behind its end.
+                        let end = |last: Range<u64>| if last.end >= record.size { last.start } else { record.size };
+                        read.map(|missing| missing.runs().last().map_or(record.size, end))
+                    }
+                };
+                record.size = size.map_err(Error::read(pid, pid, what))?;
                 image
             };
             let pages = Pages::of_object(record.id, image);

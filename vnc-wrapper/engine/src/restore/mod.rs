@@ -179,12 +179,13 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     for space in spaces.into_values() {
         space.seal(&open, &nursery)?;
     }
+    // First: a seal can be against changes of permissions.
+    open.own(&content, &root)?;
     for object in content.objects.values() {
         if let Some(made) = open.descriptor(&descriptors::Key::Object(object.id)) {
             memfd::give_seals(made, object)?;
         }
     }
-    open.own(&content, &root)?;
     let mut findings = Vec::new();
     for (process, stub) in &pairs {
         process::settings(stub, process, &open)?;

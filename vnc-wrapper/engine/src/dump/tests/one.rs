@@ -255,3 +255,24 @@ fn issue_10_a_sleep_is_saved_as_the_call_that_goes_on() {
         }
     }
 }
+
+#[test]
+fn issue_10_holes_of_shared_memory_are_left_out_and_stay_where_that_may_be_seen() {
+    as_both_users(
+        "dump::tests::one::issue_10_holes_of_shared_memory_are_left_out_and_stay_where_that_may_be_seen",
+        || {
+            let guest = Guest::start(saved::with_holes);
+            guest.asleep(guest.pid);
+            let save = save(guest.pid);
+            let at = guest.shared.said(saved::PAGES);
+            let pages = (0..saved::HOLES as u64).map(|page| save.page(guest.pid, at + page * PAGE as u64));
+            let there: Vec<usize> = pages.enumerate().filter(|(_, page)| page.is_some()).map(|(at, _)| at).collect();
+            assert_eq!(there, [3, 200]);
+            let range = format!("{at:x}-{:x}", at + (saved::HOLES * PAGE) as u64);
+            let may_see = std::fs::File::open(format!("/proc/{}/map_files/{range}", guest.pid)).is_ok();
+            guest.shared.write();
+            let count = guest.end();
+            assert!(if may_see { count == 2 } else { count > 0 }, "{count} pages");
+        },
+    );
+}

@@ -273,6 +273,34 @@ pub(crate) fn with_descriptors(shared: Shared) -> i32 {
     i32::from(shared.read() != 1)
 }
 
+/// Where [`with_holes`] has its memory, in pages.
+pub(crate) const HOLES: usize = 240;
+
+/// Shares memory of which it has written two pages; ends with how many there are.
+pub(crate) fn with_holes(shared: Shared) -> i32 {
+    let (length, protection) = (HOLES * PAGE, libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: a new mapping.
+    let memory = unsafe { libc::mmap(null_mut(), length, protection, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED);
+    let pages: *mut u8 = memory.cast();
+    // Two huge ones would not be two.
+    // SAFETY: the mapping just made.
+    unsafe { libc::madvise(memory, length, libc::MADV_NOHUGEPAGE) };
+    for page in [3, 200] {
+        // SAFETY: within that mapping.
+        unsafe { pages.wrapping_add(page * PAGE).write(0x42) };
+    }
+    shared.say(PAGES, pages as u64);
+    shared.ready();
+    if shared.read() != 1 {
+        return -1;
+    }
+    let mut there = [0u8; HOLES];
+    // SAFETY: a byte is written for each page.
+    assert_eq!(unsafe { libc::mincore(memory, length, there.as_mut_ptr()) }, 0);
+    there.iter().map(|page| i32::from(page & 1)).sum()
+}
+
 /// Its child has a lock on a file that both have open, and it waits.
 pub(crate) fn with_a_lock_of_its_child(shared: Shared) -> i32 {
     // SAFETY: a path that ends with a NUL.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags};
 
 use super::{child, go, judged, ready};
 use crate::sys::inside::Words;
@@ -178,6 +178,9 @@ pub(crate) fn without_names(words: Words, directory: &Path) -> i32 {
     if let Some(file) = &unnamed {
         file.write_all_at(b"unnamed", 0).unwrap();
     }
+    // Linux 6.3.
+    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::NOEXEC_SEAL;
+    let data = rustix::fs::memfd_create(c"data", flags).ok();
     let (empty, listing) = (directory.join("empty"), directory.join("listing"));
     std::fs::create_dir(&empty).unwrap();
     let gone = File::open(&empty).unwrap();
@@ -232,6 +235,10 @@ pub(crate) fn without_names(words: Words, directory: &Path) -> i32 {
         let given =
             rustix::fs::linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), CWD, &path, AtFlags::SYMLINK_FOLLOW);
         check("a name is given to it", given.is_ok() && std::fs::read(&path).is_ok_and(|it| it == b"unnamed"));
+    }
+    if let Some(data) = &data {
+        let (seals, mode) = (rustix::fs::fcntl_get_seals(data).unwrap(), rustix::fs::fstat(data).unwrap().st_mode);
+        check("a memfd that is no program", seals == SealFlags::EXEC && mode & 0o111 == 0);
     }
     check("a directory that is gone", gone.metadata().unwrap().is_dir() && listed(&gone).is_empty());
     while let Some(more) = Some(listed(&listing)).filter(|more| !more.is_empty()) {
