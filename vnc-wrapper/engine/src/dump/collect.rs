@@ -219,15 +219,15 @@ impl<'a> Collector<'a> {
             let mut questions = Questions::default();
             let of_thread = thread::Asked::ask(&mut questions);
             let of_process = process::Asked::ask(&mut questions, &caught, &timers);
-            let of_names = namespaces::Asked::ask(&mut questions);
+            let of_names = (subject.pid == root).then(|| namespaces::Asked::ask(&mut questions));
             let (held, answers) = ask(frozen, subject, speaker, questions)?;
             let waiting = Waiting::of(subject)?;
             tries += 1;
             // A timer that went off in between would be in both.
             if waiting == before || tries == TRIES {
-                if subject.pid == root {
+                if let Some(of_names) = &of_names {
                     let last = self.last_pid(frozen, speaker)?;
-                    let records = namespaces::records(subject, (&of_names, &answers), last)?;
+                    let records = namespaces::records(subject, (of_names, &answers), last)?;
                     self.namespaces = records.iter().map(|record| record.id).collect();
                     self.content.records.extend(records.into_iter().map(Record::from));
                 }

@@ -96,6 +96,11 @@ impl Answers {
         Some(std::array::from_fn(|at| words.get(at).map_or(0, |word| u64::from_ne_bytes(*word))))
     }
 
+    /// The number of a call's error.
+    pub(super) fn errno(&self, question: Question) -> Option<i32> {
+        self.calls[question.0].error()?.raw_os_error()
+    }
+
     /// The error of a call, with its name, for what cannot be left out.
     pub(super) fn failure(&self, question: Question) -> String {
         let call = &self.calls[question.0];

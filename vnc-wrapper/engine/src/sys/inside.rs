@@ -262,3 +262,24 @@ pub(crate) fn with_proc(words: Words, directory: &Path) -> i32 {
         unsafe { libc::pause() };
     }
 }
+
+/// In an ipc namespace with an object of that kind: shared memory, semaphores, a message queue, or none. It goes with the namespace.
+pub(crate) fn with_ipc(words: Words, kind: u32) -> i32 {
+    // SAFETY: a number only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWIPC) }, 0);
+    let made = match kind {
+        // SAFETY: numbers only.
+        0 => unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, 0o600) },
+        // SAFETY: numbers only.
+        1 => unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) },
+        // SAFETY: numbers only.
+        2 => unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) },
+        _ => 0,
+    };
+    assert!(made >= 0);
+    words[0].store(1, Ordering::SeqCst);
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
+    }
+}
