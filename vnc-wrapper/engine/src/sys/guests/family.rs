@@ -97,6 +97,8 @@ pub(crate) fn family(words: Words, _: &Path) -> i32 {
         // SAFETY: ends this thread only.
         unsafe { libc::syscall(libc::SYS_exit, 3) };
     });
+    // Its thread has an id, before those that follow.
+    until("the leader has ended", || words[HEADLESS_THREAD].load(Ordering::SeqCst) != 0);
     sharing(words);
     child(words, STOPPED, || {
         // SAFETY: a number only.
