@@ -73,6 +73,8 @@ pub(crate) fn family(words: Words, _: &Path) -> i32 {
         unsafe { libc::setsid() };
         child(words, MEMBER, own_group);
     });
+    // Ids are given in this order, however busy the machine is.
+    until("its child is there", || words[MEMBER].load(Ordering::SeqCst) != 0);
     // SAFETY: the guest has one thread.
     let helper = unsafe { libc::fork() };
     if helper == 0 {
@@ -97,7 +99,6 @@ pub(crate) fn family(words: Words, _: &Path) -> i32 {
         // SAFETY: ends this thread only.
         unsafe { libc::syscall(libc::SYS_exit, 3) };
     });
-    // Its thread has an id, before those that follow.
     until("the leader has ended", || words[HEADLESS_THREAD].load(Ordering::SeqCst) != 0);
     sharing(words);
     child(words, STOPPED, || {
