@@ -10,6 +10,7 @@ use super::facts::{Facts, Namespaces};
 use super::inside::{Answers, Questions};
 use super::pages::{self, Pages};
 use super::share::Shared;
+use super::sockets::Inside;
 use super::space::Objects;
 use super::subject::Subject;
 use super::table::{Descriptions, Taken};
@@ -77,7 +78,7 @@ pub(super) fn collect(
     }
     // What has no order could not be made again.
     order::order(&Tree::new(root, tree)?)?;
-    collector.memory(root, before)?;
+    collector.memory(frozen, root, before)?;
     collector.finish()
 }
 
@@ -312,8 +313,8 @@ impl<'a> Collector<'a> {
         point(Step::DumpThread)
     }
 
-    /// Mappings, pages and descriptors. Nothing is changed in any process from here on.
-    fn memory(&mut self, root: pid_t, before: &mut Before) -> Result<(), Error> {
+    /// Mappings, pages and descriptors. Nothing is changed in any process from here on, but for what is asked of Unix sockets.
+    fn memory(&mut self, frozen: &mut Frozen<'_>, root: pid_t, before: &mut Before) -> Result<(), Error> {
         let mut objects = Objects::default();
         for Space { subject, tid, id } in std::mem::take(&mut self.new_spaces) {
             let pid = subject.pid;
@@ -340,7 +341,9 @@ impl<'a> Collector<'a> {
             self.content.records.push(descriptions.table(subject, tid, id, &mut objects)?.into());
             point(Step::DumpTable)?;
         }
-        let Taken { records, findings, terminals } = descriptions.finish(self.subjects)?;
+        let speaker = self.subjects.iter().find(|subject| subject.pid == root).and_then(Subject::speaker);
+        let mut inside = Inside { frozen, pid: root, tid: speaker.unwrap_or(root) };
+        let Taken { records, findings, terminals } = descriptions.finish(self.subjects, &mut objects, &mut inside)?;
         for record in &mut self.content.records {
             if let Record::Process(process) = record {
                 process.terminal = terminals.get(&process.id).copied();

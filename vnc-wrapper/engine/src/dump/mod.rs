@@ -27,6 +27,7 @@
 //! | `space`, `pages` | mappings, and the pages that hold content |
 //! | `table` | descriptors, and what `objects` takes of what they refer to |
 //! | `terminals` | pseudo-terminals, and whose controlling terminals they are |
+//! | `sockets` | Unix sockets, and what is in flight between them |
 //! | `share` | what several processes share, each once |
 //! | `paths` | links as paths in the session |
 
@@ -42,6 +43,7 @@ mod paths;
 mod process;
 mod restart;
 mod share;
+mod sockets;
 mod space;
 mod subject;
 mod table;

@@ -10,6 +10,7 @@ use libc::pid_t;
 use super::Error;
 use super::error::fit;
 use super::paths::{DELETED, leads_to};
+use super::sockets::{Inside, Sockets};
 use super::space::Objects;
 use super::subject::Subject;
 use super::terminals::Terminals;
@@ -24,17 +25,24 @@ use crate::record::objects::{
     Common, Content, Descriptor, DescriptorTable, FileDescription, LockRange, PidFd, TableLock,
 };
 use crate::record::{List, Record};
-use crate::sys::pidfd;
+use crate::sys::{pidfd, unix};
 
 /// Devices that hold nothing: null, zero, full, random, urandom; all of major number 1.
 const PLAIN_DEVICES: [u32; 5] = [3, 5, 7, 8, 9];
 
-/// Where the description of an epoll instance is found again.
-struct Poll {
-    pid: pid_t,
-    tid: pid_t,
-    number: i32,
-    id: u32,
+/// Where a description is found again that is recorded when all are known.
+pub(super) struct Later {
+    pub(super) pid: pid_t,
+    pub(super) tid: pid_t,
+    pub(super) number: i32,
+    pub(super) id: u32,
+}
+
+impl Later {
+    pub(super) fn seen(&self) -> Result<Seen, Error> {
+        let seen = open(self.pid, self.tid).and_then(|process| Seen::of(self.tid, process.as_fd(), self.number));
+        seen.map_err(Error::read(self.pid, self.tid, format!("descriptor {}", self.number)))
+    }
 }
 
 /// A pipe: its number, and an end for writing while none for reading was found.
@@ -54,17 +62,18 @@ pub(super) struct Taken {
 
 /// The descriptions of all tables.
 pub(super) struct Descriptions<'a> {
-    view: &'a View,
+    pub(super) view: &'a View,
     /// Ids of threads and groups as the session sees them.
-    tids: &'a BTreeMap<pid_t, u32>,
+    pub(super) tids: &'a BTreeMap<pid_t, u32>,
     groups: &'a BTreeMap<pid_t, u32>,
     /// Where files are that are watched.
-    watches: &'a mut Index,
-    known: same::Descriptions,
+    pub(super) watches: &'a mut Index,
+    pub(super) known: same::Descriptions,
     /// By device and inode.
     pipes: BTreeMap<(u64, u64), Ends>,
-    epolls: Vec<Poll>,
+    epolls: Vec<Later>,
     terminals: Terminals,
+    pub(super) sockets: Sockets,
     records: Vec<Record>,
     findings: Vec<Finding>,
 }
@@ -85,6 +94,7 @@ impl<'a> Descriptions<'a> {
             pipes: BTreeMap::new(),
             epolls: Vec::new(),
             terminals: Terminals::default(),
+            sockets: Sockets::default(),
             records: Vec::new(),
             findings: Vec::new(),
         }
@@ -129,7 +139,7 @@ impl<'a> Descriptions<'a> {
     }
 
     /// Takes the record of a description that is new.
-    fn describe(&mut self, pid: pid_t, seen: Seen, id: u32, objects: &mut Objects) -> Result<(), Error> {
+    pub(super) fn describe(&mut self, pid: pid_t, seen: Seen, id: u32, objects: &mut Objects) -> Result<(), Error> {
         let kind = Kind::of(&seen);
         let path_only = seen.info.flags & libc::O_PATH as u32 != 0;
         if let Some(side) = pty::side(&seen).filter(|_| !path_only) {
@@ -139,7 +149,11 @@ impl<'a> Descriptions<'a> {
         let found = match kind {
             Kind::Pipe | Kind::Fifo if !path_only => return self.end(pid, seen, id),
             Kind::Poll => {
-                self.epolls.push(Poll { pid, tid: seen.pid, number: seen.number, id });
+                self.epolls.push(Later { pid, tid: seen.pid, number: seen.number, id });
+                return Ok(());
+            }
+            Kind::Socket if unix::is_unix(seen.copy()).map_err(Error::read(pid, seen.pid, "a socket"))? => {
+                self.sockets.add(pid, &seen, id);
                 return Ok(());
             }
             Kind::Event => {
@@ -274,7 +288,7 @@ impl<'a> Descriptions<'a> {
     }
 
     /// Keeps a record; who gets its signals is an id that we see, and becomes the session's.
-    fn keep(&mut self, mut record: Record) {
+    pub(super) fn keep(&mut self, mut record: Record) {
         if let Some(common) = common(&mut record) {
             // F_OWNER_PGRP.
             let ids = if common.owner_kind == 2 { self.groups } else { self.tids };
@@ -285,7 +299,13 @@ impl<'a> Descriptions<'a> {
     }
 
     /// What was taken of all descriptions.
-    pub(super) fn finish(mut self, subjects: &[Subject]) -> Result<Taken, Error> {
+    pub(super) fn finish(
+        mut self,
+        subjects: &[Subject],
+        objects: &mut Objects,
+        inside: &mut Inside<'_, '_>,
+    ) -> Result<Taken, Error> {
+        self.finish_sockets(objects, inside)?;
         let taken = std::mem::take(&mut self.terminals).take(self.view, subjects, self.groups)?;
         taken.records.into_iter().for_each(|record| self.keep(record));
         // Nobody in the session reads these.
@@ -294,9 +314,8 @@ impl<'a> Descriptions<'a> {
                 self.records.push(pipe::take(&seen, ends.id).map_err(Error::object(pid))?.into());
             }
         }
-        for Poll { pid, tid, number, id } in std::mem::take(&mut self.epolls) {
-            let seen = open(pid, tid).and_then(|process| Seen::of(tid, process.as_fd(), number));
-            let seen = seen.map_err(Error::read(pid, tid, format!("descriptor {number}")))?;
+        for poll in std::mem::take(&mut self.epolls) {
+            let (seen, pid, id) = (poll.seen()?, poll.pid, poll.id);
             self.judge(pid, epoll::look(&seen, &self.known).map_err(Error::object(pid))?)?;
             let record = epoll::take(&seen, id, &self.known).map_err(Error::object(pid))?;
             self.keep(record.into());
@@ -356,6 +375,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::PidFd(it) => Some(&mut it.common),
         Record::Inotify(it) => Some(&mut it.common),
         Record::TerminalEnd(it) => Some(&mut it.common),
+        Record::UnixSocket(it) => Some(&mut it.common),
         _ => None,
     }
 }

@@ -96,12 +96,12 @@ impl Seen {
         format!("descriptor {} of process {} ({})", self.number, self.pid, self.link.escape_ascii())
     }
 
-    fn failed(&self, call: &'static str) -> impl FnOnce(io::Error) -> Error {
+    pub(crate) fn failed(&self, call: &'static str) -> impl FnOnce(io::Error) -> Error {
         let what = self.name();
         move |error| Error::Call { what, call, error }
     }
 
-    fn refused(&self, reason: impl Into<String>) -> Error {
+    pub(crate) fn refused(&self, reason: impl Into<String>) -> Error {
         Error::Refused { what: self.name(), reason: reason.into() }
     }
 

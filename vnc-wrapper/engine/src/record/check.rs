@@ -54,6 +54,7 @@ pub fn check<'a>(records: &[Record], regions: impl IntoIterator<Item = (Owner, &
     }
     known.tree()?;
     known.terminals(records)?;
+    known.waiting()?;
     known.mappings(records)?;
     for (owner, runs) in regions {
         known.region(owner, runs)?;

@@ -11,6 +11,7 @@ use crate::record::memory::{AddressSpace, Mapping, SharedObject};
 use crate::record::objects::{DescriptorTable, Pipe};
 use crate::record::process::{Limits, Process, SignalActions, State, Thread, Timers};
 use crate::record::rights::{Credentials, Filter, Namespace, NamespaceKind};
+use crate::record::sockets::UnixSocket;
 use crate::record::terminals::{Devpts, Terminal};
 use crate::record::{Item, Reader, Record, Region, check, features};
 
@@ -112,6 +113,14 @@ impl Content {
         Ok(Tree::new(root.map_or(0, |process| pid(process) as pid_t), processes)?)
     }
 
+    /// Its Unix sockets.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &UnixSocket> {
+        self.descriptions.values().filter_map(|record| match record {
+            Record::UnixSocket(it) => Some(&**it),
+            _ => None,
+        })
+    }
+
     /// The process with that pid of the session.
     pub(super) fn by_pid(&self, wanted: pid_t) -> Option<&Process> {
         self.processes.values().find(|process| pid(process) as pid_t == wanted)
@@ -147,11 +156,12 @@ impl Content {
         free.ok_or_else(|| Error::unable("the processes", "they have every pid"))
     }
 
-    /// Every number that is the id of something, so that nothing else may have it meanwhile.
+    /// Every number that is the id of something, or was that of who made a socket, so that nothing else may have it meanwhile.
     pub(super) fn is_id(&self, id: u32) -> bool {
+        let maker = |it: &UnixSocket| it.peer.as_ref().is_some_and(|peer| peer.pid == id);
         let threads = || self.threads.values().flatten().any(|thread| tid(thread) == id);
         let process = |process: &Process| [pid(process), process.group, process.session].contains(&id);
-        self.processes.values().any(process) || threads()
+        self.processes.values().any(process) || threads() || self.sockets().any(maker)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::record::Record;
 use crate::record::check;
 use crate::record::memory::{Backing, Mapping, Origin};
 use crate::record::objects::{DescriptorTable, Epoll, Inotify, PipeEnd, Watch};
+use crate::record::sockets::UnixSocket;
 use crate::remote::Call;
 use crate::sys::descriptor;
 
@@ -25,8 +26,11 @@ use super::content::Content;
 use super::error::{Error, Object, Result};
 use super::files::Files;
 use super::list::List;
+use super::made::Made;
+use super::sockets::{Makers, Way};
 use super::stub::Stub;
 use super::terminals;
+use super::tree::Forest;
 
 /// Descriptors of one message (SCM_MAX_FD, include/net/scm.h).
 const MESSAGE: usize = 250;
@@ -148,8 +152,8 @@ impl Open {
                 Record::SignalFd(it) => signal::give(it)?,
                 Record::Epoll(it) => epoll::give(it)?,
                 Record::Inotify(it) => inotify::give(it)?,
-                // Of processes that are not there yet.
-                Record::PidFd(_) => continue,
+                // Of processes that are not there yet, or made by them.
+                Record::PidFd(_) | Record::UnixSocket(_) => continue,
                 _ => {
                     let what = format!("{} (number {id})", record.kind().name);
                     return Err(Error::unable(what, "this release cannot make it"));
@@ -270,6 +274,22 @@ impl Open {
         Ok(())
     }
 
+    /// Has all Unix sockets made by the processes, none of which has ended or been stopped yet.
+    pub(super) fn sockets(&mut self, content: &Content, forest: &Forest<'_>, way: Way<'_>, made: &mut Made) -> Result {
+        let records: Vec<UnixSocket> = content.sockets().cloned().collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let makers = Makers::new(content, forest, Way { end: u64::from(self.base) - 1, ..way }, made);
+        let find = |id| self.descriptor(&Key::Description(id));
+        let given = objects::unix::give::give(&records, &makers, find)?;
+        makers.end()?;
+        for (id, socket) in given {
+            self.add(Key::Description(id), socket)?;
+        }
+        Ok(())
+    }
+
     /// Sends everything into the first process, from `base` on; its end of the channel is then below that.
     pub(super) fn send(&mut self, stub: &Stub, channel: &UnixStream) -> Result {
         let all: Vec<usize> = (0..self.made.len()).collect();
@@ -355,7 +375,7 @@ pub(super) fn lock(stub: &Stub, table: &DescriptorTable) -> Result {
     list.run()
 }
 
-fn close_range(first: u64, last: u64) -> Call {
+pub(super) fn close_range(first: u64, last: u64) -> Call {
     Call::new(libc::SYS_close_range, [first, last, 0, 0, 0, 0])
 }
 
@@ -376,7 +396,7 @@ fn holder(content: &Content, epoll: u32, watch: &Watch) -> Option<u32> {
 }
 
 /// Sends descriptors, no more than [`MESSAGE`].
-fn message(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> Result {
+pub(super) fn message(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> Result {
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MESSAGE))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
@@ -392,7 +412,16 @@ pub(super) fn hand_over(first: &Stub, channel: &UnixStream, descriptor: impl AsF
 
 /// Has a process receive descriptors from `end` and put them at `numbers`.
 fn receive(stub: &Stub, end: u64, numbers: &[u64]) -> Result {
-    let count = numbers.len();
+    let mut list = List::new(stub);
+    for (to, number) in numbers.iter().zip(received(stub, end, numbers.len())?) {
+        list.call(Object::Stub, libc::SYS_dup3, [number, *to, 0, 0, 0, 0])?;
+        list.call(Object::Stub, libc::SYS_close, [number, 0, 0, 0, 0, 0])?;
+    }
+    list.run()
+}
+
+/// Has a process receive so many descriptors from `end`; their numbers there.
+pub(super) fn received(stub: &Stub, end: u64, count: usize) -> Result<Vec<u64>> {
     let (object, data) = (Object::Stub, stub.area().data());
     // struct msghdr, struct iovec, a byte, and the control message (recvmsg(2), cmsg(3)).
     let (vector, byte, control) = (data + 64, data + 96, data + 112);
@@ -410,13 +439,8 @@ fn receive(stub: &Stub, end: u64, numbers: &[u64]) -> Result {
         let error = io::Error::other(format!("{length} bytes of descriptors instead of {}", got.len()));
         return Err(stub.failed(object, "recvmsg", error));
     }
-    let mut list = List::new(stub);
-    for (to, number) in numbers.iter().zip(got[16..].chunks_exact(4)) {
-        let number = i32::from_ne_bytes(number.try_into().unwrap_or_default());
-        list.call(object, libc::SYS_dup3, [number as u64, *to, 0, 0, 0, 0])?;
-        list.call(object, libc::SYS_close, [number as u64, 0, 0, 0, 0, 0])?;
-    }
-    list.run()
+    let number = |bytes: &[u8]| i32::from_ne_bytes(bytes.try_into().unwrap_or_default()) as u64;
+    Ok(got[16..].chunks_exact(4).map(number).collect())
 }
 
 fn failed(what: &str, call: &'static str, error: io::Error) -> Error {

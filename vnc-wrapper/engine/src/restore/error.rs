@@ -49,6 +49,8 @@ pub enum Object {
     Descriptor(u32),
     /// Shared memory, or a file without a name, by its number.
     Shared(u32),
+    /// A Unix socket, or its file.
+    Socket,
     /// Working directory, root and umask.
     Directory,
     /// What happens at a signal.
@@ -90,6 +92,7 @@ impl fmt::Display for Object {
             Self::Vdso => out.write_str("the vdso"),
             Self::Shared(number) => write!(out, "shared object {number}"),
             Self::Descriptor(number) => write!(out, "descriptor {number}"),
+            Self::Socket => out.write_str("a Unix socket"),
             Self::Directory => out.write_str("the working directory"),
             Self::Signal(signal) => write!(out, "the action of signal {signal}"),
             Self::Waiting(signal) => write!(out, "signal {signal}, which waits"),

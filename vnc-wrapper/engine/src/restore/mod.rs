@@ -5,6 +5,7 @@
 //! first     a process in its namespaces, with nothing in its memory but a place from which calls are made
 //! open      open file descriptions are made here, terminals where the first process mounts them, and sent there
 //! tree      it and its descendants make the others, with their pids; all are traced from their birth
+//! sockets   Unix sockets are made by those that are to show as who made them
 //! map       each maps its memory
 //! fill      pages are put there, as they are read
 //! seal      protections, the program's addresses; directories, signal actions, descriptors
@@ -32,6 +33,7 @@ mod namespaces;
 mod nursery;
 mod process;
 mod rights;
+mod sockets;
 mod stub;
 mod terminals;
 mod threads;
@@ -61,6 +63,7 @@ use error::Result;
 use made::Made;
 use memory::Space;
 use nursery::Nursery;
+use sockets::Way;
 use threads::Pair;
 use tree::Forest;
 
@@ -152,7 +155,9 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     terminals::own(&stub, &content, &open)?;
     terminals::controlling(&stub, content.free_id()?, &content, &mut open, &mut made)?;
     nursery.make(&stub)?;
-    let forest = Forest::grow(&content, stub, &open, &mut made)?;
+    let mut forest = Forest::grow(&content, stub, &open, &mut made)?;
+    open.sockets(&content, &forest, Way { first: &root, channel: &channel, end: 0 }, &mut made)?;
+    forest.end(&open, &mut made)?;
     let pairs = tree::pairs(&content, &forest);
 
     let mut spaces = BTreeMap::new();

@@ -13,7 +13,7 @@ use super::stub::Stub;
 /// `_LINUX_CAPABILITY_VERSION_3` (linux/capability.h).
 const VERSION: u32 = 0x2008_0522;
 /// SECBIT_NO_SETUID_FIXUP and SECBIT_KEEP_CAPS (linux/securebits.h): changing users takes no capability.
-const KEEP: u64 = 1 << 2 | 1 << 4;
+pub(super) const KEEP: u64 = 1 << 2 | 1 << 4;
 /// `struct sock_filter` and `struct sock_fprog` (linux/filter.h).
 const INSTRUCTION: usize = 8;
 const PROGRAM: usize = 16;
@@ -76,9 +76,7 @@ pub(super) fn give(stub: &Stub, wanted: &Credentials) -> Result {
     if !same {
         list.call(object, libc::SYS_prctl, prctl(libc::PR_SET_SECUREBITS, u64::from(wanted.secure_bits) & !15 | KEEP))?;
         if now.supplementary != wanted.supplementary[..] {
-            let ids: Vec<u8> = wanted.supplementary.iter().flat_map(|id| id.to_ne_bytes()).collect();
-            let count = wanted.supplementary.len() as u64;
-            list.with(object, libc::SYS_setgroups, &[&ids], |at| [count, at[0], 0, 0, 0, 0])?;
+            set_groups(&mut list, wanted)?;
         }
         let [real, effective, saved, file] = four(&wanted.groups);
         list.call(object, libc::SYS_setresgid, [real, effective, saved, 0, 0, 0])?;
@@ -99,6 +97,22 @@ pub(super) fn give(stub: &Stub, wanted: &Credentials) -> Result {
         list.call(object, libc::SYS_prctl, prctl(libc::PR_SET_NO_NEW_PRIVS, 1))?;
     }
     list.run()
+}
+
+/// Gives a process these groups, before it makes what shows them (SO_PEERGROUPS).
+pub(super) fn groups(stub: &Stub, wanted: &Credentials) -> Result {
+    if ask(stub)?.supplementary == wanted.supplementary[..] {
+        return Ok(());
+    }
+    let mut list = List::new(stub);
+    set_groups(&mut list, wanted)?;
+    list.run()
+}
+
+fn set_groups(list: &mut List<'_>, wanted: &Credentials) -> Result {
+    let ids: Vec<u8> = wanted.supplementary.iter().flat_map(|id| id.to_ne_bytes()).collect();
+    let count = wanted.supplementary.len() as u64;
+    list.with(Object::Credentials, libc::SYS_setgroups, &[&ids], |at| [count, at[0], 0, 0, 0, 0])
 }
 
 fn ask(stub: &Stub) -> Result<Now> {

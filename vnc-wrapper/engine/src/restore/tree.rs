@@ -32,18 +32,21 @@ pub(super) struct Forest<'c> {
     /// Those that have ended, by pid of the session, as this process sees them.
     ended: BTreeMap<pid_t, pid_t>,
     /// An id that nothing of the content has, for helpers.
-    free: u32,
+    pub(super) free: u32,
+    /// Steps that are left: ends.
+    ends: Vec<Step>,
 }
 
 impl<'c> Forest<'c> {
-    /// Makes all from the first one.
+    /// Makes all from the first one, and who is there for an id only. None has ended or stopped yet: see [`Self::end`].
     pub(super) fn grow(content: &'c Content, first: Stub, open: &Open, made: &mut Made) -> Result<Self> {
         let tree = content.tree()?;
-        let steps = order(&tree)?;
+        let (ends, steps): (Vec<Step>, Vec<Step>) =
+            order(&tree)?.into_iter().partition(|step| matches!(step, Step::Leave { .. } | Step::End { .. }));
         let root = tree.root().clone();
         let free = content.free_id()?;
         let stubs = BTreeMap::from([(root.pid, first)]);
-        let mut forest = Self { content, tree, stubs, ended: BTreeMap::new(), free };
+        let mut forest = Self { content, tree, stubs, ended: BTreeMap::new(), free, ends };
         if root.session == root.pid {
             forest.begin_session(root.pid, open)?;
         }
@@ -51,13 +54,21 @@ impl<'c> Forest<'c> {
         for step in steps {
             forest.take(step, open, made)?;
         }
-        terminals::settle(&forest, content, open)?;
-        for process in content.processes.values() {
+        Ok(forest)
+    }
+
+    /// Those that have ended end, and those that were stopped stop.
+    pub(super) fn end(&mut self, open: &Open, made: &mut Made) -> Result {
+        for step in std::mem::take(&mut self.ends) {
+            self.take(step, open, made)?;
+        }
+        terminals::settle(self, self.content, open)?;
+        for process in self.content.processes.values() {
             if let State::Stopped { signal } = process.state {
-                forest.stop(process, signal.into())?;
+                self.stop(process, signal.into())?;
             }
         }
-        Ok(forest)
+        Ok(())
     }
 
     /// A process of the session as this process sees it.
@@ -83,8 +94,7 @@ impl<'c> Forest<'c> {
                 let flags = self.shared(pid, by)?;
                 let helper = helper(above, self.free, flags, made)?;
                 let child = self.fork(pid, &helper, by, made)?;
-                end(&helper, 0, made)?;
-                reap(above, &helper)?;
+                dismiss(above, &helper, made)?;
                 self.stubs.insert(pid, child);
                 self.become_subreaper(pid)?;
             }
@@ -193,18 +203,29 @@ impl<'c> Forest<'c> {
     }
 }
 
-/// A helper that `above` makes, with the id `free`.
-fn helper(above: &Stub, free: u32, flags: u64, made: &mut Made) -> Result<Stub> {
+/// A helper that `above` makes, with the id `free`; see [`dismiss`].
+pub(super) fn helper(above: &Stub, free: u32, flags: u64, made: &mut Made) -> Result<Stub> {
     let name = Name { pid: free, tid: free, name: String::new() };
     clone(above, &name, &[free], flags, libc::SIGCHLD as u64, made)
 }
 
+/// Ends a helper.
+pub(super) fn dismiss(above: &Stub, helper: &Stub, made: &mut Made) -> Result {
+    end(helper, 0, made)?;
+    reap(above, helper)
+}
+
 /// Has `work` done by a helper that `above` makes, and which ends.
-pub(super) fn with_helper(above: &Stub, free: u32, made: &mut Made, work: impl FnOnce(&Stub) -> Result) -> Result {
+pub(super) fn with_helper<T>(
+    above: &Stub,
+    free: u32,
+    made: &mut Made,
+    work: impl FnOnce(&Stub) -> Result<T>,
+) -> Result<T> {
     let helper = helper(above, free, 0, made)?;
-    work(&helper)?;
-    end(&helper, 0, made)?;
-    reap(above, &helper)
+    let done = work(&helper)?;
+    dismiss(above, &helper, made)?;
+    Ok(done)
 }
 
 /// Has `by` make a process or thread with `ids`, the session's first.

@@ -19,7 +19,7 @@ fn put(out: &mut Vec<u8>, kind: i32, data: &[u8]) {
 }
 
 /// The bytes for these descriptors and credentials.
-pub(super) fn of(rights: &[RawFd], credentials: Option<Credentials>) -> Vec<u8> {
+pub(crate) fn of(rights: &[RawFd], credentials: Option<Credentials>) -> Vec<u8> {
     let mut out = Vec::new();
     if !rights.is_empty() {
         let numbers: Vec<u8> = rights.iter().flat_map(|number| number.to_ne_bytes()).collect();

@@ -42,14 +42,17 @@ pub struct Socket {
     pub shutdown: u8,
 }
 
+/// What socket(2) makes one of: family, type, `NETLINK_SOCK_DIAG`.
+pub const SOCKET: (i32, i32, i32) = (libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 4);
+
 /// A socket to ask in the caller's net namespace.
 ///
 /// # Errors
 /// Those of socket(2).
 pub fn open() -> io::Result<OwnedFd> {
-    // NETLINK_SOCK_DIAG.
+    let (family, kind, protocol) = SOCKET;
     // SAFETY: numbers only.
-    let made = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 4) };
+    let made = unsafe { libc::socket(family, kind, protocol) };
     if made < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
 pub mod clone;
-mod control;
+pub(crate) mod control;
 pub mod descriptor;
 pub mod diag;
 #[cfg(test)]

@@ -91,14 +91,33 @@ pub fn bind(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
 /// Those of connect(2).
 pub fn connect(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     let address = Address::of(name)?;
+    without_waiting(socket, || {
+        // SAFETY: the kernel reads `length` bytes of the address.
+        let result =
+            unsafe { libc::connect(socket.as_raw_fd(), address.bytes.as_ptr().cast(), address.length as socklen_t) };
+        outcome(result as isize).map(drop)
+    })
+}
+
+/// Runs `work` while calls on `socket` wait for nothing.
+///
+/// # Errors
+/// Those of fcntl(2), and those of `work`.
+pub fn without_waiting<T>(socket: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let flags = super::descriptor::flags(socket)?;
     super::descriptor::set_flags(socket, flags | libc::O_NONBLOCK.cast_unsigned())?;
-    // SAFETY: the kernel reads `length` bytes of the address.
-    let result =
-        unsafe { libc::connect(socket.as_raw_fd(), address.bytes.as_ptr().cast(), address.length as socklen_t) };
-    let connected = outcome(result as isize).map(drop);
+    let done = work();
     super::descriptor::set_flags(socket, flags)?;
-    connected
+    done
+}
+
+/// A name as calls take it, `struct sockaddr_un`.
+///
+/// # Errors
+/// When it is too long.
+pub fn address(name: &[u8]) -> io::Result<Vec<u8>> {
+    let address = Address::of(name)?;
+    Ok(address.bytes[..address.length].to_vec())
 }
 
 /// listen(2).
@@ -193,14 +212,43 @@ pub struct Credentials {
     pub group: u32,
 }
 
+impl Credentials {
+    /// Size of the structure.
+    pub const LENGTH: usize = 12;
+
+    /// Of the kernel's bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let word =
+            |at: usize| bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        Self { pid: word(0).cast_signed(), user: word(4), group: word(8) }
+    }
+}
+
+/// Whether a socket is of this kind (`SO_DOMAIN`).
+///
+/// # Errors
+/// Those of getsockopt(2).
+pub fn is_unix(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option(socket, libc::SO_DOMAIN as u32)? == libc::AF_UNIX.to_ne_bytes())
+}
+
+/// The file that a socket is bound to, opened by `O_PATH` wherever it is by now (SIOCUNIXFILE, linux/un.h).
+///
+/// # Errors
+/// Those of ioctl(2): ENOENT when it has none, EPERM without CAP_NET_ADMIN in the user namespace of its net namespace.
+pub fn file(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `SIOCPROTOPRIVATE`.
+    const SIOCUNIXFILE: libc::c_ulong = 0x89e0;
+    // SAFETY: this request takes no argument.
+    made(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCUNIXFILE) })
+}
+
 /// `SO_PEERCRED`.
 ///
 /// # Errors
 /// Those of getsockopt(2).
 pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
-    let bytes = option(socket, libc::SO_PEERCRED as u32)?;
-    let word = |at: usize| bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes);
-    Ok(Credentials { pid: word(0).cast_signed(), user: word(4), group: word(8) })
+    Ok(Credentials::of(&option(socket, libc::SO_PEERCRED as u32)?))
 }
 
 /// A message, or a part of a stream.

@@ -1,5 +1,7 @@
 //! One process.
 
+use std::os::fd::AsFd;
+
 use super::{save, save_of};
 use crate::dump::{Error, Then};
 use crate::process::smaps;
@@ -10,6 +12,7 @@ use crate::record::{Owner, Record};
 use crate::sys::guests::saved::{self, PAGE, describes_itself};
 use crate::sys::guests::{self, Guest};
 use crate::sys::terminal_guests;
+use crate::sys::unix;
 use crate::testing::as_both_users;
 
 #[test]
@@ -211,6 +214,27 @@ fn issue_10_a_terminal_of_others_is_refused_by_name() {
         });
         let error = save_of(guest.pid, Then::End).err().expect("it was saved").to_string();
         assert!(error.contains("descriptor ") && error.contains("ptmx: "), "{error}");
+        guest.shared.write();
+        assert_eq!(guest.end(), 0);
+    });
+}
+
+#[test]
+fn issue_10_connections_that_lead_out_of_the_session_are_refused_by_name() {
+    as_both_users("dump::tests::one::issue_10_connections_that_lead_out_of_the_session_are_refused_by_name", || {
+        let name = format!("\0out of the session {}", std::process::id()).into_bytes();
+        let listener = unix::socket(libc::SOCK_STREAM as u32).unwrap();
+        unix::bind(listener.as_fd(), &name).unwrap();
+        unix::listen(listener.as_fd(), 1).unwrap();
+        let guest = Guest::start(|shared| saved::connected(shared, &name));
+        let refused = |why: &str| {
+            let error = save_of(guest.pid, Then::End).err().expect("a connection was saved");
+            let text = error.to_string();
+            assert!(matches!(error, Error::Refused(_)) && text.contains("socket:[") && text.contains(why), "{text}");
+        };
+        refused("waits to be accepted by a process outside of the session");
+        let _accepted = unix::accept(listener.as_fd()).unwrap();
+        refused("connected to a process outside of the session");
         guest.shared.write();
         assert_eq!(guest.end(), 0);
     });

@@ -9,6 +9,14 @@ use crate::sys::unix::{self, Credentials};
 
 /// The calls that depend on who makes them, and where. What is here makes them in this process: SO_PEERCRED then shows it.
 pub trait Calls {
+    /// socket(2), in the net namespace that is meant.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn socket(&self, kind: u32) -> io::Result<OwnedFd> {
+        unix::socket(kind)
+    }
+
     /// socketpair(2), as who the peers show.
     ///
     /// # Errors
@@ -35,29 +43,35 @@ pub trait Calls {
         unix::listen(socket, backlog)
     }
 
-    /// connect(2), as who the other end shows.
+    /// Who has the socket with that number, and so has made what can be seen of it by its peer alone.
+    fn holder(&self, id: u32) -> Option<Sender> {
+        let _ = id;
+        None
+    }
+
+    /// connect(2), as who the other end shows. Waits for nothing.
     ///
     /// # Errors
     /// Those of the call.
-    fn connect(&self, socket: BorrowedFd<'_>, name: &[u8], who: Option<&Sender>) -> io::Result<()> {
+    fn connect(&self, socket: BorrowedFd<'_>, door: &Door, who: Option<&Sender>) -> io::Result<()> {
         let _ = who;
-        unix::connect(socket, name)
+        unix::connect(socket, &door.name())
     }
 
-    /// sendmsg(2) to a name or to the peer, with descriptors, as who the message shows. Returns how many bytes were taken.
+    /// sendmsg(2) to another or to the peer, with descriptors, as who the message shows. Returns how many bytes were taken.
     ///
     /// # Errors
     /// Those of the call; EPERM for somebody that this process may not speak for.
     fn send(
         &self,
         socket: BorrowedFd<'_>,
-        to: Option<&[u8]>,
+        to: Option<&Door>,
         bytes: &[u8],
         rights: &[BorrowedFd<'_>],
         who: Option<&Sender>,
     ) -> io::Result<usize> {
         let who = who.map(|who| Credentials { pid: who.pid.cast_signed(), user: who.user, group: who.group });
-        unix::send(socket, to, bytes, rights, who)
+        unix::send(socket, to.map(Door::name).as_deref(), bytes, rights, who)
     }
 }
 

@@ -115,7 +115,7 @@ impl<C: Calls> Work<'_, C> {
 
     /// One that is not connected.
     fn alone(&mut self, record: &UnixSocket) -> Result<(), Error> {
-        let socket = unix::socket(record.kind).map_err(failed(record, "socket"))?;
+        let socket = self.calls.socket(record.kind).map_err(failed(record, "socket"))?;
         self.bind(record, socket)?;
         if let UnixState::Listening { backlog, .. } = record.state {
             let socket = self.socket(record)?;
@@ -166,7 +166,7 @@ impl<C: Calls> Work<'_, C> {
 
     /// A connection that `client` made to `name`: both ends.
     fn accepted(&mut self, name: &[u8], client: &UnixSocket, server: &UnixSocket) -> Result<(OwnedFd, OwnedFd), Error> {
-        let socket = unix::socket(client.kind).map_err(failed(client, "socket"))?;
+        let socket = self.calls.socket(client.kind).map_err(failed(client, "socket"))?;
         if let Some(own) = &client.name {
             let place = client.place.as_ref().map(|place| &place[..]);
             let door = self.calls.bind(socket.as_fd(), own, place, client.mode).map_err(failed(client, "bind"))?;
@@ -175,7 +175,7 @@ impl<C: Calls> Work<'_, C> {
         let key = (name.to_vec(), client.kind);
         let own = self.listener(name, client.kind);
         if own.is_none() && !self.helpers.contains_key(&key) {
-            let helper = unix::socket(client.kind).map_err(failed(server, "socket"))?;
+            let helper = self.calls.socket(client.kind).map_err(failed(server, "socket"))?;
             let door = self.calls.bind(helper.as_fd(), name, None, 0).map_err(failed(server, "bind"))?;
             self.calls.listen(helper.as_fd(), 1, client.peer.as_ref()).map_err(failed(server, "listen"))?;
             self.helpers.insert(key.clone(), (helper, door));
@@ -183,7 +183,7 @@ impl<C: Calls> Work<'_, C> {
         let own = own.and_then(|id| Some((self.made.get(&id)?, self.doors.get(&id)?)));
         let helper = || self.helpers.get(&key).map(|(helper, door)| (helper, door));
         let (listener, door) = own.or_else(helper).ok_or_else(|| refused(server, "its listener is missing"))?;
-        self.calls.connect(socket.as_fd(), &door.name(), server.peer.as_ref()).map_err(failed(client, "connect"))?;
+        self.calls.connect(socket.as_fd(), door, server.peer.as_ref()).map_err(failed(client, "connect"))?;
         let accepted = unix::accept(listener.as_fd()).map_err(failed(server, "accept"))?;
         Ok((socket, accepted))
     }
@@ -197,7 +197,7 @@ impl<C: Calls> Work<'_, C> {
         let peer = peer.and_then(|id| self.record(id)).cloned();
         let unnamed = peer.as_ref().map_or(record.peer_name.is_none(), |peer| peer.name.is_none());
         if !unnamed {
-            let socket = unix::socket(record.kind).map_err(failed(record, "socket"))?;
+            let socket = self.calls.socket(record.kind).map_err(failed(record, "socket"))?;
             return self.bind(record, socket);
         }
         // Only socketpair(2) connects to one without a name.
@@ -221,17 +221,17 @@ impl<C: Calls> Work<'_, C> {
             return Ok(());
         }
         let connect =
-            |name: &[u8]| self.calls.connect(socket, name, record.peer.as_ref()).map_err(failed(record, "connect"));
+            |door: &Door| self.calls.connect(socket, door, record.peer.as_ref()).map_err(failed(record, "connect"));
         match (peer, &record.peer_name) {
             (Some(peer), _) => {
                 let door = self.doors.get(&peer.common.id).ok_or_else(|| refused(record, "its peer has no name"))?;
-                connect(&door.name())
+                connect(door)
             }
             // A socket with the name of the one that is closed, closed again.
             (None, Some(name)) => {
-                let helper = unix::socket(record.kind).map_err(failed(record, "socket"))?;
+                let helper = self.calls.socket(record.kind).map_err(failed(record, "socket"))?;
                 let door = self.calls.bind(helper.as_fd(), name, None, 0).map_err(failed(record, "bind"))?;
-                connect(&door.name())
+                connect(&door)
             }
             (None, None) => Err(refused(record, "its peer is missing")),
         }
@@ -248,7 +248,7 @@ impl<C: Calls> Work<'_, C> {
                 Some(from) => (from, None),
                 None => {
                     (helper, to) = self.helper(record, message)?;
-                    (helper.as_fd(), Some(&to[..]))
+                    (helper.as_fd(), Some(to))
                 }
             };
             let mut rest = &message.bytes[..];
@@ -282,10 +282,10 @@ impl<C: Calls> Work<'_, C> {
         Ok(same.then(|| from.as_fd()))
     }
 
-    /// A socket with the sender's name, and the name to send to.
-    fn helper(&self, record: &UnixSocket, message: &Message) -> Result<(OwnedFd, Vec<u8>), Error> {
+    /// A socket with the sender's name, and the way to whom it sends.
+    fn helper(&self, record: &UnixSocket, message: &Message) -> Result<(OwnedFd, &Door), Error> {
         let door = self.doors.get(&record.common.id).filter(|_| record.kind == DATAGRAM);
-        let door = door.ok_or_else(|| refused(record, "nobody can send what waited in it"))?.name();
+        let door = door.ok_or_else(|| refused(record, "nobody can send what waited in it"))?;
         if let Some(name) = &message.name {
             // An abstract name may be in use: then its holder sends.
             let named = self.records.values().find(|it| it.name.as_ref() == Some(name) && it.kind == DATAGRAM);
@@ -293,30 +293,33 @@ impl<C: Calls> Work<'_, C> {
                 return Ok((crate::sys::descriptor::copy(holder).map_err(failed(record, "fcntl"))?, door));
             }
         }
-        let helper = unix::socket(record.kind).map_err(failed(record, "socket"))?;
+        let helper = self.calls.socket(record.kind).map_err(failed(record, "socket"))?;
         if let Some(name) = &message.name {
             self.calls.bind(helper.as_fd(), name, None, 0).map_err(failed(record, "bind"))?;
         }
         Ok((helper, door))
     }
 
+    fn door(&self, listener: &UnixSocket) -> Result<&Door, Error> {
+        self.doors.get(&listener.common.id).ok_or_else(|| refused(listener, "it listens without a name"))
+    }
+
     /// Connections that wait to be accepted.
     fn accept_later(&mut self, record: &UnixSocket) -> Result<(), Error> {
         for client in waiting(record) {
-            let door = self.doors.get(&record.common.id);
-            let door = door.ok_or_else(|| refused(record, "it listens without a name"))?.name();
             let client = client.and_then(|id| self.record(id)).cloned();
-            let socket = unix::socket(record.kind).map_err(failed(record, "socket"))?;
-            let who = client.as_ref().and_then(|client| client.peer.clone());
+            let socket = self.calls.socket(record.kind).map_err(failed(record, "socket"))?;
+            // Its own peer is who listens; who accepts will see who has it.
+            let who = client.as_ref().and_then(|client| self.calls.holder(client.common.id));
             match client {
                 Some(client) => {
                     self.bind(&client, socket)?;
-                    let socket = self.socket(&client)?;
-                    self.calls.connect(socket, &door, who.as_ref()).map_err(failed(&client, "connect"))?;
+                    let (socket, door) = (self.socket(&client)?, self.door(record)?);
+                    self.calls.connect(socket, door, who.as_ref()).map_err(failed(&client, "connect"))?;
                 }
                 // Its client is closed by now.
                 None => {
-                    self.calls.connect(socket.as_fd(), &door, None).map_err(failed(record, "connect"))?;
+                    self.calls.connect(socket.as_fd(), self.door(record)?, None).map_err(failed(record, "connect"))?;
                 }
             }
         }

@@ -32,9 +32,12 @@ pub trait Session {
     /// The number of the description of the socket with that inode; None: nobody in the session has it.
     fn socket(&self, inode: u32) -> Option<u32>;
 
-    /// Where the file of a socket is, by its inode and the device that the kernel's diagnosis shows. `name` is what it was bound
-    /// to. None: nowhere any more.
-    fn file(&self, name: &[u8], device: u32, inode: u32) -> Option<(Vec<u8>, u32)>;
+    /// Where the file of a socket is, and its permissions; its inode and device are those that the kernel's diagnosis shows. `name`
+    /// is what it was bound to. None: nowhere any more.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn file(&mut self, seen: &Seen, name: &[u8], device: u32, inode: u32) -> Result<Option<(Vec<u8>, u32)>, Error>;
 
     /// The number of a description in flight.
     ///
@@ -99,7 +102,7 @@ pub fn take(
     let kind = u32::from(socket.kind);
     let name = unix::name(seen.copy(), false).map_err(seen.failed("getsockname"))?;
     let file = match (&name, socket.file) {
-        (Some(name), Some((inode, device))) => session.file(name, device, inode),
+        (Some(name), Some((inode, device))) => session.file(seen, name, device, inode)?,
         _ => None,
     };
     let peer_name = match unix::name(seen.copy(), true) {
@@ -115,31 +118,19 @@ pub fn take(
     } else {
         UnixState::Alone
     };
-    let events = descriptor::ready(seen.copy(), libc::POLLIN).map_err(seen.failed("poll"))?;
     let mut queue = Vec::new();
-    let reset = events & libc::POLLERR != 0;
-    let readable = events & libc::POLLIN != 0;
-    if reset && kind != libc::SOCK_STREAM as u32 && readable {
-        // There, every look takes the error first.
-        let waiting = rustix::io::ioctl_fionread(seen.copy()).map_err(|error| seen.failed("FIONREAD")(error.into()))?;
-        if waiting > 0 {
-            return Err(
-                seen.refused("an error waits in it (ECONNRESET) and messages behind it, which cannot be looked at")
-            );
+    let (reset, waiting) = queued(seen, socket)?;
+    for message in waiting {
+        let mut rights = Vec::new();
+        for descriptor in message.rights {
+            rights.push(session.in_flight(descriptor)?);
         }
-    } else if !matches!(state, UnixState::Listening { .. }) && readable {
-        for message in queue::read(seen.copy(), kind).map_err(seen.failed("look at what waits in it"))? {
-            let mut rights = Vec::new();
-            for descriptor in message.rights {
-                rights.push(session.in_flight(descriptor)?);
-            }
-            queue.push(Message {
-                bytes: fit(seen, "a message", message.bytes)?,
-                rights: fit(seen, "descriptors in flight", rights)?,
-                sender: message.credentials.map(sender),
-                name: message.sender.map(|name| fit(seen, "a name", name)).transpose()?,
-            });
-        }
+        queue.push(Message {
+            bytes: fit(seen, "a message", message.bytes)?,
+            rights: fit(seen, "descriptors in flight", rights)?,
+            sender: message.credentials.map(sender),
+            name: message.sender.map(|name| fit(seen, "a name", name)).transpose()?,
+        });
     }
     let closed = state == UnixState::Connected { peer: None };
     let peer = unix::peer_credentials(seen.copy()).map_err(seen.failed("SO_PEERCRED"))?;
@@ -159,6 +150,36 @@ pub fn take(
         queue: fit(seen, "what waits in it", queue)?,
         options: fit(seen, "its options", options(seen, kind)?)?,
     })
+}
+
+/// Whether an error waits in it, and the messages that wait.
+fn queued(seen: &Seen, socket: &Socket) -> Result<(bool, Vec<unix::Message>), Error> {
+    let kind = u32::from(socket.kind);
+    let events = descriptor::ready(seen.copy(), libc::POLLIN).map_err(seen.failed("poll"))?;
+    let reset = events & libc::POLLERR != 0;
+    if socket.state == LISTENS || events & libc::POLLIN == 0 {
+        return Ok((reset, Vec::new()));
+    }
+    if reset && kind != libc::SOCK_STREAM as u32 {
+        // There, every look takes the error first.
+        let waiting = rustix::io::ioctl_fionread(seen.copy()).map_err(|error| seen.failed("FIONREAD")(error.into()))?;
+        if waiting > 0 {
+            return Err(
+                seen.refused("an error waits in it (ECONNRESET) and messages behind it, which cannot be looked at")
+            );
+        }
+        return Ok((reset, Vec::new()));
+    }
+    Ok((reset, queue::read(seen.copy(), kind).map_err(seen.failed("look at what waits in it"))?))
+}
+
+/// The descriptors that are in flight to it.
+///
+/// # Errors
+/// As [`take`].
+pub fn in_flight(seen: &Seen, all: &BTreeMap<u32, Socket>) -> Result<Vec<OwnedFd>, Error> {
+    let (_, messages) = queued(seen, found(seen, all)?)?;
+    Ok(messages.into_iter().flat_map(|message| message.rights).collect())
 }
 
 fn sender(who: unix::Credentials) -> Sender {

@@ -1,5 +1,7 @@
 //! Whether the records of sockets fit together.
 
+use std::collections::HashSet;
+
 use super::values::{PID_MAX, ensure, path, refers};
 use super::{Known, Result};
 use crate::record::sockets::{Sender, UnixSocket, UnixState};
@@ -7,6 +9,19 @@ use crate::record::sockets::{Sender, UnixSocket, UnixState};
 const KINDS: [u32; 3] = [libc::SOCK_STREAM as u32, libc::SOCK_DGRAM as u32, libc::SOCK_SEQPACKET as u32];
 
 impl Known<'_> {
+    /// Each connection waits at one place.
+    pub(super) fn waiting(&self) -> Result {
+        let mut waits = HashSet::new();
+        for (number, it) in &self.sockets {
+            let UnixState::Listening { waiting, .. } = &it.state else { continue };
+            for client in waiting.iter().flatten() {
+                let who = format!("UnixSocket ({number})");
+                ensure(waits.insert(*client), &who, || format!("socket {client} waits for it and elsewhere"))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn unix_socket(&self, who: &str, it: &UnixSocket) -> Result {
         ensure(KINDS.contains(&it.kind), who, || format!("there is no kind {}", it.kind))?;
         ensure(it.shutdown <= 3, who, || format!("directions {} are shut", it.shutdown))?;

@@ -156,7 +156,10 @@ fn sockets_that_do_not_fit_together_are_refused() {
     };
     assert_eq!(with(&|_| ()), Ok(()));
     type Change<'a> = (&'a str, &'a dyn Fn(&mut Vec<UnixSocket>));
-    let cases: [Change<'_>; 10] = [
+    let cases: [Change<'_>; 11] = [
+        ("socket 14 waits for it and elsewhere", &|all| {
+            all[2].state = UnixState::Listening { backlog: 5, waiting: list(vec![Some(14), Some(14)]) };
+        }),
         ("refers to socket 99", &|all| all[0].state = UnixState::Connected { peer: Some(99) }),
         ("socket 14 is not connected to it", &|all| all[0].state = UnixState::Connected { peer: Some(14) }),
         ("socket 11 does not wait for it", &|all| all[2].state = listening(11)),

@@ -131,10 +131,18 @@ fn a_timer(signal: c_int) -> i32 {
     id
 }
 
-/// Waits with a socket, which no record can hold.
+/// Waits with a socket of another kind than records hold.
 pub(crate) fn with_a_socket(shared: Shared) -> i32 {
     // SAFETY: numbers only.
-    assert!(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0) } >= 0);
+    assert!(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) } >= 0);
+    shared.ready();
+    i32::from(shared.read() != 1)
+}
+
+/// Waits connected to the Unix socket of that name.
+pub(crate) fn connected(shared: Shared, name: &[u8]) -> i32 {
+    let socket = crate::sys::unix::socket(libc::SOCK_STREAM as u32).unwrap();
+    crate::sys::unix::connect(std::os::fd::AsFd::as_fd(&socket), name).unwrap();
     shared.ready();
     i32::from(shared.read() != 1)
 }

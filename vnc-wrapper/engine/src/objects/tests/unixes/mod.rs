@@ -26,12 +26,12 @@ impl unix::Session for Session {
     fn socket(&self, inode: u32) -> Option<u32> {
         self.inodes.get(&inode).copied()
     }
-    fn file(&self, _: &[u8], _: u32, inode: u32) -> Option<(Vec<u8>, u32)> {
+    fn file(&mut self, _: &Seen, _: &[u8], _: u32, inode: u32) -> Result<Option<(Vec<u8>, u32)>, Error> {
         use std::os::unix::ffi::OsStrExt;
         use std::os::unix::fs::MetadataExt;
         let mut found = std::fs::read_dir(&self.place).unwrap().map(|entry| entry.unwrap());
-        let found = found.find(|entry| entry.metadata().is_ok_and(|found| found.ino() as u32 == inode))?;
-        Some((found.path().as_os_str().as_bytes().to_vec(), found.metadata().ok()?.mode() & 0o7777))
+        let found = found.find(|entry| entry.metadata().is_ok_and(|found| found.ino() as u32 == inode));
+        Ok(found.map(|found| (found.path().as_os_str().as_bytes().to_vec(), found.metadata().unwrap().mode() & 0o7777)))
     }
     fn in_flight(&mut self, descriptor: OwnedFd) -> Result<u32, Error> {
         let (number, _) = self.known.number(std::process::id() as i32, descriptor.as_raw_fd()).unwrap();
