@@ -1,5 +1,6 @@
 //! The memory of processes, copied while they run, so that little is left for the pause.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::memory::image::Image;
 use crate::memory::tracker::{Pass, Tracker, Way};
 use crate::process::text;
 use crate::remote::{self, Call, Stopped, Tracer, tracing};
+use crate::sys::kcmp::{self, What};
 use crate::sys::memory;
 use crate::sys::userfaultfd::OPEN_FLAGS;
 
@@ -42,8 +44,15 @@ impl Follow {
         if Way::best(Able::here()) != Way::WriteProtect {
             return Self::default();
         }
-        let opened: Vec<_> =
-            tracing(|tracer| pids.iter().filter_map(|pid| Some((*pid, userfaultfd(tracer, *pid).ok()?))).collect());
+        let opened = tracing(|tracer| {
+            let mut opened = Vec::new();
+            for pid in pids {
+                if let Ok(Some(descriptor)) = userfaultfd(tracer, *pid, &opened) {
+                    opened.push((*pid, descriptor));
+                }
+            }
+            opened
+        });
         let mut all = BTreeMap::new();
         for (pid, descriptor) in opened {
             let tracker = Tracker::by_write_protection(pid.cast_unsigned(), descriptor);
@@ -64,14 +73,19 @@ impl Follow {
     }
 }
 
-/// A userfaultfd that the process makes; it has no descriptor of it afterwards.
-fn userfaultfd(tracer: &Tracer, pid: pid_t) -> Result<OwnedFd, remote::Error> {
+/// A userfaultfd that the process makes; it has no descriptor of it afterwards. None where one of `others` has the same memory:
+/// what was written is protected again by each pass, so a second tracker would take from the first what it has not seen.
+fn userfaultfd(tracer: &Tracer, pid: pid_t, others: &[(pid_t, OwnedFd)]) -> Result<Option<OwnedFd>, remote::Error> {
     let mut stopped = Stopped::take(tracer, pid, pid, PATIENCE)?;
+    let same = |(other, _): &(pid_t, OwnedFd)| kcmp::compare(pid, *other, What::Memory).is_ok_and(Ordering::is_eq);
+    if others.iter().any(same) {
+        return Ok(None);
+    }
     let mut thread = stopped.thread()?;
     let number = thread.open(&Call::new(libc::SYS_userfaultfd, [OPEN_FLAGS, 0, 0, 0, 0, 0]))?;
     let copy = thread.copy_descriptor(number)?;
     thread.close()?;
-    Ok(copy)
+    Ok(Some(copy))
 }
 
 fn random(tid: pid_t) -> Option<[u8; 16]> {
@@ -82,4 +96,24 @@ fn random(tid: pid_t) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     memory::read(tid, place, &mut bytes).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::guests::{Guest, saved};
+    use crate::testing::as_both_users;
+
+    #[test]
+    fn issue_10_memory_that_two_processes_share_is_followed_once() {
+        as_both_users("dump::follow::tests::issue_10_memory_that_two_processes_share_is_followed_once", || {
+            let guest = Guest::start(saved::with_a_child_in_its_memory);
+            let pids = crate::freeze::descendants(guest.pid).unwrap();
+            assert_eq!(pids.len(), 2);
+            let followed = Follow::begin(&pids).0;
+            assert!(followed.len() < 2, "two trackers take from each other what was written");
+            guest.shared.word(1).store(1, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(guest.end(), 0);
+        });
+    }
 }

@@ -255,11 +255,12 @@ impl Attempt {
         }
     }
 
-    /// Those that stand still, which the caller now holds.
-    pub(super) fn stopped(&mut self) -> Vec<Who> {
+    /// Those that stand still and the leaders that have ended, which the caller now holds.
+    pub(super) fn still(&mut self) -> (Vec<Who>, Vec<pid_t>) {
         let held = std::mem::take(&mut self.held);
-        let held = held.into_iter().filter(|(_, held)| held.state == State::Stopped);
-        held.map(|(tid, held)| Who::unnamed(held.pid, tid)).collect()
+        let (stopped, ended): (Vec<_>, Vec<_>) = held.into_iter().partition(|(_, held)| held.state == State::Stopped);
+        let stopped = stopped.into_iter().map(|(tid, held)| Who::unnamed(held.pid, tid)).collect();
+        (stopped, ended.into_iter().map(|(tid, _)| tid).collect())
     }
 
     /// Lets all run on. What does not stop stays held.

@@ -89,6 +89,8 @@ fn names(threads: &[Who]) -> String {
 /// Everything that was frozen; dropped, it runs on.
 pub struct Frozen<'t> {
     threads: Vec<Stopped<'t>>,
+    /// First threads that have ended before the others of their process: held, and nobody else learns their end before us.
+    ended: Vec<pid_t>,
     since: Instant,
 }
 
@@ -125,15 +127,16 @@ impl<'t> Frozen<'t> {
         }
         for thread in &mut self.threads {
             patience = patience.max(thread.patience());
-            left.push(thread.abandon());
+            left.push((thread.who().pid, thread.abandon()));
         }
+        left.extend(self.ended.iter().map(|leader| (*leader, *leader)));
         let ours = std::process::id().cast_signed();
         let deadline = Instant::now() + patience;
         while !left.is_empty() && Instant::now() < deadline {
             let before = left.len();
-            left.retain(|tid| match source::state(*tid) {
-                // A child of this process: who started it learns its end.
-                Some((state, parent)) if parent == ours => state != 'Z',
+            left.retain(|(pid, tid)| match source::state(*tid) {
+                // A child of this process: who started it learns its end. Its other threads have no parent but us.
+                Some((state, parent)) if parent == ours && pid == tid => state != 'Z',
                 _ => !matches!(wait::now(*tid), Ok(Some(Status::Exited(_) | Status::Killed(_))) | Err(_)),
             });
             if left.len() == before {
@@ -157,11 +160,9 @@ pub fn freeze<'t>(tracer: &'t Tracer, source: &mut dyn Source, limits: Limits) -
         let since = Instant::now();
         match attempt.run(source, limits.deadline) {
             Ok(()) => {
-                let threads = attempt.stopped().into_iter();
-                return Ok(Frozen {
-                    threads: threads.map(|who| Stopped::adopt(tracer, who, limits.patience)).collect(),
-                    since,
-                });
+                let (threads, ended) = attempt.still();
+                let threads = threads.into_iter().map(|who| Stopped::adopt(tracer, who, limits.patience)).collect();
+                return Ok(Frozen { threads, ended, since });
             }
             Err(attempt::Failure::Late(threads)) => restless = threads,
             Err(attempt::Failure::Final(error)) => {

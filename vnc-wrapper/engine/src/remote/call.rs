@@ -14,7 +14,7 @@ use super::{Error, Thread};
 pub const ENTRY: usize = 64;
 
 /// The signal code of a call that a seccomp filter trapped, `SYS_SECCOMP`.
-const SECCOMP: i32 = 1;
+pub(super) const SECCOMP: i32 = 1;
 
 /// A system call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,11 +193,12 @@ impl Thread<'_, '_> {
 
     /// Has the thread make `call`, whatever that answers.
     pub(super) fn make(&mut self, call: &Call) -> Result<i64, Error> {
+        // First, for whatever fails from here on: what an earlier call answered is nothing that this one made.
+        self.answered = None;
         self.check_harmless(call)?;
         if self.astray() {
             self.resettle()?;
         }
-        self.answered = None;
         let tid = self.who().tid;
         self.set_astray(true);
         let set = self.saved().making(self.instruction(), call).give(tid);
@@ -258,7 +259,7 @@ impl Thread<'_, '_> {
     /// is blocked now, so that the kernel puts it back into its queue.
     pub(super) fn denied(&mut self, call: &Call) -> Result<(), Error> {
         let tid = self.who().tid;
-        let signal = ptrace::stop_signal(tid).map_err(|error| Error::other(self.who(), "read a signal of", error))?;
+        let signal = self.about_to_get()?;
         if signal.code() == SECCOMP {
             return Err(Error::Denied { who: self.who().clone(), call: call.to_string() });
         }

@@ -9,7 +9,7 @@ use super::thread::{bit, status_field};
 use super::{Call, ENTRY, Error, Thread};
 
 /// The signal code of `int3`, `SI_KERNEL`.
-const BREAKPOINT: i32 = 0x80;
+pub(super) const BREAKPOINT: i32 = 0x80;
 
 /// Shorter lists are made call by call: two mappings and their end cost more.
 const WORTH: usize = 6;
@@ -89,19 +89,18 @@ impl Thread<'_, '_> {
         self.set_astray(true);
         let started = self.saved().running(room.code, room.calls, calls.len() as u64);
         started.give(tid).and_then(|()| ptrace::resume(tid, 0)).map_err(|error| failed(self, error))?;
-        // A SIGTRAP that somebody sent meanwhile.
-        let mut held = None;
         loop {
             let signal = match self.wait_for_list(calls)? {
                 Status::Stopped { event: EVENT_STOP, .. } => 0,
                 Status::Stopped { signal: libc::SIGSTOP, event: 0 } => libc::SIGSTOP,
                 Status::Stopped { signal: libc::SIGTRAP, event: 0 } => {
-                    let signal = ptrace::stop_signal(tid).map_err(|error| failed(self, error))?;
+                    let signal = self.about_to_get()?;
                     let end = room.code + LIST_CODE.len() as u64;
                     if signal.code() == BREAKPOINT && self.registers_now()?.instruction() == end {
                         break;
                     }
-                    held.get_or_insert(signal);
+                    // Somebody sent it meanwhile.
+                    self.hold_sigtrap(signal);
                     0
                 }
                 Status::Stopped { signal: libc::SIGSYS, event: 0 } => {
@@ -116,11 +115,8 @@ impl Thread<'_, '_> {
             ptrace::resume(tid, signal).map_err(|error| failed(self, error))?;
         }
         self.block(0)?;
-        if let Some(signal) = held {
-            // Delivered in place of the breakpoint's: it is blocked, so the kernel puts it back into its queue.
-            ptrace::set_stop_signal(tid, &signal).map_err(|error| failed(self, error))?;
-            self.pass_signal(libc::SIGTRAP)?;
-        }
+        // In place of the breakpoint's.
+        self.queue_sigtrap()?;
         self.point(Step::ListRun)?;
         self.set_astray(false);
         Ok(())
@@ -135,7 +131,9 @@ impl Thread<'_, '_> {
                     // It goes on: as long as each call comes back in time, it is not late. Results say how far it is.
                     let now = self.unfinished(calls.len());
                     if now >= left {
-                        self.stop_late()?;
+                        if let Err(gone @ Error::Gone(_)) = self.stop_late() {
+                            return Err(gone);
+                        }
                         return Err(match late {
                             Error::Late { who, milliseconds, .. } => Error::Late {
                                 who,

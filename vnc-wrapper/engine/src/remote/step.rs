@@ -7,6 +7,7 @@ use crate::fault::{self, Step};
 use crate::sys::ptrace::{self, EVENT_STOP};
 use crate::sys::wait::Status;
 
+use super::stopped::FAREWELL;
 use super::thread::{bit, status_field};
 use super::{Error, Stopped};
 
@@ -36,8 +37,10 @@ impl Stopped<'_> {
         };
         set(self, !bit(libc::SIGTRAP))?;
         let left = self.steps(range);
-        // To where the kernel begins calls again, whatever happened.
+        // To where the kernel begins calls again, whatever happened and as long as it takes.
+        let patience = self.set_patience(FAREWELL.max(self.patience()));
         let settled = self.pass(0).and_then(|()| self.settle("stop"));
+        self.set_patience(patience);
         let given = set(self, mask);
         left.and(settled).and(given).map(|()| true)
     }
@@ -45,11 +48,22 @@ impl Stopped<'_> {
     fn steps(&mut self, range: &Range<u64>) -> Result<(), Error> {
         let deadline = Instant::now() + self.patience();
         let tid = self.who().tid;
+        let mut signal = 0;
         while range.contains(&self.registers()?.instruction()) {
-            let stepped = fault::point(Step::Stepped).and_then(|()| ptrace::step(tid, 0));
+            let stepped = fault::point(Step::Stepped).and_then(|()| ptrace::step(tid, signal));
             stepped.map_err(|error| Error::other(self.who(), "lead on", error))?;
-            match self.wait("make a step")? {
+            signal = 0;
+            let status = match self.wait("make a step") {
+                Err(late @ Error::Late { .. }) => {
+                    self.halt()?;
+                    return Err(late);
+                }
+                status => status?,
+            };
+            match status {
                 Status::Stopped { signal: libc::SIGTRAP, event: 0 } | Status::Stopped { event: EVENT_STOP, .. } => {}
+                // It cannot be blocked.
+                Status::Stopped { signal: libc::SIGSTOP, event: 0 } => signal = libc::SIGSTOP,
                 status => {
                     let why = format!("unexpected stop {status:?} after a step");
                     return Err(Error::Unable { who: self.who().clone(), why });

@@ -17,6 +17,10 @@ const STEPS: u32 = 64;
 /// How long a thread that was killed is waited for before it is looked at.
 const STEP: Duration = Duration::from_millis(1);
 
+/// How long a thread is waited for that has not got its own registers or mask: let go like that it would be lost. On a busy
+/// machine a thread that nothing holds can be without a processor for longer than any patience of a caller.
+pub(super) const FAREWELL: Duration = Duration::from_secs(20);
+
 /// Proof that this thread was started by [`tracing`].
 pub struct Tracer {
     /// Only the thread that seized may make requests.
@@ -111,6 +115,20 @@ impl<'t> Stopped<'t> {
         self.patience
     }
 
+    /// How long any one wait may take from now on; what it was until now.
+    pub(super) fn set_patience(&mut self, patience: Duration) -> Duration {
+        std::mem::replace(&mut self.patience, patience)
+    }
+
+    /// Stops it where it is, which was let run and did not come back in time: waits as long as it takes.
+    pub(super) fn halt(&mut self) -> Result<Status, Error> {
+        ptrace::interrupt(self.who.tid).map_err(|error| Error::other(&self.who, "stop", error))?;
+        let patience = self.set_patience(FAREWELL.max(self.patience));
+        let status = self.wait("stop");
+        self.set_patience(patience);
+        status
+    }
+
     /// It was killed, and who waits for it is the caller: its id.
     pub(crate) fn abandon(&mut self) -> pid_t {
         self.held = false;
@@ -166,7 +184,7 @@ impl<'t> Stopped<'t> {
 
     /// [`Stopped::settle`], unless it has ended: a first thread reports that only with all others.
     fn settle_or_end(&mut self) -> bool {
-        let deadline = Instant::now() + std::mem::replace(&mut self.patience, STEP);
+        let deadline = Instant::now() + self.set_patience(STEP);
         loop {
             match self.settle("stop") {
                 Err(Error::Late { .. }) if Instant::now() < deadline => {}

@@ -11,7 +11,7 @@ use libc::pid_t;
 use super::processor::Registers;
 use super::{Call, Error, Stopped, Thread, tracing};
 use crate::fault::{self, Step};
-use crate::sys::guests::{self, Guest, PATIENCE, Shared};
+use crate::sys::guests::{self, Guest, PATIENCE, Shared, starving};
 use crate::sys::{memory, ptrace};
 use crate::testing::as_both_users;
 
@@ -300,6 +300,77 @@ fn issue_10_a_call_that_does_not_come_back_is_interrupted() {
         });
         guest.shared.write();
         assert_eq!(guest.end(), 0);
+    });
+}
+
+#[test]
+fn issue_10_a_thread_without_a_processor_is_given_back_as_it_was() {
+    as_both_users("remote::tests::issue_10_a_thread_without_a_processor_is_given_back_as_it_was", || {
+        const OCCUPIED: Duration = Duration::from_millis(50);
+        const CALLS: u32 = 100;
+        let guest = Guest::start(guests::in_read);
+        guest.asleep(guest.pid);
+        let processor = starving::confine(guest.pid);
+        tracing(|tracer| {
+            let mut stopped = Stopped::take(tracer, guest.pid, guest.pid, PATIENCE).unwrap();
+            let before = Portrait::of(guest.pid, guest.pid, true);
+            // It has to come at once, which it does not when somebody else has its processor.
+            stopped.set_patience(Duration::ZERO);
+            let mut thread = stopped.thread().unwrap();
+            let mut calls = vec![Call::new(libc::SYS_getpid, [0; 6]); 10];
+            for list in [false, true] {
+                guests::until("a call is late", || {
+                    let other = starving::occupy(processor, OCCUPIED);
+                    let late = (0..CALLS).any(|_| {
+                        let made = if list {
+                            thread.run(&mut calls)
+                        } else {
+                            thread.call(&Call::new(libc::SYS_getpid, [0; 6])).map(drop)
+                        };
+                        matches!(made, Err(Error::Late { .. }))
+                    });
+                    other.join().unwrap();
+                    late
+                });
+            }
+            let other = starving::occupy(processor, OCCUPIED);
+            thread.close().unwrap();
+            other.join().unwrap();
+            before.assert_same(&Portrait::of(guest.pid, guest.pid, true), "starved");
+        });
+        guest.shared.write();
+        assert_eq!(guest.end(), 0);
+    });
+}
+
+#[test]
+fn issue_10_a_trap_that_is_sent_while_a_list_hangs_is_not_lost() {
+    as_both_users("remote::tests::issue_10_a_trap_that_is_sent_while_a_list_hangs_is_not_lost", || {
+        let guest = Guest::start(guests::with_a_trap);
+        guest.asleep(guest.pid);
+        tracing(|tracer| {
+            let mut stopped = Stopped::take(tracer, guest.pid, guest.pid, PATIENCE / 10).unwrap();
+            let mut thread = stopped.thread().unwrap();
+            let mut list = vec![Call::new(libc::SYS_getpid, [0; 6]); 10];
+            list[7] = Call::new(libc::SYS_pause, [0; 6]);
+            let error = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let waits = format!("{} ", libc::SYS_pause);
+                    guests::until("it hangs", || {
+                        let call = std::fs::read_to_string(format!("/proc/{}/syscall", guest.pid));
+                        call.is_ok_and(|call| call.starts_with(&waits))
+                    });
+                    guest.signal(libc::SIGTRAP);
+                });
+                thread.run(&mut list).unwrap_err()
+            });
+            assert!(matches!(error, Error::Late { .. }), "{error}");
+            thread.close().unwrap();
+            let queued = ptrace::waiting_signals(guest.pid, false).unwrap();
+            let queued: Vec<_> = queued.iter().map(|signal| (signal.number(), signal.code())).collect();
+            assert_eq!(queued, [(libc::SIGTRAP, libc::SI_USER)]);
+        });
+        assert_eq!(guest.end(), 0, "its handler did not run once");
     });
 }
 

@@ -3,10 +3,14 @@
 use std::io::{BufRead, BufReader};
 
 use crate::fault::{self, Step};
+use crate::sys::ptrace::{CALL_STOP, Signal};
 use crate::sys::wait::Status;
-use crate::sys::{memory, ptrace};
+use crate::sys::{memory, ptrace, signal};
 
+use super::call::SECCOMP;
+use super::list::BREAKPOINT;
 use super::processor::{self, Registers};
+use super::stopped::FAREWELL;
 use super::{Error, Stopped, Who};
 
 /// Most of one mapping that is searched for the instruction that makes a call.
@@ -33,6 +37,8 @@ pub struct Thread<'s, 't> {
     pub(super) answered: Option<i64>,
     /// A SIGSYS of its own came, and waits blocked.
     own_sigsys: bool,
+    /// A SIGTRAP of its own that came while a list ran, and has to be queued again.
+    own_sigtrap: Option<Signal>,
     /// There is something to give back.
     open: bool,
 }
@@ -80,6 +86,7 @@ impl<'s, 't> Thread<'s, 't> {
             astray: false,
             answered: None,
             own_sigsys: false,
+            own_sigtrap: None,
             open: true,
         };
         thread.block(0)?;
@@ -137,10 +144,11 @@ impl<'s, 't> Thread<'s, 't> {
     /// Waits for what it does next. A thread that does nothing in time is interrupted, so that it can be given back.
     pub(super) fn wait_for(&mut self, what: &str) -> Result<Status, Error> {
         match self.stopped.wait(what) {
-            Err(late @ Error::Late { .. }) => {
-                self.stop_late()?;
-                Err(late)
-            }
+            // That it did not come back says more than that it did not stop either.
+            Err(late @ Error::Late { .. }) => match self.stop_late() {
+                Err(gone @ Error::Gone(_)) => Err(gone),
+                _ => Err(late),
+            },
             other => other,
         }
     }
@@ -150,10 +158,78 @@ impl<'s, 't> Thread<'s, 't> {
         self.stopped.wait(what)
     }
 
-    /// Interrupts a call that does not come back.
+    /// Interrupts a call that does not come back. Signals that were on their way are not lost.
     pub(super) fn stop_late(&mut self) -> Result<(), Error> {
-        ptrace::interrupt(self.who().tid).map_err(|error| Error::other(self.who(), "stop", error))?;
-        self.stopped.wait("stop").map(drop)
+        let mut status = self.stopped.halt()?;
+        while let Status::Stopped { event: 0, signal } = status
+            && signal != CALL_STOP
+        {
+            let signal = self.keep(signal)?;
+            self.stopped.pass(signal)?;
+            status = self.stopped.halt()?;
+        }
+        Ok(())
+    }
+
+    /// In a stop before `signal`: what is to be delivered in its place, so that the thread gets those of its own in the end.
+    fn keep(&mut self, signal: i32) -> Result<i32, Error> {
+        if !matches!(signal, libc::SIGTRAP | libc::SIGSYS) {
+            return Ok(signal);
+        }
+        let info = self.about_to_get()?;
+        match (signal, info.code()) {
+            // Sent because of what it was had to do.
+            (libc::SIGTRAP, BREAKPOINT) | (libc::SIGSYS, SECCOMP) => Ok(0),
+            (libc::SIGTRAP, _) => {
+                self.hold_sigtrap(info);
+                Ok(0)
+            }
+            _ => {
+                self.note_own_sigsys();
+                self.block(0)?;
+                Ok(signal)
+            }
+        }
+    }
+
+    /// The signal that the stop is about.
+    pub(super) fn about_to_get(&self) -> Result<Signal, Error> {
+        ptrace::stop_signal(self.who().tid).map_err(|error| Error::other(self.who(), "read a signal of", error))
+    }
+
+    /// Keeps a SIGTRAP of its own until it can wait again; as in a queue, the first one stays.
+    pub(super) fn hold_sigtrap(&mut self, signal: Signal) {
+        self.own_sigtrap.get_or_insert(signal);
+    }
+
+    /// In a stop before a SIGTRAP: puts the one that is held into the queue in its place. It is blocked, so it waits there.
+    pub(super) fn queue_sigtrap(&mut self) -> Result<(), Error> {
+        let Some(signal) = self.own_sigtrap.take() else { return Ok(()) };
+        ptrace::set_stop_signal(self.who().tid, &signal)
+            .map_err(|error| Error::other(self.who(), "queue a signal again for", error))?;
+        self.pass_signal(libc::SIGTRAP)
+    }
+
+    /// The same from a stop on the way back: a SIGTRAP is sent to be replaced. That it was for the whole process is lost.
+    fn queue_late_sigtrap(&mut self) -> Result<(), Error> {
+        if self.own_sigtrap.is_none() {
+            return Ok(());
+        }
+        let tid = self.who().tid;
+        let failed = |thread: &Self, error| Error::other(thread.who(), "queue a signal again for", error);
+        let sent = ptrace::set_signal_mask(tid, !bit(libc::SIGTRAP)).and_then(|()| signal::send(tid, libc::SIGTRAP));
+        sent.map_err(|error| failed(self, error))?;
+        let mut signal = 0;
+        loop {
+            ptrace::resume(tid, signal).map_err(|error| failed(self, error))?;
+            signal = match self.stopped.wait("stop")? {
+                Status::Stopped { signal: libc::SIGTRAP, event: 0 } => break,
+                Status::Stopped { signal, event: 0 } => signal,
+                _ => 0,
+            };
+        }
+        ptrace::set_signal_mask(tid, u64::MAX).map_err(|error| failed(self, error))?;
+        self.queue_sigtrap()
     }
 
     /// Lets it go on to a stop on its way back, with `signal`, which is blocked.
@@ -168,7 +244,13 @@ impl<'s, 't> Thread<'s, 't> {
     /// is not made.
     pub(super) fn resettle(&mut self) -> Result<(), Error> {
         let idle = self.saved.idle(self.instruction);
-        idle.give(self.who().tid).map_err(|error| Error::other(self.who(), "give the registers back to", error))?;
+        let mut given = idle.give(self.who().tid);
+        if given.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH)) {
+            // It runs still: what waited for it gave up.
+            self.stop_late()?;
+            given = idle.give(self.who().tid);
+        }
+        given.map_err(|error| Error::other(self.who(), "give the registers back to", error))?;
         self.stopped.pass(0)?;
         self.stopped.settle("stop")?;
         self.astray = false;
@@ -192,6 +274,14 @@ impl<'s, 't> Thread<'s, 't> {
             return Ok(());
         }
         self.open = false;
+        let patience = self.stopped.patience();
+        self.stopped.set_patience(FAREWELL.max(patience));
+        let given = self.give_all_back();
+        self.stopped.set_patience(patience);
+        given
+    }
+
+    fn give_all_back(&mut self) -> Result<(), Error> {
         let mut first = if self.astray { self.resettle() } else { Ok(()) };
         while let Some(undo) = self.undo.pop() {
             self.answered = None;
@@ -207,7 +297,7 @@ impl<'s, 't> Thread<'s, 't> {
             first = first.and(undone);
         }
         // Only from a stop on the way back does the kernel begin an interrupted call again.
-        first = first.and(self.resettle());
+        first = first.and(self.resettle()).and_then(|()| self.queue_late_sigtrap());
         let tid = self.who().tid;
         let given = self.saved.give(tid).and_then(|()| ptrace::set_signal_mask(tid, self.mask));
         first.and(given.map_err(|error| Error::other(self.who(), "give the registers back to", error)))

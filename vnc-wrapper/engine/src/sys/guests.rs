@@ -9,6 +9,7 @@ use libc::{c_int, pid_t};
 
 pub(crate) mod family;
 pub(crate) mod saved;
+pub(crate) mod starving;
 
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,7 +78,9 @@ impl Guest {
             unsafe { libc::setsid() };
             forget_others(null_mut());
             // What other tests of this process have open is not the guest's.
-            for (first, last) in [(3, pipe[0] - 1), (pipe[0] + 1, pipe[1] - 1), (pipe[1] + 1, c_int::MAX)] {
+            // The second end can have the lower number: another test may have closed one meanwhile.
+            let (low, high) = (pipe[0].min(pipe[1]), pipe[0].max(pipe[1]));
+            for (first, last) in [(3, low - 1), (low + 1, high - 1), (high + 1, c_int::MAX)] {
                 // SAFETY: numbers only; nothing of the child refers to these descriptors.
                 unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
             }
@@ -359,6 +362,14 @@ pub(crate) fn in_handler(shared: Shared) -> i32 {
     i32::from(HANDLED.load(Ordering::SeqCst) != 1)
 }
 
+/// Gets a SIGTRAP in a call that this ends.
+pub(crate) fn with_a_trap(shared: Shared) -> i32 {
+    on(libc::SIGTRAP, count);
+    shared.ready();
+    let read = shared.read();
+    i32::from(!failed(read as i64, libc::EINTR) || HANDLED.load(Ordering::SeqCst) != 1)
+}
+
 pub(crate) fn in_sigsuspend(shared: Shared) -> i32 {
     on(libc::SIGUSR1, count);
     block(&[libc::SIGUSR1, libc::SIGUSR2]);
@@ -623,12 +634,20 @@ extern "C" fn until_over(shared: *mut libc::c_void) -> c_int {
 
 /// Waits as in vfork(2) for a child that runs in its memory until word 1 is set.
 pub(crate) fn in_vfork(shared: Shared) -> i32 {
+    with_until_over(shared, libc::CLONE_VFORK)
+}
+
+/// Makes a child that runs in its memory until word 1 is set, and waits for that.
+pub(crate) fn with_until_over(shared: Shared, flags: c_int) -> i32 {
     let mut stack = vec![0u128; 8192];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let flags = flags | libc::CLONE_VM | libc::SIGCHLD;
     let argument = (&raw const shared).cast_mut().cast();
     let top = stack.as_mut_ptr_range().end.cast();
-    shared.ready();
+    if flags & libc::CLONE_VFORK != 0 {
+        shared.ready();
+    }
     // SAFETY: the child has a stack of its own, and ends before `stack` and `shared` do, as this waits for it.
     let child = unsafe { libc::clone(until_over, top, flags, argument) };
+    shared.ready();
     i32::from(code_of(child) != Some(7))
 }

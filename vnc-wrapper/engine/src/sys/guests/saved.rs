@@ -190,6 +190,11 @@ pub(crate) fn in_long_sleep(shared: Shared, way: u32) -> i32 {
     }
 }
 
+/// Has a child in its memory, which it does not wait for as in vfork(2).
+pub(crate) fn with_a_child_in_its_memory(shared: Shared) -> i32 {
+    super::with_until_over(shared, 0)
+}
+
 /// How many pages [`writes_on`] writes.
 pub(crate) const WRITTEN: usize = 200;
 
