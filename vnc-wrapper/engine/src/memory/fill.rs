@@ -1,7 +1,7 @@
 //! Putting pages into a stopped process, by the userfaultfd that it made: UFFDIO_COPY, from two threads.
 //!
-//! The memory is mapped and registered for missing pages before, and the userfaultfd is closed before the process runs. Pages
-//! that no run names stay empty. Guard regions are made afterwards: a copy overwrites a guard without a word.
+//! The memory is mapped and registered for missing pages before. The registration is ended before the process runs: to close the
+//! userfaultfd would not do where somebody has a copy of it. Pages that no run names stay empty. Guard regions are made afterwards: a copy overwrites a guard without a word.
 
 use std::io;
 use std::ops::Range;

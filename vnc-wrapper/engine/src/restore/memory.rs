@@ -154,9 +154,22 @@ impl<'c, 's> Space<'c, 's> {
         Ok(())
     }
 
+    /// From here on a page that is not there is one of zeros again. To close the userfaultfd is not enough: a process that another
+    /// thread of this one has just forked has a copy of it, and until that is closed too the kernel's own accesses would fail
+    /// (a read(2) by `EFAULT`) and the process's own would wait.
+    fn end_filling(&mut self) -> Result {
+        let Some(pages) = self.pages.take() else { return Ok(()) };
+        for mapping in self.mappings.iter().filter(|mapping| self.registered.contains(&mapping.start)) {
+            pages
+                .unregister(mapping.start..mapping.end)
+                .map_err(|error| self.stub.failed(Object::Mapping(mapping.start), "UFFDIO_UNREGISTER", error))?;
+        }
+        Ok(())
+    }
+
     /// Gives memory what it had beyond its pages.
     pub(super) fn seal(mut self, open: &Open, nursery: &Nursery) -> Result {
-        self.pages = None;
+        self.end_filling()?;
         let mut list = List::new(self.stub);
         nursery.leave(&mut list, self.stub)?;
         for mapping in self.mappings {

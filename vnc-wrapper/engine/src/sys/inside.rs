@@ -171,6 +171,35 @@ pub(crate) fn reap(pid: pid_t) -> i32 {
     code.unwrap_or(-1)
 }
 
+/// A process that has a copy of every descriptor of this one, as one that another thread forks has for a while. It ends when
+/// this is dropped, or with the thread that made it.
+pub(crate) struct Copies(pid_t);
+
+impl Copies {
+    pub(crate) fn keep() -> Self {
+        // SAFETY: the child makes system calls only.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            die_with_parent();
+            loop {
+                // SAFETY: no arguments.
+                unsafe { libc::pause() };
+            }
+        }
+        assert!(pid > 0, "{}", io::Error::last_os_error());
+        Self(pid)
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        // SAFETY: numbers only; the child was not reaped, so the pid is its own.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        // SAFETY: nothing is written.
+        unsafe { libc::waitpid(self.0, null_mut(), 0) };
+    }
+}
+
 /// Wakes everybody who waits in a futex at `word`.
 pub(crate) fn wake_all(word: &AtomicU32) {
     // SAFETY: the kernel only takes the address.

@@ -508,6 +508,23 @@ fn judged(wrong: &[String], directory: &Path) -> i32 {
     1
 }
 
+/// Reads into a page that it has never touched, beside one that it has: the kernel is the first that writes there.
+pub(crate) fn reads_into_a_new_page(words: Words, _: &Path) -> i32 {
+    const PAGE: usize = 4096;
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping.
+    let memory = unsafe { libc::mmap(null_mut(), 2 * PAGE, protection, flags, -1, 0) }.cast::<u8>();
+    // SAFETY: the first of its two pages.
+    unsafe { memory.write(1) };
+    // SAFETY: a path that ends with a NUL.
+    let zero = unsafe { libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY) };
+    ready(words);
+    spin(words);
+    // SAFETY: the second of its two pages is written.
+    let read = unsafe { libc::read(zero, memory.wrapping_add(PAGE).cast(), PAGE) };
+    if read == PAGE as isize { RIGHT } else { 1 }
+}
+
 /// A shell that forks, waits and reads from a pipe all the time; what it counted is right at the end.
 pub(crate) fn shell(_: Words, directory: &Path) -> i32 {
     use std::os::unix::process::CommandExt;

@@ -6,7 +6,7 @@ mod steps;
 mod terminals;
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -16,13 +16,13 @@ use libc::pid_t;
 
 use super::{Clocks, Error, Plan, Restored, Root, Terminals, restore};
 use crate::dump::{self, Draining, Session, Then, prepare};
-use crate::freeze::Limits;
+use crate::freeze::{Limits, descendants, freeze};
 use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
 use crate::record::rights::{Filter, Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
 use crate::sys::guests::{PATIENCE, alone, state, until};
-use crate::sys::inside::{Inside, Words, reap, wake_all, write_maps};
+use crate::sys::inside::{Copies, Inside, Words, reap, wake_all, write_maps};
 use crate::sys::inside_guests::{self as guests, RIGHT};
 use crate::testing::as_both_users;
 
@@ -35,6 +35,17 @@ fn restored<T>(tracer: &Tracer, content: &File, with: impl FnOnce(Result<Restore
 fn restored_in<T>(
     tracer: &Tracer,
     content: &File,
+    namespaces: libc::c_int,
+    clocks: Option<Clocks>,
+    with: impl FnOnce(Result<Restored<'_>, Error>) -> T,
+) -> T {
+    restored_from(tracer, reading(content), namespaces, clocks, with)
+}
+
+/// [`restored_in`] from any source.
+fn restored_from<T>(
+    tracer: &Tracer,
+    source: impl Read,
     namespaces: libc::c_int,
     clocks: Option<Clocks>,
     with: impl FnOnce(Result<Restored<'_>, Error>) -> T,
@@ -52,7 +63,7 @@ fn restored_in<T>(
     };
     // A guest that is forked meanwhile would have the descriptors that are made here: ends of pipes that never hang up.
     let alone = alone();
-    let restored = restore(tracer, reading(content), plan);
+    let restored = restore(tracer, source, plan);
     drop(alone);
     with(restored)
 }
@@ -282,6 +293,58 @@ fn issue_10_a_shell_script_goes_on_through_many_saves() {
 }
 
 #[test]
+fn issue_10_a_first_process_with_threads_has_ended_when_its_end_was_waited_for() {
+    as_both_users(
+        "restore::tests::issue_10_a_first_process_with_threads_has_ended_when_its_end_was_waited_for",
+        || {
+            let mut guest = Inside::start(guests::hundred_threads);
+            let content = saved(&mut guest);
+            // It is a child of this process, which the guest was not.
+            let running = run(&content);
+            let first = running.0;
+            tracing(|tracer| {
+                let limits = Limits { deadline: PATIENCE, tries: 1, patience: PATIENCE };
+                let frozen = freeze(tracer, &mut || descendants(first), limits).unwrap();
+                frozen.end().unwrap();
+                assert_eq!(state(first, first), Some('Z'), "its namespace has not ended");
+            });
+            assert!(running.end() < 0, "it ends by a signal");
+        },
+    );
+}
+
+/// A source at whose end, where all pages were put, somebody gets copies of all descriptors.
+struct CopiedAtEnd<R>(R, Option<Copies>);
+
+impl<R: Read> Read for CopiedAtEnd<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(into)?;
+        if read == 0 && self.1.is_none() {
+            self.1 = Some(Copies::keep());
+        }
+        Ok(read)
+    }
+}
+
+#[test]
+fn issue_10_copies_of_the_descriptors_of_a_restore_in_other_processes_do_no_harm() {
+    as_both_users(
+        "restore::tests::issue_10_copies_of_the_descriptors_of_a_restore_in_other_processes_do_no_harm",
+        || {
+            let mut guest = Inside::start(guests::reads_into_a_new_page);
+            let content = saved(&mut guest);
+            tracing(|tracer| {
+                let mut source = CopiedAtEnd(reading(&content), None);
+                let running = restored_from(tracer, &mut source, 0, None, |restored| restored.and_then(Restored::run));
+                let running = Running(running.unwrap_or_else(|error| panic!("{error}")));
+                assert!(source.1.is_some(), "nobody has copies");
+                let_go_on("reads into a new page", &guest, running);
+            });
+        },
+    );
+}
+
+#[test]
 fn issue_10_pidfds_and_inotify_instances_are_there() {
     as_both_users("restore::tests::issue_10_pidfds_and_inotify_instances_are_there", || {
         let mut guest = Inside::start(guests::finds_descriptors);
@@ -320,7 +383,7 @@ fn issue_10_a_stopped_process_stays_stopped_and_its_parent_learns_it_once() {
         let mut guest = Inside::start(guests::stopped);
         let content = saved(&mut guest);
         let running = run(&content);
-        let below = crate::freeze::descendants(running.0).unwrap();
+        let below = descendants(running.0).unwrap();
         let child = below.into_iter().find(|pid| *pid != running.0).unwrap();
         until("it is stopped", || state(child, child) == Some('T'));
         let count = guest.words[4].load(Ordering::SeqCst);
