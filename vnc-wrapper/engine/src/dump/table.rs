@@ -18,7 +18,7 @@ use super::view::View;
 use super::watches::Index;
 use crate::objects::kind::Kind;
 use crate::objects::{
-    self, Finding, Seen, epoll, event, file, inotify, memfd, pipe, process, pty, same, signal, timer,
+    self, Finding, Seen, epoll, event, file, inotify, memfd, netlink, pipe, process, pty, same, signal, timer,
 };
 use crate::process::fdinfo::{self, FdInfo, Lock, LockAccess, LockKind};
 use crate::record::objects::{
@@ -155,6 +155,10 @@ impl<'a> Descriptions<'a> {
             Kind::Socket if unix::is_unix(seen.copy()).map_err(Error::read(pid, seen.pid, "a socket"))? => {
                 self.sockets.add(pid, &seen, id);
                 return Ok(());
+            }
+            Kind::Socket if netlink::is_one(&seen).map_err(Error::object(pid))? => {
+                self.judge(pid, netlink::look(&seen).map_err(Error::object(pid))?)?;
+                netlink::take(&seen, id).map(Record::from)
             }
             Kind::Event => {
                 self.judge(pid, event::look(&seen))?;
@@ -374,6 +378,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::SignalFd(it) => Some(&mut it.common),
         Record::PidFd(it) => Some(&mut it.common),
         Record::Inotify(it) => Some(&mut it.common),
+        Record::NetlinkSocket(it) => Some(&mut it.common),
         Record::TerminalEnd(it) => Some(&mut it.common),
         Record::UnixSocket(it) => Some(&mut it.common),
         _ => None,

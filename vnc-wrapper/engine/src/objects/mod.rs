@@ -30,6 +30,7 @@ pub mod file;
 pub mod inotify;
 pub mod kind;
 pub mod memfd;
+pub mod netlink;
 pub mod pipe;
 pub mod process;
 pub mod pty;

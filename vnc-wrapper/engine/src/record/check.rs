@@ -438,6 +438,7 @@ pub(crate) fn common(record: &Record) -> Option<&Common> {
         Record::TimerFd(it) => Some(&it.common),
         Record::SignalFd(it) => Some(&it.common),
         Record::UnixSocket(it) => Some(&it.common),
+        Record::NetlinkSocket(it) => Some(&it.common),
         Record::PidFd(it) => Some(&it.common),
         Record::Inotify(it) => Some(&it.common),
         Record::TerminalEnd(it) => Some(&it.common),

@@ -142,4 +142,5 @@ records! {
     43 = Devpts(terminals::Devpts) "a devpts file system", version 1, at most 8 * KIB, 1024;
     44 = Terminal(terminals::Terminal) "a pseudo-terminal", version 1, at most 32 * MIB, 65_536;
     45 = TerminalEnd(terminals::TerminalEnd) "an end of a pseudo-terminal", version 1, at most 8 * KIB, 1_048_576;
+    46 = NetlinkSocket(sockets::NetlinkSocket) "a netlink socket", version 1, at most 64 * KIB, 65_536;
 }

@@ -81,6 +81,38 @@ fields! {
 }
 
 fields! {
+    /// A netlink socket (netlink(7)), in which nothing waits.
+    pub struct NetlinkSocket {
+        /// What every description has.
+        pub common: Common,
+        /// SOCK_RAW or SOCK_DGRAM.
+        pub kind: u32,
+        /// NETLINK_KOBJECT_UEVENT and others (linux/netlink.h).
+        pub protocol: u32,
+        /// The port that it is bound to; 0: none.
+        pub port: u32,
+        /// The groups that it is a member of, from 1 on.
+        pub groups: List<u32, 2048>,
+        /// Options that are not 0.
+        pub options: List<NetlinkOption, 64>,
+        /// SO_RCVBUF, as getsockopt(2) gives it.
+        pub receive_buffer: u32,
+    }
+}
+
+fields! {
+    /// An option that is a number.
+    pub struct NetlinkOption {
+        /// SOL_SOCKET or SOL_NETLINK.
+        pub level: i32,
+        /// Its number.
+        pub name: i32,
+        /// Its value.
+        pub value: i32,
+    }
+}
+
+fields! {
     /// An option of a socket.
     pub struct SocketOption {
         /// Its number (asm-generic/socket.h).

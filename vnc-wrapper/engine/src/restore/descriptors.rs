@@ -13,7 +13,7 @@ use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::fault::{self, Step};
-use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, pipe, signal, timer, unlinked};
+use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, netlink, pipe, signal, timer, unlinked};
 use crate::record::Record;
 use crate::record::check;
 use crate::record::memory::{Backing, Mapping, Origin};
@@ -153,7 +153,7 @@ impl Open {
                 Record::Epoll(it) => epoll::give(it)?,
                 Record::Inotify(it) => inotify::give(it)?,
                 // Of processes that are not there yet, or made by them.
-                Record::PidFd(_) | Record::UnixSocket(_) => continue,
+                Record::PidFd(_) | Record::UnixSocket(_) | Record::NetlinkSocket(_) => continue,
                 _ => {
                     let what = format!("{} (number {id})", record.kind().name);
                     return Err(Error::unable(what, "this release cannot make it"));
@@ -251,6 +251,18 @@ impl Open {
     /// What is open here under `key`.
     pub(super) fn descriptor(&self, key: &Key) -> Option<BorrowedFd<'_>> {
         self.numbers.get(key).map(|at| self.made[*at].as_fd())
+    }
+
+    /// Makes netlink sockets, in the net namespace of the first process.
+    pub(super) fn netlink(&mut self, content: &Content, first: &Stub) -> Result {
+        for (id, record) in &content.descriptions {
+            let Record::NetlinkSocket(it) = record else { continue };
+            let kind = u64::from(it.kind | libc::SOCK_CLOEXEC as u32);
+            let call = Call::new(libc::SYS_socket, [libc::AF_NETLINK as u64, kind, it.protocol.into(), 0, 0, 0]);
+            let socket = first.take_descriptor(Object::Stub, &call)?;
+            self.add(Key::Description(*id), netlink::give(it, socket)?)?;
+        }
+        Ok(())
     }
 
     /// Makes what needs processes to be there, `find` having them as this process sees them, and has epoll instances watch.

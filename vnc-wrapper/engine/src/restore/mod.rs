@@ -149,6 +149,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let devpts = terminals::roots(&stub, &content, &plan)?;
     // Paths lead to files from here on: the namespaces are as the plan prepared them.
     let mut open = Open::new(&content, plan.files, plan.passed, &devpts)?;
+    open.netlink(&content, &stub)?;
     drop(devpts);
     rights::filters(&stub, &content)?;
     open.send(&stub, &channel)?;

@@ -57,7 +57,7 @@ impl Arguments {
 }
 
 /// Makes a process in the new `namespaces` (`CLONE_NEW*`), a child of this one. All of its signals are blocked. It waits until
-/// it can read a byte from `channel`, then executes `program`; its descriptor 0 is `channel`, and it has no other. It ends if
+/// it can read a byte from `channel`, then becomes root of its user namespace and executes `program`; its descriptor 0 is `channel`, and it has no other. It ends if
 /// `channel` does.
 ///
 /// # Errors
@@ -104,6 +104,16 @@ fn become_program(program: c_int, channel: c_int) -> ! {
     let mut byte = 0u8;
     // SAFETY: one byte is written to `byte`.
     if unsafe { libc::read(channel, (&raw mut byte).cast(), 1) } == 1 {
+        // Whoever else we were has no name in the user namespace, and would lose every capability by the program. Where a process
+        // may not leave its groups, it has none that matter.
+        // SAFETY: no groups are read.
+        unsafe { libc::syscall(libc::SYS_setgroups, 0, null::<libc::gid_t>()) };
+        for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+            // SAFETY: numbers only.
+            if unsafe { libc::syscall(call, 0, 0, 0) } < 0 {
+                end();
+            }
+        }
         let arguments = [c"stub".as_ptr(), null()];
         let environment = [null::<libc::c_char>()];
         let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);

@@ -674,6 +674,39 @@ pub(crate) fn clocks(words: Words, _: &Path) -> i32 {
     if look() && wait(child(|| i32::from(!look()))) == 0 { RIGHT } else { 1 }
 }
 
+/// A netlink socket that is bound and a member of a group, with options.
+pub(crate) fn netlink(words: Words, _: &Path) -> i32 {
+    use crate::sys::netlink;
+    use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: numbers only.
+    let number = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_KOBJECT_UEVENT) };
+    assert!(number >= 0);
+    // SAFETY: the kernel has just made this descriptor for us.
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    let port = 7_000_000 + std::process::id();
+    netlink::bind(socket.as_fd(), port).unwrap();
+    let set = |level, name, value| netlink::set_number(socket.as_fd(), level, name, value).unwrap();
+    set(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, 2);
+    set(libc::SOL_NETLINK, libc::NETLINK_PKTINFO, 1);
+    set(libc::SOL_SOCKET, libc::SO_RCVBUF, 5000);
+    let look = || {
+        let number = |level, name| netlink::number(socket.as_fd(), level, name).unwrap();
+        let numbers = [
+            number(libc::SOL_SOCKET, libc::SO_PROTOCOL),
+            number(libc::SOL_SOCKET, libc::SO_TYPE),
+            number(libc::SOL_SOCKET, libc::SO_RCVBUF),
+            number(libc::SOL_NETLINK, libc::NETLINK_PKTINFO),
+        ];
+        let flags = crate::sys::descriptor::flags(socket.as_fd()).unwrap();
+        (netlink::port(socket.as_fd()).unwrap(), netlink::groups(socket.as_fd()).unwrap(), numbers, flags)
+    };
+    let before = look();
+    ready(words);
+    spin(words);
+    if before == look() && before.0 == port && before.1 == [2] { RIGHT } else { 1 }
+}
+
 /// A filter of calls (seccomp(2)) by which getpriority(2) fails with EDOM, as the kernel reads it.
 pub(crate) fn no_priorities() -> Vec<u8> {
     let statement = |code: u32, k: u32, otherwise: u8| libc::sock_filter { code: code as u16, jt: 0, jf: otherwise, k };

@@ -19,6 +19,7 @@ pub mod memory;
 #[cfg(test)]
 pub(crate) mod memory_guest;
 pub mod namespace;
+pub mod netlink;
 pub mod pagemap;
 pub mod pidfd;
 pub mod procmap;

@@ -406,6 +406,11 @@ fn issue_10_each_thread_has_the_rights_that_it_had() {
 }
 
 #[test]
+fn issue_10_a_netlink_socket_is_what_it_was() {
+    as_both_users("restore::tests::issue_10_a_netlink_socket_is_what_it_was", || goes_on("netlink", guests::netlink));
+}
+
+#[test]
 fn issue_10_filters_that_all_threads_have_are_given_again_and_others_refused() {
     let name = "restore::tests::issue_10_filters_that_all_threads_have_are_given_again_and_others_refused";
     as_both_users(name, || {
