@@ -11,6 +11,7 @@ use super::error::fit;
 use super::subject::Subject;
 use super::view::View;
 use crate::objects::{Seen, pty};
+use crate::process::id_map::{self, Of};
 use crate::process::mountinfo::{self, MountPoint};
 use crate::process::text::decimal;
 use crate::process::tree::Life;
@@ -245,6 +246,12 @@ struct Held {
 }
 
 /// The record of a mount of a devpts; none for options that are not known. Ids in them are those of the first user namespace.
+/// An id of the first user namespace, which options of a devpts are shown with (`devpts_show_options`, fs/devpts/inode.c), as this
+/// process has it, whose namespace is that one or a child of it.
+fn ours(of: Of, id: u32) -> Option<u32> {
+    id_map::read(Path::new("/proc/self"), of).ok()?.inside(id)
+}
+
 fn record(id: u32, mount: &MountPoint, view: &View) -> Result<Option<Devpts>, Error> {
     let mut record = Devpts { id, mode: 0o600, ..Devpts::default() };
     record.path = fit(0, "the path of a devpts", mount.path.clone())?;
@@ -266,8 +273,12 @@ fn record(id: u32, mount: &MountPoint, view: &View) -> Result<Option<Devpts>, Er
             b"rw" | b"ro" => Some(()),
             b"mode" => octal().map(|mode| record.mode = mode),
             b"ptmxmode" => octal().map(|mode| record.ptmx_mode = mode),
-            b"uid" => number().and_then(|id| named(view.owner(id, 0).0)).map(|id| record.user = Some(id)),
-            b"gid" => number().and_then(|id| named(view.owner(0, id).1)).map(|id| record.group = Some(id)),
+            b"uid" => {
+                number().and_then(|id| named(view.owner(ours(Of::Users, id)?, 0).0)).map(|id| record.user = Some(id))
+            }
+            b"gid" => {
+                number().and_then(|id| named(view.owner(0, ours(Of::Groups, id)?).1)).map(|id| record.group = Some(id))
+            }
             b"max" => number().map(|most| record.most = Some(most)),
             _ => None,
         };

@@ -6,11 +6,16 @@
 //! - `/dev/tty` is opened by a helper, whose controlling terminal each is for a moment.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Gid, Uid};
 
 use crate::fault::Step;
 use crate::objects::common;
 use crate::objects::pty::give;
+use crate::process::id_map::{self, Of};
 use crate::record::Record;
 use crate::record::objects::Common;
 use crate::record::process::{Process, State};
@@ -126,7 +131,20 @@ fn ends(content: &Content, terminal: u32) -> impl Iterator<Item = &TerminalEnd> 
     })
 }
 
-/// Gives the files of slaves their access and owners, in the first process.
+/// An id of the session as this process has it.
+fn outside(first: &Stub, of: Of, id: u32) -> io::Result<u32> {
+    let directory = PathBuf::from(format!("/proc/{}", first.tid));
+    let namespace = |directory: &Path| std::fs::read_link(directory.join("ns/user"));
+    // Within one user namespace the file shows that namespace's parent.
+    if namespace(&directory)? == namespace(Path::new("/proc/self"))? {
+        return Ok(id);
+    }
+    let unknown = || io::Error::other(format!("the session's user namespace has no id {id}"));
+    id_map::read(&directory, of)?.outside(id).ok_or_else(unknown)
+}
+
+/// Gives the files of slaves their access and owners. It is done here: who opened the terminals made the files, and need not have
+/// a name in the session's user namespace, whose root could not give them away then.
 pub(super) fn own(first: &Stub, content: &Content, open: &Open) -> Result {
     let object = Object::Mount;
     for terminal in content.terminals.values() {
@@ -136,11 +154,12 @@ pub(super) fn own(first: &Stub, content: &Content, open: &Open) -> Result {
         let mode = rustix::fs::Mode::from_raw_mode(terminal.mode);
         let failed = |error: rustix::io::Errno| first.failed(object, "chmod", error.into());
         rustix::fs::chmod(path, mode).map_err(failed)?;
-        let data = first.area().data();
-        first.write(object, data, b"\0")?;
-        let [user, group] = [terminal.user, terminal.group].map(u64::from);
-        let arguments = [open.number(&key)?, data, user, group, libc::AT_EMPTY_PATH as u64, 0];
-        first.call(object, &Call::new(libc::SYS_fchownat, arguments))?;
+        let failed = |error: io::Error| first.failed(object, "fchownat", error);
+        let user = outside(first, Of::Users, terminal.user).map_err(failed)?;
+        let group = outside(first, Of::Groups, terminal.group).map_err(failed)?;
+        let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+        let owned = rustix::fs::chownat(file, c"", user, group, AtFlags::EMPTY_PATH);
+        owned.map_err(|error| failed(error.into()))?;
     }
     first.point(object, Step::RestoreTerminals)
 }
