@@ -62,6 +62,8 @@ pub struct Stage {
     bus: Option<Child>,
     canary: String,
     user: Option<User>,
+    /// Which engine saves, where that is not the usual one.
+    engine: Option<&'static str>,
 }
 
 impl Stage {
@@ -110,12 +112,19 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The same world, in which the native engine saves.
+    #[must_use]
+    pub fn natively(mut self) -> Self {
+        self.engine = Some("native");
+        self
+    }
+
     fn make(stages: &Path, programs: Programs, user: Option<User>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("stage.").tempdir_in(stages)?;
         // Short, for the sake of the sockets in it (unix(7)).
         let runtime = tempfile::Builder::new().prefix("ff.").tempdir_in("/tmp")?;
         let canary = format!("canary-{}", directory.path().file_name().unwrap_or_default().to_string_lossy());
-        let mut stage = Self { programs, directory, runtime, bus: None, canary, user };
+        let mut stage = Self { programs, directory, runtime, bus: None, canary, user, engine: None };
         if stage.user.is_some() {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(stage.directory.path(), fs::Permissions::from_mode(0o755))?;
@@ -169,7 +178,8 @@ impl Stage {
     fn environment(&self) -> BTreeMap<&'static str, OsString> {
         let runtime = self.runtime.path();
         let name = self.user.as_ref().map_or("root", |u| u.name.as_str());
-        BTreeMap::from([
+        let engine = self.engine.map(|engine| ("FREEZEFRAME_ENGINE", OsString::from(engine)));
+        let all = BTreeMap::from([
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
             ("HOME", self.path("home").into()),
             ("USER", name.into()),
@@ -182,7 +192,8 @@ impl Stage {
             ("DBUS_SESSION_BUS_ADDRESS", self.bus_address().into()),
             ("FREEZEFRAME_FAULTS", self.path("faults").into()),
             (CANARY, self.canary.clone().into()),
-        ])
+        ]);
+        all.into_iter().chain(engine).collect()
     }
 
     /// The address of its session bus.

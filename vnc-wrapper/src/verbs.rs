@@ -9,12 +9,14 @@ use clap::{Parser, Subcommand};
 use freezeframe_protocol::Failure;
 use freezeframe_store::{Progress, SessionId, SnapshotId, Store};
 
-use crate::container::enter;
 use crate::container::limits::Limits;
+use crate::container::{enter, furnish};
 use crate::criu::{probe, provision};
 use crate::failure::ToFailure;
+use crate::kernel::idmap::IdMap;
 use crate::kernel::process::be_nice;
 use crate::kernel::process::close_from;
+use crate::kernel::userns;
 use crate::objects::inotify;
 use crate::report::Report;
 use crate::{base, doctor, supervisor};
@@ -89,6 +91,9 @@ enum Verb {
         /// Its raw files, when it is not committed yet; its manifest is read from standard input (used by the supervisor)
         #[arg(long, hide = true)]
         raw: Option<PathBuf>,
+        /// That this process is root of its user's namespace already (used by the supervisor)
+        #[arg(long, hide = true)]
+        nested: bool,
     },
     /// Fetch the engine, where this machine has none that works
     Engine {
@@ -101,6 +106,9 @@ enum Verb {
     /// Run a program in a session (used by the supervisor); what and where is read from descriptor 3
     #[command(hide = true)]
     Enter,
+    /// Make the inside of a session that is resumed (used by the supervisor); what and where is read from descriptor 3
+    #[command(hide = true)]
+    Furnish,
     /// Put file events back into a session that was restored (used by the supervisor)
     #[command(hide = true)]
     Replay,
@@ -146,6 +154,9 @@ pub(crate) fn run() -> i32 {
     if matches!(arguments.verb, Verb::Enter) {
         return enter::run();
     }
+    if matches!(arguments.verb, Verb::Furnish) {
+        return furnish::run();
+    }
     if matches!(arguments.verb, Verb::Replay) {
         return inotify::replay::run();
     }
@@ -159,12 +170,12 @@ pub(crate) fn run() -> i32 {
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Pack { places, id } => pack(&places, &id),
-        Verb::Rehearse { places, id, raw } => {
+        Verb::Rehearse { places, id, raw, nested } => {
             // Somebody waits for one that is being written, with the session frozen.
             if raw.is_none() {
                 be_nice();
             }
-            supervisor::rehearse(&places.data, &places.runtime, &id, raw.as_deref())
+            supervisor::rehearse(&places.data, &places.runtime, &id, raw.as_deref(), nested)
         }
         Verb::Engine { places } => report(|progress| fetch_engine(&places, progress)),
         Verb::ProbeTarget => {
@@ -172,8 +183,17 @@ pub(crate) fn run() -> i32 {
             close_from(3);
             i32::from(probe::target().is_err())
         }
-        Verb::Enter | Verb::Replay => 2,
+        Verb::Enter | Verb::Furnish | Verb::Replay => 2,
     }
+}
+
+/// Without root, the files of a layer belong to ids that are ours only in a user namespace.
+fn enter_user_namespace() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let entered = IdMap::for_current_user().map_err(Failure::from).map(|map| userns::enter_user_namespace(&map));
+    entered?.map_err(|e| e.to_failure())
 }
 
 /// Packs at the lowest priority: whoever sits at a desktop goes first. Returns the exit status.
@@ -185,6 +205,9 @@ fn pack(places: &Places, id: &SnapshotId) -> i32 {
         let fraction = if far.total == 0 { -1.0 } else { far.done as f64 / far.total as f64 };
         report.lock().unwrap_or_else(PoisonError::into_inner).progress("packing the snapshot", fraction);
     };
+    if let Err(error) = enter_user_namespace() {
+        return report.into_inner().unwrap_or_else(PoisonError::into_inner).end(Err(error));
+    }
     let packed = Store::open(&places.data).and_then(|store| store.pack(id, &AtomicBool::new(false), &tell));
     let answer = packed.map(|p| serde_json::json!({ "raw_bytes": p.raw_bytes, "new_bytes": p.new_bytes }));
     report.into_inner().unwrap_or_else(PoisonError::into_inner).end(answer.map_err(|e| e.to_failure()))

@@ -18,6 +18,7 @@ mod instant;
 mod isolation;
 mod kills;
 mod limits;
+mod native;
 mod network;
 mod portable;
 mod preflight;

@@ -131,6 +131,21 @@ fn become_init(steps: &[Step]) -> String {
 fn prepare(steps: &[Step]) -> Result<(), String> {
     let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     lead_session().map_err(named("setsid"))?;
+    furnish(steps)?;
+    close_on_exec_from(3);
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(named("open /dev/null"))?;
+    rustix::stdio::dup2_stdin(&null).map_err(|e| format!("stdin: {e}"))?;
+    rustix::stdio::dup2_stdout(&null).map_err(|e| format!("stdout: {e}"))?;
+    rustix::stdio::dup2_stderr(&null).map_err(|e| format!("stderr: {e}"))?;
+    settings::apply().map_err(named("process settings"))
+}
+
+/// In the session's namespaces, in the directory that is to be the root: makes it the root, and applies the steps there.
+///
+/// # Errors
+/// What could not be done, and why.
+pub fn furnish(steps: &[Step]) -> Result<(), String> {
+    let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     mounts::make_all_private().map_err(named("private mounts"))?;
     // Taken while the outside can still be seen; attached once it cannot be reached any more.
@@ -146,12 +161,7 @@ fn prepare(steps: &[Step]) -> Result<(), String> {
     for step in steps {
         apply(step, &devices).map_err(|e| format!("{step:?}: {e}"))?;
     }
-    close_on_exec_from(3);
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(named("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(|e| format!("stdin: {e}"))?;
-    rustix::stdio::dup2_stdout(&null).map_err(|e| format!("stdout: {e}"))?;
-    rustix::stdio::dup2_stderr(&null).map_err(|e| format!("stderr: {e}"))?;
-    settings::apply().map_err(named("process settings"))
+    Ok(())
 }
 
 fn apply(step: &Step, devices: &[(&str, OwnedFd)]) -> io::Result<()> {

@@ -3,16 +3,18 @@
 //! [`plan`] says, as data, what the inside looks like; [`apply`] makes it so, in the session's first process; [`enter`]
 //! puts further programs into a running one; [`settings`] is what both ways in set for their process; [`network`] gives it a
 //! way out, and [`connections`] are what leads there; [`environment`] is what those programs find; [`processes`] and
-//! [`inside`] look at it from outside, and [`restored`] at what an engine made. [`ranges`] are the ids that it gets, [`limits`] how much of the
-//! machine it may take.
+//! [`inside`] look at it from outside, and [`restored`] at what an engine made. [`furnish`] makes the inside of one that is resumed,
+//! with the files of its own file systems ([`own_files`]). [`ranges`] are the ids that it gets, [`limits`] how much of the machine it may take.
 
 pub mod apply;
 pub mod connections;
 pub mod enter;
 pub mod environment;
+pub mod furnish;
 pub mod inside;
 pub mod limits;
 pub mod network;
+pub mod own_files;
 pub mod plan;
 pub mod processes;
 pub mod ranges;

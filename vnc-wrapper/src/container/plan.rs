@@ -175,6 +175,11 @@ pub fn session(network: Network) -> Vec<Step> {
     steps
 }
 
+/// The steps for a session that is resumed: it has its files.
+pub fn resumed(network: Network) -> Vec<Step> {
+    session(network).into_iter().filter(|step| !matches!(step, Step::File { .. })).collect()
+}
+
 fn directory(path: &str, mode: u32, owner: u32) -> Step {
     Step::Directory { path: path.into(), mode, owner }
 }
@@ -212,6 +217,14 @@ mod tests {
         let left = steps.iter().position(|s| *s == Step::LeaveOutside).unwrap();
         let written = |s: &Step| matches!(s, Step::File { .. } | Step::Link { .. } | Step::Device { .. });
         assert!(steps.iter().position(written).unwrap() > left);
+    }
+
+    #[test]
+    fn what_is_resumed_has_its_mounts_made_and_its_files_left() {
+        let (new, again) = (session(Network::Outbound), resumed(Network::Outbound));
+        assert!(again.iter().all(|step| new.contains(step) && !matches!(step, Step::File { .. })));
+        let mounts = |steps: &[Step]| steps.iter().filter(|step| matches!(step, Step::FileSystem { .. })).count();
+        assert_eq!(mounts(&new), mounts(&again));
     }
 
     #[test]

@@ -172,6 +172,10 @@ impl Engine for CriuEngine {
         plugin::is_placeable(&self.runtime, &self.version)
     }
 
+    fn saves_own_files(&self) -> bool {
+        true
+    }
+
     fn dump(&self, request: &DumpRequest<'_>, while_frozen: &mut WhileFrozen<'_>) -> Result<DumpReport, EngineError> {
         let mut command = self.command("dump", request.network)?;
         command.arg("--tree").arg(request.init.to_string());

@@ -1,6 +1,6 @@
 //! What freezes, dumps and restores the process tree of a session.
 //!
-//! The rest of the wrapper knows only [`Engine`]; [`criu`] is the first one.
+//! The rest of the wrapper knows only [`Engine`]; [`criu`] is the first one, [`native`] the one that takes its place.
 
 mod blame;
 pub mod cache;
@@ -9,6 +9,7 @@ mod domains;
 pub mod hooks;
 mod ids;
 mod kept;
+pub mod native;
 mod peers;
 mod plugin;
 mod sockets;
@@ -20,6 +21,7 @@ mod traced;
 mod waits;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,6 +68,8 @@ pub struct RestoreRequest<'a> {
     pub map: &'a IdMap,
     /// What its processes are put into, if anything.
     pub group: Option<&'a Group>,
+    /// The copies of its own files ([`crate::container::own_files`]), where an engine does not save those.
+    pub own: Option<&'a OwnedFd>,
     /// How the session reached the network.
     pub network: Network,
     /// Whether the processes stay stopped, and never run.
@@ -114,6 +118,9 @@ pub trait Engine: Send + Sync {
 
     /// Whether threads of a session that it resumes can be had to make system calls, which a few objects need.
     fn can_call(&self) -> bool;
+
+    /// Whether its images hold the files of the session's own file systems; the layer of a snapshot does otherwise.
+    fn saves_own_files(&self) -> bool;
 
     /// Stops the session, writes its images, calls `while_frozen` once, and lets the session run or ends it.
     ///

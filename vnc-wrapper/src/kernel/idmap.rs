@@ -3,6 +3,7 @@
 //! As root a session gets an id range of its own: nothing in it has an id that anything outside has. A normal user's
 //! session has the user's own id as its root and the ranges that /etc/subuid and /etc/subgid grant for everybody else.
 
+use std::io;
 use std::path::Path;
 
 use freezeframe_protocol::{Failure, error_name};
@@ -95,6 +96,18 @@ impl IdMap {
             gids: map(gid, granted.1.ok_or_else(|| missing("/etc/subgid"))?),
             by_helper: true,
         })
+    }
+
+    /// The map of the user namespace that this process is in.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_this_namespace() -> io::Result<Self> {
+        let read = |file: &str| {
+            let text = std::fs::read_to_string(Path::new("/proc/self").join(file))?;
+            read_map(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("the {file} is {text:?}")))
+        };
+        Ok(Self { uids: read("uid_map")?, gids: read("gid_map")?, by_helper: false })
     }
 
     /// The map of a session whose ids are the [`COUNT`] from `first` on.

@@ -62,6 +62,18 @@ fn instruction(code: u32, k: u32, otherwise: usize) -> libc::sock_filter {
     libc::sock_filter { code, jt: 0, jf, k }
 }
 
+/// The program of the filter that [`install`] sets, as the kernel reads it: `struct sock_filter`, 8 bytes each.
+pub fn program() -> Vec<u8> {
+    let bytes = |it: &libc::sock_filter| {
+        [it.code.to_ne_bytes(), [it.jt, it.jf]].concat().into_iter().chain(it.k.to_ne_bytes()).collect::<Vec<_>>()
+    };
+    filter(&ABSENT).iter().flat_map(bytes).collect()
+}
+
+/// The flags that it is set with. Without this one, kernels before 5.16 slow down every program that has a filter
+/// (Documentation/admin-guide/hw-vuln/spectre.rst); it protects nothing that would be worth it.
+pub const FLAGS: u32 = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32;
+
 /// Takes the calls of the table from this thread, and from all that it will start.
 ///
 /// # Errors
@@ -70,12 +82,9 @@ pub fn install() -> io::Result<()> {
     let mut program = filter(&ABSENT);
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-    // Without it, kernels before 5.16 slow down every program that has a filter (Documentation/admin-guide/hw-vuln/spectre.rst);
-    // this one protects nothing that would be worth it.
-    let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     let operation = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: seccomp(2) copies the program that `sock_fprog` describes, and both live until the call returns.
-    let set = unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, &raw const program) };
+    let set = unsafe { libc::syscall(libc::SYS_seccomp, operation, FLAGS, &raw const program) };
     Errno::result(set)?;
     Ok(())
 }

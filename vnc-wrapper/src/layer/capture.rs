@@ -51,12 +51,26 @@ pub struct Part<'a> {
     pub name: &'static str,
     /// Whether only what is in it counts: of the directory itself nothing is copied, nor of directories in it.
     pub only_files: bool,
+    /// Whether what is mounted below it is passed over, and where it is mounted.
+    pub one_file_system: bool,
+    /// What is added to every user and group id, modulo 2^32.
+    pub shift: u32,
+}
+
+/// A part that is open.
+#[derive(Debug)]
+struct Open {
+    source: OwnedFd,
+    name: &'static str,
+    only_files: bool,
+    device: Option<u64>,
+    shift: u32,
 }
 
 /// A copy of a layer in the making.
 #[derive(Debug)]
 pub struct Capture {
-    parts: Vec<(OwnedFd, &'static str, bool)>,
+    parts: Vec<Open>,
     target: OwnedFd,
     stamps: HashMap<PathBuf, Stamp>,
     /// Stamps with a ctime from here on say nothing.
@@ -72,22 +86,64 @@ pub fn copy_whole(parts: &[Part<'_>], target: &Path) -> Result<(), LayerError> {
     capture.pass(Pass::Only)
 }
 
+/// Copies `parts`, which nothing changes, into the directories that have their names below `target`. Directories that are there
+/// stay those that they are, and get what belongs to the copied ones; anything else of the same name is replaced.
+///
+/// # Errors
+/// The first entry that could not be copied.
+pub fn copy_into(parts: &[Part<'_>], target: OwnedFd) -> Result<(), LayerError> {
+    let parts = parts.iter().map(Open::new).collect::<Result<_, _>>()?;
+    let mut capture = Capture { parts, target, stamps: HashMap::new(), unsure_from: (0, 0) };
+    capture.pass(Pass::Into)
+}
+
 /// How a directory is walked.
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     pass: Pass<'a>,
     only_files: bool,
+    device: Option<u64>,
+    shift: u32,
     depth: u32,
+}
+
+impl Walk<'_> {
+    /// What an entry is, with the ids that its copy gets; none for what is on another file system.
+    fn stat(&self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Stat>> {
+        let mut stat = entry::stat(parent, name)?;
+        stat.st_uid = stat.st_uid.wrapping_add(self.shift);
+        stat.st_gid = stat.st_gid.wrapping_add(self.shift);
+        Ok(self.device.is_none_or(|device| device == stat.st_dev).then_some(stat))
+    }
 }
 
 #[derive(Clone, Copy)]
 enum Pass<'a> {
     /// Nothing changes meanwhile; nothing comes after.
     Only,
+    /// The same, into what is there.
+    Into,
     /// The session runs: what vanishes or changes meanwhile is left to the second pass.
     First(&'a Cancelled),
     /// The session is frozen: everything counts.
     Second,
+}
+
+fn open_part(path: &Path) -> Result<OwnedFd, LayerError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|e| at("open", path)(e.into()))
+}
+
+impl Open {
+    fn new(part: &Part<'_>) -> Result<Self, LayerError> {
+        let source = open_part(part.source)?;
+        let device = if part.one_file_system {
+            Some(rustix::fs::fstat(&source).map_err(|e| at("read", part.source)(e.into()))?.st_dev)
+        } else {
+            None
+        };
+        Ok(Self { source, name: part.name, only_files: part.only_files, device, shift: part.shift })
+    }
 }
 
 impl Capture {
@@ -97,16 +153,12 @@ impl Capture {
     /// When either cannot be done.
     pub fn new(parts: &[Part<'_>], target: &Path) -> Result<Self, LayerError> {
         std::fs::create_dir(target).map_err(at("make the copy", target))?;
-        let open = |path: &Path| {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(rustix::fs::CWD, path, flags, Mode::empty()).map_err(|e| at("open", path)(e.into()))
-        };
-        let target = open(target)?;
+        let target = open_part(target)?;
         let mut opened = Vec::new();
         for part in parts {
             let name = CString::new(part.name).map_err(|e| at("name", part.source)(e.into()))?;
             entry::make_directory(target.as_fd(), &name).map_err(at("make the copy of", part.source))?;
-            opened.push((open(part.source)?, part.name, part.only_files));
+            opened.push(Open::new(part)?);
         }
         Ok(Self { parts: opened, target, stamps: HashMap::new(), unsure_from: (0, 0) })
     }
@@ -131,19 +183,19 @@ impl Capture {
 
     fn pass(&mut self, pass: Pass<'_>) -> Result<(), LayerError> {
         let mut links = HashMap::new();
-        for (source, name, only_files) in std::mem::take(&mut self.parts) {
-            let path = Path::new(name);
-            let name_in_target = CString::new(name).map_err(|e| at("name", path)(e.into()))?;
+        for part in std::mem::take(&mut self.parts) {
+            let path = Path::new(part.name);
+            let name_in_target = CString::new(part.name).map_err(|e| at("name", path)(e.into()))?;
             let target = entry::open_directory(self.target.as_fd(), &name_in_target).map_err(at("open", path))?;
-            let copied = self.directory(&source, &target, path, Walk { pass, only_files, depth: 0 }, &mut links);
+            let Open { only_files, device, shift, .. } = part;
+            let walk = Walk { pass, only_files, device, shift, depth: 0 };
+            let copied = self.directory(&part.source, &target, path, walk, &mut links);
             let copied = copied.and_then(|()| {
-                if only_files {
-                    return Ok(());
-                }
-                let stat = entry::stat(source.as_fd(), c".").map_err(at("read", path))?;
-                entry::copy_metadata(source.as_fd(), target.as_fd(), c".", &stat).map_err(at("copy", path))
+                let stat = walk.stat(part.source.as_fd(), c".").map_err(at("read", path))?;
+                let Some(stat) = stat.filter(|_| !only_files) else { return Ok(()) };
+                entry::copy_metadata(part.source.as_fd(), target.as_fd(), c".", &stat).map_err(at("copy", path))
             });
-            self.parts.push((source, name, only_files));
+            self.parts.push(part);
             copied?;
         }
         Ok(())
@@ -155,7 +207,7 @@ impl Capture {
         target: &OwnedFd,
         path: &Path,
         walk: Walk<'_>,
-        links: &mut HashMap<u64, PathBuf>,
+        links: &mut HashMap<(u64, u64), PathBuf>,
     ) -> Result<(), LayerError> {
         if walk.depth > MAX_DEPTH {
             // The path itself would fill the screen.
@@ -193,16 +245,20 @@ impl Capture {
         name: &CStr,
         path: &Path,
         walk: Walk<'_>,
-        links: &mut HashMap<u64, PathBuf>,
+        links: &mut HashMap<(u64, u64), PathBuf>,
     ) -> Result<(), LayerError> {
         let pass = walk.pass;
-        let mut stat = entry::stat(source, name).map_err(at("read", path))?;
+        let Some(mut stat) = walk.stat(source, name).map_err(at("read", path))? else { return Ok(()) };
         let known = self.stamps.get(path).copied();
         if entry::kind(&stat) == FileType::Directory {
             if walk.only_files {
                 return Ok(());
             }
-            if known.is_none_or(|stamp| FileType::from_raw_mode(stamp.mode) != FileType::Directory) {
+            let is_there = match pass {
+                Pass::Into => entry::stat(target, name).is_ok_and(|stat| entry::kind(&stat) == FileType::Directory),
+                _ => known.is_some_and(|stamp| FileType::from_raw_mode(stamp.mode) == FileType::Directory),
+            };
+            if !is_there {
                 remove(target, name).map_err(at("remove the copy of", path))?;
                 entry::make_directory(target, name).map_err(at("copy", path))?;
             }
@@ -213,13 +269,13 @@ impl Capture {
             return entry::copy_metadata(source, target, name, &stat).map_err(at("copy", path));
         }
         if stat.st_nlink > 1 {
-            if let Some(first) = links.get(&stat.st_ino) {
+            if let Some(first) = links.get(&(stat.st_dev, stat.st_ino)) {
                 remove(target, name).map_err(at("remove the copy of", path))?;
                 self.stamps.insert(path.to_owned(), Stamp::of(&stat));
                 return linkat(&self.target, first, target, name, AtFlags::empty())
                     .map_err(|e| at("link", path)(e.into()));
             }
-            links.insert(stat.st_ino, path.to_owned());
+            links.insert((stat.st_dev, stat.st_ino), path.to_owned());
         }
         let unchanged = known == Some(Stamp::of(&stat)) && Stamp::of(&stat).ctime < self.unsure_from;
         if matches!(pass, Pass::Second) && unchanged && entry::stat(target, name).is_ok() {
@@ -229,11 +285,9 @@ impl Capture {
             let file = entry::open_file(source, name).map_err(at("open", path))?;
             file_range::write_back(&file).map_err(at("write back", path))?;
             // Only a stamp taken after the write-back, and before the copy, tells of later changes.
-            let again = entry::stat(source, name).map_err(at("read", path))?;
-            if entry::kind(&again) != entry::kind(&stat) {
-                return Err(at("copy", path)(io::Error::from_raw_os_error(libc::ESTALE)));
-            }
-            stat = again;
+            let again = walk.stat(source, name).map_err(at("read", path))?;
+            let again = again.filter(|again| entry::kind(again) == entry::kind(&stat));
+            stat = again.ok_or_else(|| at("copy", path)(io::Error::from_raw_os_error(libc::ESTALE)))?;
         }
         if !matches!(pass, Pass::Only) {
             remove(target, name).map_err(at("remove the copy of", path))?;

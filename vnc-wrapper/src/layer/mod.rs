@@ -19,7 +19,7 @@ mod entry;
 mod names;
 mod origin;
 
-pub use capture::{Cancelled, Capture, Part, copy_whole};
+pub use capture::{Cancelled, Capture, Part, copy_into, copy_whole};
 pub use names::note as note_names;
 pub use origin::relocate;
 
@@ -31,13 +31,15 @@ pub const UPPER: &str = "upper";
 /// Name of the overlay's index in a copied layer.
 pub const INDEX: &str = "index";
 
-/// The two parts of a layer.
-pub fn parts<'a>(upper: &'a Path, index: &'a Path) -> [Part<'a>; 2] {
-    [
-        Part { source: upper, name: UPPER, only_files: false },
+/// The parts of a layer: the index is there only where the overlay was mounted with one.
+pub fn parts<'a>(upper: &'a Path, index: &'a Path) -> Vec<Part<'a>> {
+    let mut parts = vec![
+        Part { source: upper, name: UPPER, only_files: false, one_file_system: false, shift: 0 },
         // The index's own attributes, and its entries for directories, tell of this mount; the next one makes its own.
-        Part { source: index, name: INDEX, only_files: true },
-    ]
+        Part { source: index, name: INDEX, only_files: true, one_file_system: false, shift: 0 },
+    ];
+    parts.retain(|part| part.name == UPPER || part.source.is_dir());
+    parts
 }
 
 /// Why a layer could not be copied.

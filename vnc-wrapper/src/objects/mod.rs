@@ -70,6 +70,19 @@ pub fn look(session: &Session<'_>) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+/// What a save by the native engine would lose that the engine does not know of: the mounts are the container's affair.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_at_mounts(session: &Session<'_>) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for process in session.processes {
+        let troubles = unless_ended(mount::look(process, session))?;
+        found.extend(troubles.into_iter().map(|trouble| Found { process: process.outside, trouble }));
+    }
+    Ok(found)
+}
+
 /// What has ended meanwhile, process or descriptor, holds nothing.
 fn unless_ended(found: io::Result<Vec<Trouble>>) -> io::Result<Vec<Trouble>> {
     match found {

@@ -52,6 +52,8 @@ pub struct Scene<'a> {
     pub essential: &'a [u32],
     /// Where names are that the kernel has forgotten.
     pub tree: Option<&'a Tree>,
+    /// Whether the native engine saves, which names what it cannot save itself.
+    pub native: bool,
     /// Whether the engine can have threads of a resumed session make system calls; asked only when that matters.
     pub can_call: &'a dyn Fn() -> bool,
 }
@@ -73,7 +75,8 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
     let outside = connections::held(scene.processes, &outside);
     let held: Vec<(u64, u64)> = scene.waiting.iter().flat_map(|w| w.descriptors.iter().copied()).collect();
     let kernel = Kernel::open();
-    let found = objects::look(&Session::running(scene.processes, &kernel, &held, scene.can_call, scene.tree))?;
+    let session = Session::running(scene.processes, &kernel, &held, scene.can_call, scene.tree);
+    let found = if scene.native { objects::look_at_mounts(&session)? } else { objects::look(&session)? };
     for process in scene.processes {
         let mut troubles = BTreeSet::new();
         // The engine saves what descends from init. Its own parent is the wrapper; another's is not a stranger's.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::container::ranges::OwnRange;
 use crate::container::restored::{self, Expected};
 use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
-use crate::engine::{Connect, Engine, EngineError, Moment, RestoreRequest};
+use crate::engine::{Connect, EngineError, Moment, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{Mount, Overlay};
@@ -71,6 +72,8 @@ pub(super) struct Laid {
     map: IdMap,
     /// First id of the range that the files of its layer belong to.
     pub(super) layer_first_id: u32,
+    /// The copies of its own files, with the ids of its processes, where its snapshot has them.
+    own: Option<OwnedFd>,
 }
 
 /// Makes the session, reports, and serves it until it ends. Returns the exit status. One that could not be made leaves
@@ -134,12 +137,13 @@ fn restore(
     stopped: bool,
     connect: &mut Connect<'_>,
 ) -> Result<u32, Failure> {
-    let engine = super::session::engine(&boot.store, &boot.directories, boot.privileged)?;
+    let engine = super::session::engine_of(images.path(), &boot.store, &boot.directories, boot.privileged)?;
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let (images, root, map) = (images.path(), laid.mount.path(), &laid.map);
     let (group, network) = (boot.group.as_ref(), boot.record.network);
-    let request = RestoreRequest { images, work: &work, root, map, group, network, stopped };
+    let own = laid.own.as_ref();
+    let request = RestoreRequest { images, work: &work, root, map, group, own, network, stopped };
     let expected = Expected { map, root, devices: &plan::DEVICES };
     let mut checked = |moment: Moment, init: u32| {
         match moment {
@@ -209,7 +213,8 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<Laid, Failure> {
     }
     let on_disk = ids::OnDisk { base: base.first_id, layer: layer_first_id };
     let (mount, map) = ids::mount(boot, &overlay, &on_disk)?;
-    Ok(Laid { base, images, mount, map, layer_first_id })
+    let own = ids::show_own(boot, layer_first_id, &map).map_err(|e| e.to_failure())?;
+    Ok(Laid { base, images, mount, map, layer_first_id, own })
 }
 
 /// Makes a layer that may have been made over another copy of its base one of this copy.
@@ -367,11 +372,11 @@ fn wait_until(within: Duration, ready: impl Fn() -> bool) -> Result<(), TimedOut
 
 /// Ends a session whose making was not finished.
 #[derive(Debug)]
-pub(super) struct KillOnDrop(Option<std::os::fd::OwnedFd>);
+pub(super) struct KillOnDrop(Option<OwnedFd>);
 
 impl KillOnDrop {
     /// The session is made: its init lives on.
-    pub(super) fn keep(mut self) -> Option<std::os::fd::OwnedFd> {
+    pub(super) fn keep(mut self) -> Option<OwnedFd> {
         self.0.take()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use freezeframe_protocol::{Failure, error_name};
@@ -11,6 +12,7 @@ use crate::container::ranges::OwnRange;
 use crate::failure::failure;
 use crate::kernel::idmap::IdMap;
 use crate::kernel::mounts::{self, Mount, Overlay};
+use crate::kernel::userns;
 
 /// Where base and session are shown with other ids, for as long as the overlay is mounted on them: in the supervisor's own root.
 /// The session can read these names in its /proc/mounts.
@@ -53,6 +55,25 @@ pub(super) fn mount(boot: &Boot, overlay: &Overlay, on_disk: &OnDisk) -> Result<
             "the data directory has to be on ext4, xfs or btrfs; `sessionctl doctor` tells",
         )
     })
+}
+
+/// The copies of the session's own files, with the ids of its processes; none where its snapshot has none.
+///
+/// # Errors
+/// When they cannot be shown.
+pub(super) fn show_own(boot: &Boot, on_disk: u32, map: &IdMap) -> io::Result<Option<OwnedFd>> {
+    let path = boot.directories.own();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let first = map.first_id();
+    let shown = boot.privileged && first != on_disk;
+    let opened = if shown {
+        mounts::show_with_ids(&path, &IdMap::of_mount(on_disk, first))
+    } else {
+        userns::open_directory(&path)
+    };
+    opened.map(Some)
 }
 
 fn cannot_show(privileged: bool, theirs: u32, own: u32, error: &io::Error) -> Failure {

@@ -30,6 +30,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::fs::FlockOperation;
 
 use crate::container::limits::{Group, Limits};
+use crate::container::own_files;
 use crate::container::ranges::OwnRange;
 use crate::engine::cache;
 use crate::failure::{ToFailure, failure};
@@ -90,6 +91,11 @@ impl Directories {
 
     fn root(&self) -> PathBuf {
         self.session.join("root")
+    }
+
+    /// The copies of its own files, where it is resumed from a snapshot that has them.
+    fn own(&self) -> PathBuf {
+        self.session.join(own_files::DIRECTORY)
     }
 }
 

@@ -14,11 +14,12 @@ use freezeframe_store::record::{MAX_RECORD, Record};
 use freezeframe_store::{Manifest, SessionRecord, SnapshotId, Store, layout};
 use nix::sched::{CloneFlags, unshare};
 
-use super::session::{Session, needs_root};
+use super::session::{Session, is_native, needs_root};
 use super::{Directories, boot, cannot_isolate, isolate, lock};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
 use crate::kernel::process::{Fork, close_from, fork};
+use crate::kernel::userns;
 use crate::report::Report;
 
 /// The wrapper's program, whatever became of its file: a supervisor is process 1 of its pid namespace.
@@ -30,10 +31,11 @@ const PREFIX: &str = ".rehearsal.";
 /// Resumes the snapshot `id`, and ends what was made. Returns the exit status.
 ///
 /// One that is not committed yet is made of its `raw` files, and its manifest comes from standard input.
-pub fn rehearse(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> i32 {
+/// `nested`: this process is root of its user's namespace already.
+pub fn rehearse(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>, nested: bool) -> i32 {
     close_from(3);
     let mut report = Report::new(io::stdout());
-    let outcome = prepare(data, runtime, id, raw).and_then(|boot| {
+    let outcome = prepare(data, runtime, id, raw, nested).and_then(|boot| {
         let directories = boot.directories.clone();
         let outcome = in_a_child(boot, runtime, &mut report);
         clear(&directories);
@@ -56,6 +58,9 @@ pub(super) fn of_unsaved(session: &Session, manifest: &Manifest, raw: &Path) -> 
     let mut command = Command::new(OWN_PROGRAM);
     command.arg("rehearse").arg("--data").arg(session.store.root()).arg("--runtime").arg(runtime);
     command.args(["--id", manifest.id.as_str()]).arg("--raw").arg(raw);
+    if !session.privileged {
+        command.arg("--nested");
+    }
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let told = child.stdin.take().map_or(Ok(()), |stdin| {
         let text = serde_json::to_vec(manifest)?;
@@ -84,9 +89,25 @@ fn manifest_from_standard_input() -> Result<Manifest, Failure> {
         .map_err(|error| failure(error_name::INVALID_ARGUMENT, format!("the manifest cannot be read: {error}"), ""))
 }
 
-fn prepare(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> Result<boot::Boot, Failure> {
-    if !rustix::process::geteuid().is_root() {
+fn prepare(
+    data: &Path,
+    runtime: &Path,
+    id: &SnapshotId,
+    raw: Option<&Path>,
+    nested: bool,
+) -> Result<boot::Boot, Failure> {
+    let privileged = !nested && rustix::process::geteuid().is_root();
+    if !privileged && !is_native() {
         return Err(needs_root());
+    }
+    let mut map =
+        if nested { IdMap::of_this_namespace().map_err(|e| e.to_failure())? } else { IdMap::for_current_user()? };
+    let first_id = map.first_id();
+    if !privileged {
+        if !nested {
+            userns::enter_user_namespace(&map).map_err(|error| cannot_isolate(&error))?;
+        }
+        map = map.nested();
     }
     let store = Store::open(data).map_err(|e| e.to_failure())?;
     let manifest = match raw {
@@ -108,7 +129,6 @@ fn prepare(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> 
         _ => e.to_failure(),
     })?;
     layout::make_private(&directories.runtime).map_err(|e| e.to_failure())?;
-    let map = IdMap::for_current_user()?;
     let layer_first_id = manifest.first_id;
     let record = SessionRecord {
         format: SessionRecord::FORMAT,
@@ -125,15 +145,15 @@ fn prepare(data: &Path, runtime: &Path, id: &SnapshotId, raw: Option<&Path>) -> 
     };
     Ok(boot::Boot {
         lock: lock(&directories.session)?,
-        first_id: map.first_id(),
-        range: super::own_range(&map, true),
+        first_id,
+        range: super::own_range(&map, privileged),
         group: None,
         layer_first_id,
         store,
         record,
         directories,
         map,
-        privileged: true,
+        privileged,
         resume: Some(id.clone()),
         raw: raw.map(Path::to_owned),
     })

@@ -19,9 +19,10 @@ use freezeframe_store::session::Network;
 use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
 use jiff::Timestamp;
 
-use super::session::{Doing, Session, engine, needs_root};
+use super::session::{Doing, Session, engine, is_native, needs_root};
 use super::{end, rehearsal};
 use crate::container::connections;
+use crate::container::own_files;
 use crate::container::processes::{self, Process};
 use crate::engine::{After, BoxedError, DumpReport, DumpRequest, Engine, EngineError};
 use crate::failure::{ToFailure, Told, failure, lost_task};
@@ -47,7 +48,7 @@ struct Scene {
 /// Saves the session as `options` say. Returns the manifest of the snapshot, which is then whole and durable.
 pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result<Manifest, Failure> {
     // Before anything is touched: whether it can be done at all.
-    if !session.privileged {
+    if !session.privileged && !is_native() {
         return Err(needs_root());
     }
     let id = SnapshotId::new(&*options.snapshot).map_err(|e| e.to_failure())?;
@@ -96,7 +97,7 @@ pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result
     let saved = {
         let session = Arc::clone(session);
         let work = Work { session, options, capture, writer: Some(writer), scene, manifest: None };
-        tokio::task::spawn_blocking(move || work.dump(&engine)).await
+        tokio::task::spawn_blocking(move || work.dump(&*engine)).await
     };
     let mut work = saved.map_err(|e| lost_task("the save", e))??;
     if stop && let Some(heir) = heir {
@@ -193,9 +194,9 @@ struct Work {
 
 impl Work {
     /// Freezes, dumps and thaws, or ends the session when that was asked for and the snapshot is whole.
-    fn dump(mut self, engine: &impl Engine) -> Result<Self, Failure> {
-        let (images, root) = match &self.writer {
-            Some(writer) => (writer.images_dir(), self.session.directories.root()),
+    fn dump(mut self, engine: &dyn Engine) -> Result<Self, Failure> {
+        let (images, layer, root) = match &self.writer {
+            Some(writer) => (writer.images_dir(), writer.layer_dir(), self.session.directories.root()),
             None => return Err(failure(error_name::FAILED, "the snapshot was written already", "")),
         };
         let after = if self.options.stop { After::End } else { After::Run };
@@ -208,6 +209,9 @@ impl Work {
             let dumped = engine.dump(&request, &mut |so_far| {
                 fault::point("layer")?;
                 self.capture.finish()?;
+                if !engine.saves_own_files() {
+                    own_files::save(self.session.init, &layer, self.session.shift_of_layer()?)?;
+                }
                 let processes = processes::list(self.session.init)?;
                 self.manifest = Some(self.describe(engine, so_far, &processes)?);
                 fault::damage("damage-images", &images.join("pstree.img"))?;
@@ -263,12 +267,7 @@ impl Work {
         if findings.is_empty() { error.to_failure() } else { refusal(&findings.iter().collect::<Vec<_>>()) }
     }
 
-    fn describe(
-        &self,
-        engine: &impl Engine,
-        so_far: DumpReport,
-        processes: &[Process],
-    ) -> Result<Manifest, BoxedError> {
+    fn describe(&self, engine: &dyn Engine, so_far: DumpReport, processes: &[Process]) -> Result<Manifest, BoxedError> {
         let record = self.session.record().clone();
         Ok(Manifest {
             format: Manifest::FORMAT,
@@ -337,7 +336,10 @@ impl Work {
         };
         let (index, base) = (writer.layer_dir().join(layer::INDEX), &self.session.base.name);
         let noted = self.session.store.base_dir(base).map_err(io::Error::other);
-        let noted = noted.and_then(|base| layer::note_names(&index, &base.join("root")));
+        let noted = match noted {
+            Ok(base) if index.is_dir() => layer::note_names(&index, &base.join("root")),
+            other => other.map(|_| 0),
+        };
         match noted {
             Ok(0) => {}
             Ok(noted) => tracing::info!(noted, "changed files have several names in the base"),

@@ -10,8 +10,9 @@ use freezeframe_protocol::Failure;
 use freezeframe_store::{SnapshotId, Source, Store};
 
 use super::Directories;
+use crate::container::own_files;
 use crate::failure::ToFailure;
-use crate::layer;
+use crate::layer::{self, Part};
 
 /// The engine's images of a snapshot, readable as long as this lives.
 #[derive(Debug)]
@@ -77,15 +78,26 @@ pub(super) fn lay_out_raw(raw: &Path, directories: &Directories) -> Result<Image
 
 fn copy_layer(layer: &Path, directories: &Directories) -> Result<(), Failure> {
     let copy = directories.session.join("resumed");
-    let (upper, index) = (layer.join(layer::UPPER), layer.join(layer::INDEX));
-    layer::copy_whole(&layer::parts(&upper, &index), &copy).map_err(|e| e.to_failure())?;
+    let (upper, index, own) = (layer.join(layer::UPPER), layer.join(layer::INDEX), layer.join(own_files::DIRECTORY));
+    let mut parts = layer::parts(&upper, &index);
+    if own.exists() {
+        let name = own_files::DIRECTORY;
+        parts.push(Part { source: &own, name, only_files: false, one_file_system: false, shift: 0 });
+    }
+    layer::copy_whole(&parts, &copy).map_err(|e| e.to_failure())?;
     place(&copy, directories).map_err(|e| e.to_failure())
 }
 
-/// Puts the two parts of a layer where the overlay is to find them; within one file system, so that hard links between
+/// Puts the parts of a layer where the overlay is to find them; within one file system, so that hard links between
 /// them stay.
 fn place(copy: &Path, directories: &Directories) -> io::Result<()> {
     fs::rename(copy.join(layer::UPPER), directories.layer())?;
-    fs::rename(copy.join(layer::INDEX), directories.index())?;
+    // Without root the overlay has no index; some engines have the own files in their images.
+    for (name, place) in [(layer::INDEX, directories.index()), (own_files::DIRECTORY, directories.own())] {
+        match fs::rename(copy.join(name), place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     fs::remove_dir(copy)
 }

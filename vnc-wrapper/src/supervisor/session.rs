@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use crate::criu::provision;
 use crate::display::Display;
 use crate::engine::Engine;
 use crate::engine::criu::CriuEngine;
+use crate::engine::native::{self, NativeEngine};
 use crate::failure::{ToFailure, failure, lost_task};
+use crate::kernel::idmap::read_map;
 use crate::kernel::mounts::Mount;
 use crate::layer::Cancelled;
 use crate::objects::Tree;
@@ -193,6 +196,18 @@ impl Session {
         Status { state: state.to_owned(), viewers: self.display.viewers(), saving }
     }
 
+    /// What is added to an id of its processes to make it one of the files of its layer, modulo 2^32.
+    pub(super) fn shift_of_layer(&self) -> std::io::Result<u32> {
+        if !self.privileged {
+            // Both are as the session has them.
+            return Ok(0);
+        }
+        let map = std::fs::read_to_string(format!("/proc/{}/uid_map", self.init))?;
+        let first = read_map(&map).and_then(|ranges| ranges.first().map(|range| range.outside));
+        let first = first.ok_or_else(|| std::io::Error::other("the session has no ids"))?;
+        Ok(self.layer_first_id.wrapping_sub(first))
+    }
+
     /// The windows that are open; a display that does not answer has none that could be told.
     pub(super) async fn windows(&self) -> Vec<Window> {
         self.display.windows().await.unwrap_or_else(|error| {
@@ -263,6 +278,7 @@ impl Session {
             network,
             essential: &essential,
             tree: Some(&tree),
+            native: is_native(),
             can_call: &can_call,
         };
         preflight::check(scene).map_err(|e| e.to_failure())
@@ -278,18 +294,39 @@ pub(super) fn needs_root() -> Failure {
     )
 }
 
-/// The engine that saves and resumes.
+/// Which engine saves: `native`, which is being built, or `criu`.
+const ENGINE: &str = "FREEZEFRAME_ENGINE";
+
+/// Whether the native engine saves.
+pub(super) fn is_native() -> bool {
+    std::env::var_os(ENGINE).is_some_and(|engine| engine == "native")
+}
+
+/// The engine that saves.
 ///
 /// # Errors
 /// When it needs root and we are not, or it is not on this machine.
-pub(super) fn engine(
+pub(super) fn engine(store: &Store, directories: &Directories, privileged: bool) -> Result<Box<dyn Engine>, Failure> {
+    if is_native() { Ok(Box::new(NativeEngine)) } else { criu(store, directories, privileged) }
+}
+
+/// The engine that resumes from these images: the one that wrote them.
+///
+/// # Errors
+/// As [`engine`].
+pub(super) fn engine_of(
+    images: &Path,
     store: &Store,
     directories: &Directories,
     privileged: bool,
-) -> Result<impl Engine + use<>, Failure> {
+) -> Result<Box<dyn Engine>, Failure> {
+    if native::wrote(images) { Ok(Box::new(NativeEngine)) } else { criu(store, directories, privileged) }
+}
+
+fn criu(store: &Store, directories: &Directories, privileged: bool) -> Result<Box<dyn Engine>, Failure> {
     if !privileged {
         return Err(needs_root());
     }
     let criu = provision::find(store.root()).map_err(Failure::from)?;
-    Ok(CriuEngine::new(criu.command, criu.version, directories.runtime.clone()))
+    Ok(Box::new(CriuEngine::new(criu.command, criu.version, directories.runtime.clone())))
 }

@@ -6,7 +6,7 @@ use super::*;
 
 /// The copy of `from` is the directory `to/upper`.
 fn part(from: &Path) -> [Part<'_>; 1] {
-    [Part { source: from, name: "upper", only_files: false }]
+    [Part { source: from, name: "upper", only_files: false, one_file_system: false, shift: 0 }]
 }
 
 fn sh(directory: &Path, script: &str) {
@@ -239,4 +239,40 @@ fn what_is_nested_too_deep_is_refused_and_what_is_not_is_copied() {
         assert!(error.to_string().contains(text), "{error}");
     }
     assert_eq!(fs::read_to_string(deepest.join("file")).unwrap(), "deep");
+}
+
+#[test]
+fn a_copy_into_what_is_there_keeps_directories_and_replaces_the_rest() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, to) = (scratch.path().join("from"), scratch.path().join("root"));
+    fs::create_dir_all(&from).unwrap();
+    sh(&from, SPECIAL);
+    fs::create_dir_all(to.join("upper/dir/more")).unwrap();
+    fs::write(to.join("upper/hard2"), "old").unwrap();
+    fs::create_dir(to.join("upper/link")).unwrap();
+    let kept = fs::metadata(to.join("upper/dir")).unwrap().ino();
+    let root = fs::File::open(&to).unwrap();
+    copy_into(&part(&from), root.into()).unwrap();
+    assert_eq!(fs::metadata(to.join("upper/dir")).unwrap().ino(), kept, "another directory");
+    fs::remove_dir(to.join("upper/dir/more")).unwrap();
+    let times = fs::metadata(from.join("dir")).unwrap().modified().unwrap();
+    fs::File::open(to.join("upper/dir")).unwrap().set_modified(times).unwrap();
+    assert_eq!(differences(&from, &to.join("upper")), Vec::<String>::new());
+}
+
+#[test]
+fn a_part_ends_where_another_file_system_begins_and_ids_are_shifted() {
+    assert!(rustix::process::geteuid().is_root(), "this test needs root, which mounts and gives files away");
+    let scratch = tempfile::tempdir().unwrap();
+    let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+    fs::create_dir_all(from.join("mounted/below")).unwrap();
+    sh(&from, "mount -t tmpfs none mounted; touch mounted/other file; chown 70000:70001 file; ln file again");
+    let part = Part { one_file_system: true, shift: 30_000u32.wrapping_neg(), ..part(&from)[0] };
+    let copied = copy_whole(&[part], &to);
+    sh(&from, "umount mounted");
+    copied.unwrap();
+    let names: Vec<_> = fs::read_dir(to.join("upper")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.len() == 2 && !names.iter().any(|name| name == "mounted"), "{names:?}");
+    let (file, again) = (fs::metadata(to.join("upper/file")).unwrap(), fs::metadata(to.join("upper/again")).unwrap());
+    assert_eq!((file.uid(), file.gid(), file.ino()), (40_000, 40_001, again.ino()));
 }
