@@ -5,7 +5,7 @@
 //! images/instant.json  what the session's clocks said ([`instant`])
 //! ```
 //!
-//! The files of the session's file systems in memory are not its affair: whoever saves puts them into the layer
+//! The files of the session's file systems in memory are not its affair: a save puts them into the layer
 //! ([`crate::container::own_files`]), and [`crate::container::furnish`] gives them back.
 
 mod instant;
@@ -48,8 +48,8 @@ pub fn wrote(images: &Path) -> bool {
 }
 
 impl NativeEngine {
-    fn refused(self, action: &'static str, process: Option<u32>, reason: &impl ToString) -> EngineError {
-        EngineError::Refused { engine: self.describe(), action, process, reason: reason.to_string() }
+    fn refused(self, action: &'static str, reason: &impl ToString) -> EngineError {
+        EngineError::Refused { engine: self.describe(), action, process: None, reason: reason.to_string() }
     }
 
     fn not_saved(self, error: &dump::Error) -> EngineError {
@@ -59,7 +59,7 @@ impl NativeEngine {
                 let process = refused.process.pid.unsigned_abs();
                 EngineError::WouldLose { engine: self.describe(), found: vec![Found { process, trouble }] }
             }
-            other => self.refused("save", None, other),
+            other => self.refused("save", other),
         }
     }
 
@@ -69,33 +69,32 @@ impl NativeEngine {
         request: &DumpRequest<'_>,
         asking: &Asking<DumpReport>,
     ) -> Result<DumpReport, EngineError> {
-        let io = |what: &'static str| move |error: io::Error| self.refused("save", None, &format!("{what}: {error}"));
-        let engine = |error| self.not_saved(&error);
+        let io = |what: &'static str| move |error: io::Error| self.refused("save", &format!("{what}: {error}"));
+        let refused = move |error: dump::Error| self.not_saved(&error);
         let init = request.init.cast_signed();
         let path = request.images.join(PROCESSES);
         let file = File::create_new(&path).map_err(io("make its file"))?;
         let source = OwnProc::new(init, format!("/proc/{init}/root/proc")).map_err(io("look into it"))?;
         let session = Session::new(init, source).with_filters(vec![own_filter()]);
-        let prepared = prepare(session, BufWriter::new(file)).map_err(engine)?;
+        let prepared = prepare(session, BufWriter::new(file)).map_err(refused)?;
         let begun = Begin::now();
-        let frozen = prepared.freeze(tracer, LIMITS).map_err(|error| self.not_saved(&error))?;
+        let frozen = prepared.freeze(tracer, LIMITS).map_err(refused)?;
         let freeze = begun.elapsed();
         let instant = Instant::of(init).map_err(io("read its clocks"))?;
-        let collected = frozen.collect().map_err(|error| self.not_saved(&error))?;
+        let collected = frozen.collect().map_err(refused)?;
         instant.write(request.images).map_err(io("note its clocks"))?;
         let so_far = DumpReport { pause: collected.since(), freeze };
         let (saved, mut sink) = match request.after {
             After::Run => {
                 asking.ask(so_far)?;
-                let saved =
-                    collected.release(Then::Run).and_then(dump::Draining::finish).map_err(engine_error(self))?;
+                let saved = collected.release(Then::Run).and_then(dump::Draining::finish).map_err(refused)?;
                 (saved.report, saved.sink)
             }
             After::End => {
-                let mut still = collected.write().map_err(engine_error(self))?;
+                let mut still = collected.write().map_err(refused)?;
                 still.sink().flush().map_err(io("write it"))?;
                 asking.ask(so_far)?;
-                let saved = still.release(Then::End).map_err(engine_error(self))?;
+                let saved = still.release(Then::End).map_err(refused)?;
                 (saved.report, saved.sink)
             }
         };
@@ -111,7 +110,7 @@ impl NativeEngine {
         own: &OwnedFd,
         asking: &Asking<(Moment, u32)>,
     ) -> Result<u32, EngineError> {
-        let io = |what: &'static str| move |error: io::Error| self.refused("resume", None, &format!("{what}: {error}"));
+        let io = |what: &'static str| move |error: io::Error| self.refused("resume", &format!("{what}: {error}"));
         let content = File::open(request.images.join(PROCESSES)).map_err(io("open its file"))?;
         let instant = Instant::read(request.images).map_err(io("read what its clocks said"))?;
         let files = Later::default();
@@ -143,7 +142,7 @@ impl NativeEngine {
         let restored = restore::restore(tracer, BufReader::new(content), plan);
         let restored = match restored {
             Ok(restored) => restored,
-            Err(error) => return Err(failed.unwrap_or_else(|| self.refused("resume", None, &error))),
+            Err(error) => return Err(failed.unwrap_or_else(|| self.refused("resume", &error))),
         };
         let first = restored.first().unsigned_abs();
         asking.ask((Moment::Restored, first))?;
@@ -151,14 +150,10 @@ impl NativeEngine {
         if request.stopped {
             restored.discard();
         } else {
-            restored.run().map_err(|error| self.refused("resume", None, &error))?;
+            restored.run().map_err(|error| self.refused("resume", &error))?;
         }
         Ok(first)
     }
-}
-
-fn engine_error(engine: NativeEngine) -> impl Fn(dump::Error) -> EngineError {
-    move |error| engine.not_saved(&error)
 }
 
 /// The filter that [`crate::container::settings`] gives every process of a session.
@@ -208,7 +203,7 @@ impl Engine for NativeEngine {
 
     fn restore(&self, request: &RestoreRequest<'_>, connect: &mut Connect<'_>) -> Result<u32, EngineError> {
         let engine = *self;
-        let own = request.own.ok_or_else(|| self.refused("resume", None, &"its own files are not there"))?;
+        let own = request.own.ok_or_else(|| self.refused("resume", &"its own files are not there"))?;
         talk::traced(
             |tracer, asking| engine.make(tracer, request, own, asking),
             |(moment, first)| connect(moment, first),
