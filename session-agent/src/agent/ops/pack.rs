@@ -24,7 +24,10 @@ use crate::agent::job::{Cancel, Job};
 use crate::agent::state::Packing;
 use crate::agent::{Agent, failure};
 
-/// How often snapshots that could not be packed are tried again, if nothing else happens.
+/// When what is left to be packed is looked at again, if nothing else happens: soon at first, since what packed it may have been
+/// killed, or it was deleted and brought back just then.
+const SOON: Duration = Duration::from_secs(5);
+/// Twice as late each time, up to this.
 const AGAIN: Duration = Duration::from_secs(600);
 
 /// How often a snapshot that somebody else packs is looked at.
@@ -45,27 +48,36 @@ impl Drop for Listed {
 impl Agent {
     /// Packs whatever waits for it, for as long as the agent runs.
     pub(crate) async fn keep_packing(self: Arc<Self>) {
+        let mut wait = SOON;
         loop {
-            if let Err(error) = self.pack_pending().await {
+            let left = self.pack_pending().await.unwrap_or_else(|error| {
                 warn!(%error, "cannot look for what waits to be packed");
-            }
+                true
+            });
+            let look = if left { wait } else { AGAIN };
             // Either is a reason to look again.
-            let _ = timeout(AGAIN, self.pack_wanted.notified()).await;
+            wait = match timeout(look, self.pack_wanted.notified()).await {
+                Ok(()) => SOON,
+                Err(_) => (2 * wait).min(AGAIN),
+            };
         }
     }
 
-    async fn pack_pending(self: &Arc<Self>) -> Result<()> {
+    /// Has everything packed that waits for it; whether anything does.
+    async fn pack_pending(self: &Arc<Self>) -> Result<bool> {
         let store = self.store.clone();
         let pending = tokio::task::spawn_blocking(move || store.pending())
             .await
             .map_err(|e| Error::new(ErrorKind::Failed, e.to_string()))?
             .map_err(|e| failure::of_store(&e))?;
+        let mut left = false;
         for id in pending {
             if !self.lock().put_off.contains(id.as_str()) {
                 self.packing(&id).await?;
+                left = true;
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Packs a snapshot, or answers the job that does so already.
