@@ -49,6 +49,8 @@ steps! {
     Mapped = "remote.mapped",
     /// A descriptor was opened in its process.
     Opened = "remote.opened",
+    /// A System V segment was attached in its process.
+    Attached = "remote.attached",
     /// Part of its stack was borrowed.
     Borrowed = "remote.borrowed",
     /// The list of calls was written.
@@ -83,6 +85,8 @@ steps! {
     RestoreSent = "restore.sent",
     /// A process was made.
     RestoreForked = "restore.forked",
+    /// Something of the ipc namespace is there.
+    RestoreIpc = "restore.ipc",
     /// A process has its memory mapped.
     RestoreMapped = "restore.mapped",
     /// Pages are put into memory.
@@ -115,6 +119,8 @@ steps! {
     DumpTable = "dump.table",
     /// Everything is recorded.
     DumpCollected = "dump.collected",
+    /// The messages of a POSIX queue were read out.
+    QueueRead = "queue.read",
     /// All were let go.
     DumpReleased = "dump.released",
 }

@@ -8,6 +8,7 @@
 //! | [`able`] | what the kernel and the machine let the engine do, probed by trying |
 //! | [`dump`] | writes a frozen tree of processes, which runs on |
 //! | [`freeze`] | stops every thread of a set of processes that may fork, exec and end meanwhile |
+//! | [`ipc`] | what an ipc namespace holds, as the kernel says it |
 //! | [`memory`] | the memory of processes: mappings, passes over changed pages, shared memory, filling |
 //! | [`objects`] | kernel objects behind descriptors: what would be lost, their records, and making them again |
 //! | [`process`] | what `/proc` says of processes, and the order in which a tree of them is made |
@@ -23,6 +24,7 @@ pub mod able;
 pub mod dump;
 pub mod fault;
 pub mod freeze;
+pub mod ipc;
 pub mod memory;
 pub mod objects;
 pub mod process;

@@ -8,6 +8,8 @@ use super::before::{Before, Sleeps};
 use super::error::fit;
 use super::facts::{Facts, Namespaces};
 use super::inside::{Answers, Questions};
+use super::ipc::Ipc;
+use super::ipc::segments::Segments;
 use super::pages::{self, Pages};
 use super::share::Shared;
 use super::sockets::Inside;
@@ -23,7 +25,7 @@ use crate::objects::Finding;
 use crate::process::tree::{self, Life, Tree};
 use crate::process::{order, timers};
 use crate::record::Record;
-use crate::record::rights::Filter;
+use crate::record::rights::{Filter, NamespaceKind};
 use crate::remote;
 use crate::sys::kcmp::{self, What};
 
@@ -313,9 +315,19 @@ impl<'a> Collector<'a> {
         point(Step::DumpThread)
     }
 
-    /// Mappings, pages and descriptors. Nothing is changed in any process from here on, but for what is asked of Unix sockets.
+    /// Mappings, pages and descriptors. Nothing is changed in any process from here on, but for what is asked of Unix sockets and of
+    /// the ipc namespace.
     fn memory(&mut self, frozen: &mut Frozen<'_>, root: pid_t, before: &mut Before) -> Result<(), Error> {
-        let mut objects = Objects::default();
+        let speaker = self.subjects.iter().find(|subject| subject.pid == root).and_then(Subject::speaker);
+        let mut inside = Inside { frozen, pid: root, tid: speaker.unwrap_or(root) };
+        let (ipc, segments) = match self.ipc_namespace() {
+            Some(namespace) => {
+                let (ipc, segments) = Ipc::look(&mut inside, namespace, &self.view)?;
+                (Some(ipc), segments)
+            }
+            None => (None, Segments::default()),
+        };
+        let mut objects = Objects::new(segments);
         for Space { subject, tid, id } in std::mem::take(&mut self.new_spaces) {
             let pid = subject.pid;
             // Who shares the memory may have changed its mappings.
@@ -341,9 +353,8 @@ impl<'a> Collector<'a> {
             self.content.records.push(descriptions.table(subject, tid, id, &mut objects)?.into());
             point(Step::DumpTable)?;
         }
-        let speaker = self.subjects.iter().find(|subject| subject.pid == root).and_then(Subject::speaker);
-        let mut inside = Inside { frozen, pid: root, tid: speaker.unwrap_or(root) };
-        let Taken { records, findings, terminals } = descriptions.finish(self.subjects, &mut objects, &mut inside)?;
+        let Taken { records, findings, terminals, queues } =
+            descriptions.finish(self.subjects, &mut objects, &mut inside)?;
         for record in &mut self.content.records {
             if let Record::Process(process) = record {
                 process.terminal = terminals.get(&process.id).copied();
@@ -351,11 +362,27 @@ impl<'a> Collector<'a> {
         }
         self.content.records.extend(records);
         self.content.findings = findings;
-        for (record, pages) in objects.finish(root)? {
+        match ipc {
+            Some(ipc) => {
+                let (records, findings) = ipc.take(&mut inside, self.subjects, queues, &self.view)?;
+                self.content.records.extend(records);
+                self.content.findings.extend(findings);
+            }
+            None => queues.none()?,
+        }
+        for (record, pages) in objects.finish(&mut inside)? {
             self.content.records.push(record.into());
             self.content.pages.push(pages);
         }
         Ok(())
+    }
+
+    /// The number of the session's own ipc namespace.
+    fn ipc_namespace(&self) -> Option<u32> {
+        self.content.records.iter().find_map(|record| match record {
+            Record::Namespace(it) if it.kind == NamespaceKind::Ipc => Some(it.id),
+            _ => None,
+        })
     }
 
     fn finish(mut self) -> Result<Content, Error> {

@@ -6,8 +6,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use libc::pid_t;
-
 use super::Error;
 use super::error::fit;
 use super::inside::{Answers, Question, Questions};
@@ -24,52 +22,19 @@ use crate::sys::namespace::owner;
 const NAME: usize = 65;
 /// What the kernel's files here have at most, in bytes.
 const SHORT: u64 = 4096;
-/// include/uapi/linux/shm.h, sem.h and msg.h.
-const SHM_INFO: u64 = 14;
-const SEM_INFO: u64 = 19;
-const MSG_INFO: u64 = 12;
 /// Where the newest pid of the reader's namespace is shown.
 const LAST_PID: &[u8] = b"/proc/sys/kernel/ns_last_pid\0";
 
 /// What the first process is asked.
 pub(super) struct Asked {
     names: Question,
-    /// Names of what an ipc namespace holds, and how many of them there are: a number within the answer.
-    objects: [(&'static str, Question, usize); 3],
 }
 
 impl Asked {
     /// For the first process only: others may have filters that forbid these calls.
     pub(super) fn ask(questions: &mut Questions) -> Self {
         let names = questions.ask_into(libc::SYS_uname, &[0], 0, 6 * NAME);
-        // `struct shm_info`, `struct seminfo` (`semusz`), `struct msginfo` (`msgpool`): semctl(2) and its kin.
-        let shared = questions.ask_into(libc::SYS_shmctl, &[0, SHM_INFO, 0], 2, 48);
-        let semaphores = questions.ask_into(libc::SYS_semctl, &[0, 0, SEM_INFO, 0], 3, 40);
-        let queues = questions.ask_into(libc::SYS_msgctl, &[0, MSG_INFO, 0], 2, 32);
-        let objects = [
-            ("System V shared memory", shared, 0),
-            ("System V semaphores", semaphores, 28),
-            ("System V message queues", queues, 0),
-        ];
-        Self { names, objects }
-    }
-
-    /// Refuses what the session's ipc namespace holds.
-    fn check_objects(&self, pid: pid_t, answers: &Answers) -> Result<(), Error> {
-        for (what, question, at) in self.objects {
-            let count = answers.bytes(question).and_then(|bytes| bytes.get(at..at + 4)?.try_into().ok());
-            match count.map(u32::from_ne_bytes) {
-                Some(0) => {}
-                Some(count) => {
-                    let why = "what is in an ipc namespace cannot be recorded yet";
-                    return Err(Error::refused(pid, format!("{count} of its {what}"), why));
-                }
-                // A kernel without it has none.
-                None if answers.errno(question) == Some(libc::ENOSYS) => {}
-                None => return Err(Error::refused(pid, format!("its {what}"), answers.failure(question))),
-            }
-        }
-        Ok(())
+        Self { names }
     }
 }
 
@@ -118,10 +83,7 @@ pub(super) fn records(
             "pid" => NamespaceKind::Pid { last },
             "mnt" => NamespaceKind::Mount,
             "net" => NamespaceKind::Network,
-            "ipc" => {
-                asked.check_objects(pid, answers)?;
-                NamespaceKind::Ipc
-            }
+            "ipc" => NamespaceKind::Ipc,
             "uts" => {
                 let names = answers.bytes(asked.names).unwrap_or_default();
                 let part = |at: usize| {

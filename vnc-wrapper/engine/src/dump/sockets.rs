@@ -54,7 +54,8 @@ pub(super) struct Inside<'a, 't> {
 }
 
 impl Inside<'_, '_> {
-    fn ask<T>(
+    /// Has a thread asked, and everything given back.
+    pub(super) fn ask<T>(
         &mut self,
         pid: pid_t,
         tid: pid_t,

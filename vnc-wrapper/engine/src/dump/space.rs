@@ -11,9 +11,11 @@ use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
 use super::Error;
 use super::error::fit;
 use super::inside::Answers;
+use super::ipc::segments::Segments;
 use super::pages::Pages;
 use super::paths::{near, path};
 use super::process;
+use super::sockets::Inside;
 use super::subject::Subject;
 use super::watches::{Index, Inode};
 use crate::memory::image::Image;
@@ -133,6 +135,11 @@ pub(super) fn mapping(
     let backing = if special {
         let name = mapped.name[1..mapped.name.len() - 1].to_vec();
         Backing::Special { name: fit(pid, "a name of the kernel's memory", name)? }
+    } else if mapped.is_deleted() && mapped.name.starts_with(SYSTEM_V) {
+        let Some(object) = objects.segments.add(pid, tid, mapped) else {
+            return refuse("this System V memory is not of an ipc namespace of the session's own");
+        };
+        Backing::Object { object, offset, private: false }
     } else if let Some(origin) = origin(pid, mapped)? {
         let object = objects.add(tid, mapped, origin);
         Backing::Object { object, offset, private: !mapped.shared }
@@ -197,10 +204,6 @@ fn origin(pid: pid_t, mapped: &Mapped) -> Result<Option<Origin>, Error> {
         let name = fit(pid, "the name of a memfd", name.to_vec())?;
         return Ok(Some(Origin::Memfd { name, flags: 0 }));
     }
-    if mapped.is_deleted() && path.starts_with(SYSTEM_V) {
-        let what = format!("its memory at {:#x} ({})", mapped.start, mapped.name.escape_ascii());
-        return Err(Error::refused(pid, what, "System V memory cannot be recorded yet"));
-    }
     Ok(None)
 }
 
@@ -212,8 +215,11 @@ fn behind(view: &View) -> Option<File> {
 }
 
 /// Shared memory and files without a name, each once, by device and inode.
+///
+/// Segments of System V are by themselves: their inodes are identifiers, which others of the same device may have too.
 #[derive(Default)]
 pub(super) struct Objects {
+    segments: Segments,
     known: BTreeMap<Inode, Known>,
 }
 
@@ -228,8 +234,13 @@ struct Known {
 }
 
 impl Objects {
+    /// With these segments of the session.
+    pub(super) fn new(segments: Segments) -> Self {
+        Self { segments, known: BTreeMap::new() }
+    }
+
     fn entry(&mut self, identity: Inode, name: &[u8]) -> &mut Known {
-        let id = self.known.len() as u32 + 1;
+        let id = self.segments.count() + self.known.len() as u32 + 1;
         self.known.entry(identity).or_insert_with(|| Known {
             record: SharedObject { id, ..SharedObject::default() },
             name: name.to_vec(),
@@ -306,8 +317,9 @@ impl Objects {
     }
 
     /// The records, and the pages.
-    pub(super) fn finish(self, pid: pid_t) -> Result<Vec<(SharedObject, Pages)>, Error> {
-        let mut all = Vec::new();
+    pub(super) fn finish(self, inside: &mut Inside<'_, '_>) -> Result<Vec<(SharedObject, Pages)>, Error> {
+        let pid = inside.pid;
+        let mut all = self.segments.finish(inside)?;
         for (identity, known) in self.known {
             let Known { mut record, name, mut views, copies, image } = known;
             let image = if let Some(image) = image {

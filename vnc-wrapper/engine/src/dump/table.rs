@@ -9,6 +9,7 @@ use libc::pid_t;
 
 use super::Error;
 use super::error::fit;
+use super::ipc::posix::Queues;
 use super::paths::{DELETED, leads_to};
 use super::sockets::{Inside, Sockets};
 use super::space::Objects;
@@ -18,7 +19,7 @@ use super::view::View;
 use super::watches::Index;
 use crate::objects::kind::Kind;
 use crate::objects::{
-    self, Finding, Seen, epoll, event, file, inotify, memfd, netlink, pipe, process, pty, same, signal, timer,
+    self, Finding, Seen, epoll, event, file, inotify, memfd, netlink, pipe, process, pty, queue, same, signal, timer,
 };
 use crate::process::fdinfo::{self, FdInfo, Lock, LockAccess, LockKind};
 use crate::record::objects::{
@@ -58,6 +59,8 @@ pub(super) struct Taken {
     pub(super) findings: Vec<Finding>,
     /// The controlling terminals of processes, by the numbers of both.
     pub(super) terminals: BTreeMap<u32, u32>,
+    /// POSIX message queues, which are not read yet.
+    pub(super) queues: Queues,
 }
 
 /// The descriptions of all tables.
@@ -74,6 +77,7 @@ pub(super) struct Descriptions<'a> {
     epolls: Vec<Later>,
     terminals: Terminals,
     pub(super) sockets: Sockets,
+    queues: Queues,
     records: Vec<Record>,
     findings: Vec<Finding>,
 }
@@ -95,6 +99,7 @@ impl<'a> Descriptions<'a> {
             epolls: Vec::new(),
             terminals: Terminals::default(),
             sockets: Sockets::default(),
+            queues: Queues::default(),
             records: Vec::new(),
             findings: Vec::new(),
         }
@@ -184,6 +189,10 @@ impl<'a> Descriptions<'a> {
                 self.judge(pid, file::look(&seen))?;
                 let object = objects.add_memfd(pid, &seen, self.view)?;
                 file::take(&seen, id, Content::Object { object }).map(Record::from)
+            }
+            Kind::Queue if !path_only => {
+                let number = self.queues.add(pid, &seen)?;
+                queue::take_end(&seen, id, number).map(Record::from)
             }
             Kind::Inotify => inotify::take(&seen, id, |watch| self.watches.find(watch)).map(Record::from),
             kind => {
@@ -324,7 +333,7 @@ impl<'a> Descriptions<'a> {
             let record = epoll::take(&seen, id, &self.known).map_err(Error::object(pid))?;
             self.keep(record.into());
         }
-        Ok(Taken { records: self.records, findings: self.findings, terminals: taken.controlling })
+        Ok(Taken { records: self.records, findings: self.findings, terminals: taken.controlling, queues: self.queues })
     }
 }
 
@@ -380,6 +389,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::Inotify(it) => Some(&mut it.common),
         Record::NetlinkSocket(it) => Some(&mut it.common),
         Record::TerminalEnd(it) => Some(&mut it.common),
+        Record::PosixQueueEnd(it) => Some(&mut it.common),
         Record::UnixSocket(it) => Some(&mut it.common),
         _ => None,
     }

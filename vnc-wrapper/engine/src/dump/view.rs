@@ -63,6 +63,12 @@ impl View {
         (of(self.users.as_ref(), user), of(self.groups.as_ref(), group))
     }
 
+    /// Whether the session has a user, or a group, of that number.
+    pub(super) fn knows(&self, id: u32, is_user: bool) -> bool {
+        let map = if is_user { &self.users } else { &self.groups };
+        map.as_ref().is_none_or(|map| map.outside(id).is_some())
+    }
+
     /// The directory of the session's first process in `/proc`.
     pub(super) fn first(&self) -> &Path {
         &self.first

@@ -3,6 +3,7 @@
 use rustix::fs::FileType;
 
 use super::Seen;
+use crate::sys::mqueue;
 
 /// A kind of open file description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Kind {
     Inotify,
     /// pidfd_open(2).
     Process,
+    /// mq_open(3).
+    Queue,
     /// Another that has no name in a file system, as the kernel calls it: `[io_uring]`, `[userfaultfd]`, `net:[4026531840]`.
     Other(String),
 }
@@ -70,6 +73,7 @@ impl Kind {
             FileType::CharacterDevice if named => Self::Character(number.0, number.1),
             FileType::BlockDevice if named => Self::Block(number.0, number.1),
             FileType::RegularFile if named && seen.stat.st_nlink == 0 && link.starts_with(b"/memfd:") => Self::Memfd,
+            FileType::RegularFile if named && mqueue::is_one(seen.copy()) => Self::Queue,
             FileType::RegularFile | FileType::Socket if named => Self::File,
             _ => Self::Other(link.escape_ascii().to_string()),
         }

@@ -18,6 +18,7 @@
 //! | [`inotify`] | inotify(7) |
 //! | [`process`] | pidfd_open(2) |
 //! | [`pty`] | pseudo-terminals |
+//! | [`queue`] | POSIX message queues |
 //!
 //! A record is taken from a *copy* of a descriptor ([`Seen`]), which shares the description with the process that stands still:
 //! nothing that reads, writes or moves it is done. A record is given by calls in this process; what has a name is
@@ -34,6 +35,7 @@ pub mod netlink;
 pub mod pipe;
 pub mod process;
 pub mod pty;
+pub mod queue;
 pub mod same;
 pub mod signal;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! numbers that are referred to exist, are of the right kind and given once; ranges are whole pages and do not overlap;
 //! ids of processes are within their range and belong to one.
 
+mod ipc;
 mod sockets;
 mod terminals;
 mod values;
@@ -55,6 +56,7 @@ pub fn check<'a>(records: &[Record], regions: impl IntoIterator<Item = (Owner, &
     known.tree()?;
     known.terminals(records)?;
     known.waiting()?;
+    known.ipc(records)?;
     known.mappings(records)?;
     for (owner, runs) in regions {
         known.region(owner, runs)?;
@@ -76,6 +78,10 @@ struct Known<'a> {
     filters: HashSet<u32>,
     spaces: HashSet<u32>,
     objects: HashMap<u32, u64>,
+    /// Those of System V.
+    segments: HashMap<u32, u64>,
+    /// POSIX message queues.
+    queues: HashSet<u32>,
     tables: HashSet<u32>,
     pipes: HashSet<u32>,
     descriptions: HashSet<u32>,
@@ -89,7 +95,7 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn gather(records: &'a [Record]) -> Result<Self> {
         let mut known = Self::default();
-        let (mut timers, mut limits) = (HashSet::new(), HashSet::new());
+        let (mut timers, mut limits, mut ipc_limits) = (HashSet::new(), HashSet::new(), HashSet::new());
         for record in records {
             let (new, number) = match record {
                 Record::Process(it) => (known.processes.insert(it.id, it).is_none(), it.id),
@@ -105,12 +111,20 @@ impl<'a> Known<'a> {
                 Record::Namespace(it) => (known.namespaces.insert(it.id, it).is_none(), it.id),
                 Record::Filter(it) => (known.filters.insert(it.id), it.id),
                 Record::AddressSpace(it) => (known.spaces.insert(it.id), it.id),
-                Record::SharedObject(it) => (known.objects.insert(it.id, it.size).is_none(), it.id),
+                Record::SharedObject(it) => {
+                    if let Origin::SystemV { .. } = it.origin {
+                        known.segments.insert(it.id, it.size);
+                    }
+                    (known.objects.insert(it.id, it.size).is_none(), it.id)
+                }
+                Record::PosixQueue(it) => (known.queues.insert(it.id), it.id),
+                Record::IpcLimits(it) => (ipc_limits.insert(it.namespace), it.namespace),
                 Record::DescriptorTable(it) => (known.tables.insert(it.id), it.id),
                 Record::Pipe(it) => (known.pipes.insert(it.id), it.id),
                 Record::Devpts(it) => (known.devpts.insert(it.id), it.id),
                 Record::Terminal(it) => (known.terminals.insert(it.id, it).is_none(), it.id),
-                Record::Mapping(_) => continue,
+                // Sets and queues of System V have identifiers in their namespace.
+                Record::Mapping(_) | Record::SemaphoreSet(_) | Record::MessageQueue(_) => continue,
                 other => {
                     let id = common(other).map_or(0, |common| common.id);
                     if let Record::UnixSocket(it) = other {
@@ -172,9 +186,8 @@ impl<'a> Known<'a> {
                 if let Origin::File { near, .. } | Origin::Directory { near } = &it.origin {
                     path(&who, near)?;
                 }
-                if let Origin::SystemV { namespace, .. } = it.origin {
-                    let right = self.namespaces.get(&namespace).is_some_and(|it| it.kind == NamespaceKind::Ipc);
-                    refers(right, &who, "ipc namespace", namespace)?;
+                if let Origin::SystemV { segment } = &it.origin {
+                    self.segment(&who, segment, it.size)?;
                 }
                 Ok(())
             }
@@ -183,6 +196,10 @@ impl<'a> Known<'a> {
             Record::Mapping(it) => self.mapping(it),
             Record::Devpts(it) => terminals::devpts(it),
             Record::Terminal(it) => self.terminal(it),
+            Record::SemaphoreSet(it) => self.semaphore_set(it),
+            Record::MessageQueue(it) => self.message_queue(it),
+            Record::PosixQueue(it) => self.posix_queue(it),
+            Record::IpcLimits(it) => self.ipc_limits(it),
             other => self.description(other),
         }
     }
@@ -338,7 +355,8 @@ impl<'a> Known<'a> {
                 ensure(it.position >= 0, &who, || format!("its position is {}", it.position))?;
                 locks(&who, it)?;
                 if let Content::Object { object } = it.content {
-                    return refers(self.objects.contains_key(&object), &who, "shared object", object);
+                    let file = self.objects.contains_key(&object) && !self.segments.contains_key(&object);
+                    return refers(file, &who, "shared object", object);
                 }
                 path(&who, &it.path)
             }
@@ -349,6 +367,7 @@ impl<'a> Known<'a> {
             }),
             Record::Inotify(it) => inotify(&who, it),
             Record::TerminalEnd(it) => self.terminal_end(&who, it),
+            Record::PosixQueueEnd(it) => self.posix_queue_end(&who, it),
             Record::EventFd(it) => ensure(it.count < u64::MAX, &who, || "its count is too large".to_owned()),
             Record::Epoll(it) => it.watches.iter().try_for_each(|watch| {
                 ensure(watch.number <= DESCRIPTOR_MAX, &who, || format!("descriptor {} is too large", watch.number))?;
@@ -386,6 +405,9 @@ impl<'a> Known<'a> {
             Backing::Anonymous | Backing::Special { .. } => 0,
         };
         let end = offset.checked_add(it.end - it.start).filter(|end| i64::try_from(*end).is_ok());
+        if let (Backing::Object { object, private, .. }, Some(end)) = (&it.backing, end) {
+            self.attached(&who, *object, end, *private)?;
+        }
         ensure(offset.is_multiple_of(PAGE) && end.is_some(), &who, || format!("offset {offset}"))
     }
 
@@ -442,6 +464,7 @@ pub(crate) fn common(record: &Record) -> Option<&Common> {
         Record::PidFd(it) => Some(&it.common),
         Record::Inotify(it) => Some(&it.common),
         Record::TerminalEnd(it) => Some(&it.common),
+        Record::PosixQueueEnd(it) => Some(&it.common),
         _ => None,
     }
 }

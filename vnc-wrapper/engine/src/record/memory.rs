@@ -1,5 +1,6 @@
 //! Address spaces, what is mapped in them, and memory that several share.
 
+use super::ipc::Segment;
 use super::process::Area;
 use super::wire::{Bytes, List, choice, fields};
 
@@ -95,7 +96,8 @@ fields! {
         pub size: u64,
         /// F_GET_SEALS.
         pub seals: u32,
-        /// Owner, as an id of the session's user namespace; the highest number: one that it has no name for.
+        /// Owner, as an id of the session's user namespace; the highest number: one that it has no name for. Of a System V segment these
+        /// three are not used: see there.
         pub user: u32,
         /// Group, likewise.
         pub group: u32,
@@ -117,14 +119,10 @@ choice! {
             /// MFD_HUGETLB and others.
             flags: u32,
         },
-        /// shmget(2).
+        /// shmget(2), since version 3: the first release that wrote any.
         2 = SystemV {
-            /// The identifier.
-            identifier: i32,
-            /// The key.
-            key: i32,
-            /// The number of the ipc namespace.
-            namespace: u32,
+            /// The segment.
+            segment: Segment,
         },
         /// A file that has no name any more.
         3 = File {

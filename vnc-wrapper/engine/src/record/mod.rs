@@ -27,6 +27,7 @@
 pub mod check;
 mod error;
 mod frame;
+pub mod ipc;
 pub mod memory;
 pub mod objects;
 mod pages;
@@ -127,7 +128,7 @@ records! {
     8 = Filter(rights::Filter) "a filter", version 1, at most 40 * KIB, 16_384;
     16 = AddressSpace(memory::AddressSpace) "an address space", version 1, at most 8 * KIB, 65_536;
     17 = Mapping(memory::Mapping) "a mapping", version 2, at most MIB, 1_048_576;
-    18 = SharedObject(memory::SharedObject) "a shared object", version 2, at most 8 * KIB, 262_144;
+    18 = SharedObject(memory::SharedObject) "a shared object", version 3, at most 8 * KIB, 262_144;
     32 = DescriptorTable(objects::DescriptorTable) "a descriptor table", version 2, at most 16 * MIB, 65_536;
     33 = File(objects::FileDescription) "an open file", version 2, at most 2 * MIB, 1_048_576;
     34 = Pipe(objects::Pipe) "a pipe", version 2, at most 2 * MIB, 262_144;
@@ -143,4 +144,9 @@ records! {
     44 = Terminal(terminals::Terminal) "a pseudo-terminal", version 1, at most 32 * MIB, 65_536;
     45 = TerminalEnd(terminals::TerminalEnd) "an end of a pseudo-terminal", version 1, at most 8 * KIB, 1_048_576;
     46 = NetlinkSocket(sockets::NetlinkSocket) "a netlink socket", version 1, at most 64 * KIB, 65_536;
+    80 = SemaphoreSet(ipc::SemaphoreSet) "a set of semaphores", version 1, at most 4 * MIB, 32_768;
+    81 = MessageQueue(ipc::MessageQueue) "a message queue", version 1, at most 32 * MIB, 32_768;
+    82 = PosixQueue(ipc::PosixQueue) "a POSIX message queue", version 1, at most 32 * MIB, 65_536;
+    83 = PosixQueueEnd(ipc::PosixQueueEnd) "an open POSIX message queue", version 1, at most KIB, 1_048_576;
+    84 = IpcLimits(ipc::IpcLimits) "limits of an ipc namespace", version 1, at most KIB, 16_384;
 }

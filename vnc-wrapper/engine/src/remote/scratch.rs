@@ -50,7 +50,7 @@ impl Thread<'_, '_> {
         let ours = self.undo.iter().any(|undo| match undo {
             Undo::Unmap { address: start, length } => *start <= address && end <= start + length,
             Undo::Write { address: start, bytes } => *start <= address && end <= start + bytes.len() as u64,
-            Undo::Close(_) => false,
+            Undo::Close(_) | Undo::Detach(_) => false,
         });
         if ours {
             return self.write(address, from);
@@ -84,6 +84,17 @@ impl Thread<'_, '_> {
         let number = self.call_for_now(call, Undo::Close)?;
         self.point(Step::Opened)?;
         Ok(number as i32)
+    }
+
+    /// Has the thread attach a System V segment for reading; detached with the guard. Returns where.
+    ///
+    /// # Errors
+    /// Those of [`Thread::call`].
+    pub fn attach(&mut self, segment: i32) -> Result<u64, Error> {
+        let arguments = [segment as u64, 0, libc::SHM_RDONLY as u64, 0, 0, 0];
+        let address = self.call_for_now(&Call::new(libc::SYS_shmat, arguments), Undo::Detach)?;
+        self.point(Step::Attached)?;
+        Ok(address)
     }
 
     /// A copy, in this process, of the thread's descriptor `number`.

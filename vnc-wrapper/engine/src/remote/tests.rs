@@ -115,6 +115,8 @@ fn everything(stopped: &mut Stopped<'_>) -> Result<(), Error> {
     thread.fill(stack, &[0xee; 300])?;
     let memory = thread.map(8192)?;
     thread.fill(memory, b"scratch")?;
+    let segment = guests::Segment::make();
+    thread.attach(segment.identifier())?;
     let event = thread.open(&Call::new(libc::SYS_eventfd2, [5, 0, 0, 0, 0, 0]))?;
     let copy = thread.copy_descriptor(event)?;
     let mut eight = [0; 8];

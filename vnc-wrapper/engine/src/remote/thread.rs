@@ -54,6 +54,8 @@ pub(super) enum Undo {
     },
     /// A descriptor that was opened.
     Close(u64),
+    /// A System V segment that was attached at this address.
+    Detach(u64),
     /// Memory that was overwritten.
     Write {
         /// Where.
@@ -307,6 +309,7 @@ impl<'s, 't> Thread<'s, 't> {
         match undo {
             Undo::Unmap { address, length } => self.call(&unmap(*address, *length)).map(drop),
             Undo::Close(number) => self.call(&super::Call::new(libc::SYS_close, [*number, 0, 0, 0, 0, 0])).map(drop),
+            Undo::Detach(address) => self.call(&super::Call::new(libc::SYS_shmdt, [*address, 0, 0, 0, 0, 0])).map(drop),
             Undo::Write { address, bytes } => self.write(*address, bytes),
         }
     }

@@ -7,7 +7,8 @@ use std::ops::Range;
 use libc::pid_t;
 
 use crate::process::tree::{self, Life, Tree};
-use crate::record::memory::{AddressSpace, Mapping, SharedObject};
+use crate::record::ipc::{IpcLimits, MessageQueue, PosixQueue, SemaphoreSet};
+use crate::record::memory::{AddressSpace, Mapping, Origin, SharedObject};
 use crate::record::objects::{DescriptorTable, Pipe};
 use crate::record::process::{Limits, Process, SignalActions, State, Thread, Timers};
 use crate::record::rights::{Credentials, Filter, Namespace, NamespaceKind};
@@ -37,6 +38,11 @@ pub(super) struct Content {
     pub(super) pipes: BTreeMap<u32, Pipe>,
     pub(super) devpts: BTreeMap<u32, Devpts>,
     pub(super) terminals: BTreeMap<u32, Terminal>,
+    pub(super) semaphores: Vec<SemaphoreSet>,
+    pub(super) messages: Vec<MessageQueue>,
+    /// POSIX message queues.
+    pub(super) queues: BTreeMap<u32, PosixQueue>,
+    pub(super) ipc_limits: Option<IpcLimits>,
     /// Open file descriptions of all kinds.
     pub(super) descriptions: BTreeMap<u32, Record>,
 }
@@ -78,6 +84,10 @@ impl Content {
                 Record::Pipe(it) => drop(all.pipes.insert(it.id, *it)),
                 Record::Devpts(it) => drop(all.devpts.insert(it.id, *it)),
                 Record::Terminal(it) => drop(all.terminals.insert(it.id, *it)),
+                Record::SemaphoreSet(it) => all.semaphores.push(*it),
+                Record::MessageQueue(it) => all.messages.push(*it),
+                Record::PosixQueue(it) => drop(all.queues.insert(it.id, *it)),
+                Record::IpcLimits(it) => all.ipc_limits = Some(*it),
                 other => {
                     if let Some(common) = check::common(&other) {
                         all.descriptions.insert(common.id, other);
@@ -111,6 +121,13 @@ impl Content {
         });
         let root = self.processes.values().find(|process| process.parent.is_none());
         Ok(Tree::new(root.map_or(0, |process| pid(process) as pid_t), processes)?)
+    }
+
+    /// Whether something of it is in an ipc namespace, or that has limits of its own.
+    pub(super) fn has_ipc(&self) -> bool {
+        let segment = |object: &SharedObject| matches!(object.origin, Origin::SystemV { .. });
+        let system_v = !self.semaphores.is_empty() || !self.messages.is_empty() || self.objects.values().any(segment);
+        system_v || !self.queues.is_empty() || self.ipc_limits.is_some()
     }
 
     /// Its Unix sockets.

@@ -16,7 +16,7 @@ use crate::fault::{self, Step};
 use crate::objects::{self, Names, common, epoll, event, file, inotify, memfd, netlink, pipe, signal, timer, unlinked};
 use crate::record::Record;
 use crate::record::check;
-use crate::record::memory::{Backing, Mapping, Origin};
+use crate::record::memory::{Backing, Mapping, Origin, SharedObject};
 use crate::record::objects::{DescriptorTable, Epoll, Inotify, PipeEnd, Watch};
 use crate::record::sockets::UnixSocket;
 use crate::remote::Call;
@@ -51,6 +51,8 @@ pub(super) enum Key {
     SlaveFile(u32),
     /// Where the newest pid of a pid namespace is written.
     LastPid,
+    /// The directory of the kernel's settings.
+    Settings,
     /// A file that is mapped, or a directory that somebody stands in; for writing or not.
     Path(Vec<u8>, bool),
 }
@@ -122,7 +124,9 @@ impl Open {
         let highest = numbers.map(|descriptor| descriptor.number).max().unwrap_or(0);
         // Above those of a message too, which come at the lowest free numbers.
         let mut open = Self { base: (highest + 2).max(MESSAGE as u32 + 3), ..Self::default() };
-        for object in content.objects.values().filter(|object| object.origin != Origin::Anonymous) {
+        let by_descriptor =
+            |object: &&SharedObject| !matches!(object.origin, Origin::Anonymous | Origin::SystemV { .. });
+        for object in content.objects.values().filter(by_descriptor) {
             let made = match object.origin {
                 Origin::File { .. } | Origin::Directory { .. } => {
                     unlinked::give(object, &Session { files, open: &open })?
@@ -153,7 +157,9 @@ impl Open {
                 Record::Epoll(it) => epoll::give(it)?,
                 Record::Inotify(it) => inotify::give(it)?,
                 // Of processes that are not there yet, or made by them.
-                Record::PidFd(_) | Record::UnixSocket(_) | Record::NetlinkSocket(_) => continue,
+                Record::PidFd(_) | Record::UnixSocket(_) | Record::NetlinkSocket(_) | Record::PosixQueueEnd(_) => {
+                    continue;
+                }
                 _ => {
                     let what = format!("{} (number {id})", record.kind().name);
                     return Err(Error::unable(what, "this release cannot make it"));
@@ -166,6 +172,11 @@ impl Open {
             let opened = std::fs::File::options().write(true).open("/proc/sys/kernel/ns_last_pid");
             let opened = opened.map_err(|error| failed("/proc/sys/kernel/ns_last_pid", "open", error))?;
             open.add(Key::LastPid, opened.into())?;
+        }
+        if content.has_ipc() {
+            let opened =
+                super::ipc::settings().map_err(|error| failed(crate::ipc::limits::DIRECTORY, "open", error))?;
+            open.add(Key::Settings, opened)?;
         }
         for mapping in content.mappings.values().flatten() {
             if let Some((path, write)) = mapped(mapping) {

@@ -79,6 +79,14 @@ pub enum Object {
     Mount,
     /// Its controlling terminal.
     Terminal,
+    /// Its ipc namespace.
+    Ipc,
+    /// A set of System V semaphores, by its identifier.
+    Semaphores(i32),
+    /// A System V message queue, by its identifier.
+    Queue(i32),
+    /// A POSIX message queue, by its number.
+    PosixQueue(u32),
 }
 
 impl fmt::Display for Object {
@@ -108,6 +116,10 @@ impl fmt::Display for Object {
             Self::Settings => out.write_str("its settings"),
             Self::Mount => out.write_str("a file system"),
             Self::Terminal => out.write_str("its controlling terminal"),
+            Self::Ipc => out.write_str("its ipc namespace"),
+            Self::Semaphores(id) => write!(out, "System V semaphores {id}"),
+            Self::Queue(id) => write!(out, "System V message queue {id}"),
+            Self::PosixQueue(number) => write!(out, "POSIX message queue {number}"),
         }
     }
 }

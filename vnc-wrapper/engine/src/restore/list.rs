@@ -30,6 +30,11 @@ impl<'s> List<'s> {
         Self { stub, calls: Vec::new(), data: Vec::new(), children: Vec::new() }
     }
 
+    /// Who makes them.
+    pub(super) fn stub(&self) -> &'s Stub {
+        self.stub
+    }
+
     /// Appends a call.
     pub(super) fn call(&mut self, object: Object, number: libc::c_long, arguments: [u64; 6]) -> Result {
         self.with(object, number, &[], |_| arguments)

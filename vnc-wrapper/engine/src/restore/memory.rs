@@ -18,6 +18,7 @@ use crate::sys::userfaultfd::{Mode, OPEN_FLAGS, Userfaultfd};
 use super::content::Content;
 use super::descriptors::{Key, Open, has, mapped};
 use super::error::{Error, Object, Result};
+use super::ipc::segments;
 use super::list::List;
 use super::nursery::Nursery;
 use super::stub::Stub;
@@ -48,6 +49,7 @@ const ADVICE: [(&[u8; 2], libc::c_int); 8] = [
 /// An address space while it is made.
 pub(super) struct Space<'c, 's> {
     record: &'c AddressSpace,
+    content: &'c Content,
     mappings: &'c [Mapping],
     pub(super) stub: &'s Stub,
     pages: Option<Userfaultfd>,
@@ -71,13 +73,15 @@ impl<'c, 's> Space<'c, 's> {
             if let Some(from) = inherited(mapping, stub, nursery) {
                 let arguments = Nursery::again(from, mapping.start, mapping.end - mapping.start);
                 list.call(Object::Mapping(mapping.start), libc::SYS_mremap, arguments)?;
+            } else if let Some(attachment) = segments::attachment(mapping, content) {
+                segments::attach(&mut list, stub, mapping, &attachment, nursery)?;
             } else if let Some(arguments) = mmap(mapping, open)? {
                 list.call(Object::Mapping(mapping.start), libc::SYS_mmap, arguments)?;
             }
         }
         list.run()?;
         stub.point(Object::Stub, Fault::RestoreMapped)?;
-        Ok(Self { record, mappings, stub, pages: None, registered: BTreeSet::new() })
+        Ok(Self { record, content, mappings, stub, pages: None, registered: BTreeSet::new() })
     }
 
     /// Puts pages where they belong.
@@ -178,8 +182,11 @@ impl<'c, 's> Space<'c, 's> {
             if matches!(mapping.backing, Backing::Special { .. }) {
                 continue;
             }
-            let inherited = inherited(mapping, self.stub, nursery).is_some();
-            let now = if inherited { READ_WRITE } else { initial(mapping) };
+            let now = match segments::attachment(mapping, self.content) {
+                Some(attachment) => attachment.protection,
+                None if inherited(mapping, self.stub, nursery).is_some() => READ_WRITE,
+                None => initial(mapping),
+            };
             if now != mapping.protection {
                 let arguments = [mapping.start, length, mapping.protection.into(), 0, 0, 0];
                 list.call(object, libc::SYS_mprotect, arguments)?;
@@ -258,7 +265,7 @@ pub(super) fn fill_object(
         let at = run.first * PAGE;
         // The last page may be longer than the object.
         let now = &now[..object.size.saturating_sub(at).min(now.len() as u64) as usize];
-        if let Some(place) = nursery.place(first, id, at) {
+        if let Some(place) = nursery.filled(first, id, at) {
             memory::write(first.tid, place, now).map_err(|error| failed("process_vm_writev", error))?;
         }
         let mut done = 0;

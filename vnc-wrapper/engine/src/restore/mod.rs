@@ -5,6 +5,7 @@
 //! first     a process in its namespaces, with nothing in its memory but a place from which calls are made
 //! open      open file descriptions are made here, terminals where the first process mounts them, and sent there
 //! tree      it and its descendants make the others, with their pids; all are traced from their birth
+//! ipc       System V objects are made, in the ipc namespace of the processes
 //! sockets   Unix sockets are made by those that are to show as who made them
 //! map       each maps its memory
 //! fill      pages are put there, as they are read
@@ -26,6 +27,7 @@ mod descriptors;
 mod error;
 mod files;
 mod first;
+mod ipc;
 mod list;
 mod made;
 mod memory;
@@ -143,13 +145,16 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let root = content.processes.values().find(|process| process.parent.is_none());
     let root = root.ok_or_else(|| Error::unable("the content", "it has no process"))?;
     check_first(root, &plan)?;
+    ipc::check(&content, plan.namespaces)?;
     let (stub, channel) = first::make(&mut plan, area, &content.name(root), &mut made)?;
     let (first, root) = (stub.tid, stub.clone());
     namespaces::give(&stub, &content, plan.namespaces, plan.clocks, &channel)?;
+    let limits = ipc::Limits::raise(&content, &stub, &channel)?;
     let devpts = terminals::roots(&stub, &content, &plan)?;
     // Paths lead to files from here on: the namespaces are as the plan prepared them.
     let mut open = Open::new(&content, plan.files, plan.passed, &devpts)?;
     open.netlink(&content, &stub)?;
+    ipc::queues(&mut open, &content, &stub)?;
     drop(devpts);
     rights::filters(&stub, &content)?;
     open.send(&stub, &channel)?;
@@ -157,6 +162,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     terminals::controlling(&stub, content.free_id()?, &content, &mut open, &mut made)?;
     nursery.make(&stub)?;
     let mut forest = Forest::grow(&content, stub, &open, &mut made)?;
+    ipc::make(&content, &forest, (&open, &nursery), &root)?;
     open.sockets(&content, &forest, Way { first: &root, channel: &channel, end: 0 }, &mut made)?;
     forest.end(&open, &mut made)?;
     let pairs = tree::pairs(&content, &forest);
@@ -192,7 +198,8 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
             memfd::give_seals(made, object)?;
         }
     }
-    let mut findings = Vec::new();
+    ipc::undo(&content, &pairs)?;
+    let mut findings = ipc::finish(&content, &open, limits, &root)?;
     for (process, stub) in &pairs {
         process::settings(stub, process, &open)?;
         findings.extend(process::memory_score(stub, process)?);

@@ -4,6 +4,7 @@
 //! blocked but SIGTRAP, with which a list ends. The kernel kills it when the tracing thread ends (`PTRACE_O_EXITKILL`).
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use libc::{c_int, pid_t};
@@ -171,11 +172,16 @@ impl Stub {
     }
 
     /// Has it make a call that gives a descriptor; a copy of that here. It is closed there.
-    pub(super) fn take_descriptor(&self, object: Object, call: &Call) -> Result<std::os::fd::OwnedFd> {
-        use std::os::fd::AsFd;
+    pub(super) fn take_descriptor(&self, object: Object, call: &Call) -> Result<OwnedFd> {
         let number = self.call(object, call)?;
-        let copied = pidfd::open(self.tid).and_then(|process| pidfd::copy(process.as_fd(), number as i32));
+        let copied = self.copy_descriptor(object, number);
         self.call(object, &Call::new(libc::SYS_close, [number, 0, 0, 0, 0, 0]))?;
+        copied
+    }
+
+    /// A copy here of its descriptor `number`.
+    pub(super) fn copy_descriptor(&self, object: Object, number: u64) -> Result<OwnedFd> {
+        let copied = pidfd::open(self.tid).and_then(|process| pidfd::copy(process.as_fd(), number as i32));
         copied.map_err(|error| self.failed(object, "pidfd_getfd", error))
     }
 }

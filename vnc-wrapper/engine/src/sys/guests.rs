@@ -163,6 +163,29 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A System V segment; it goes when it is dropped and nobody has it attached.
+pub(crate) struct Segment(c_int);
+
+impl Segment {
+    pub(crate) fn make() -> Self {
+        // SAFETY: numbers only.
+        let identifier = unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, 0o600) };
+        assert!(identifier >= 0, "{}", io::Error::last_os_error());
+        Self(identifier)
+    }
+
+    pub(crate) fn identifier(&self) -> i32 {
+        self.0
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: numbers only.
+        unsafe { libc::shmctl(self.0, libc::IPC_RMID, null_mut()) };
+    }
+}
+
 /// The letter of a thread's state in its `stat`.
 pub(crate) fn state(pid: pid_t, tid: pid_t) -> Option<char> {
     // A name can be any bytes.

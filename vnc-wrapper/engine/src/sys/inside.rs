@@ -113,6 +113,11 @@ impl Inside {
         })
     }
 
+    /// Waits for its end; its exit code.
+    pub(crate) fn end(mut self) -> i32 {
+        reap(std::mem::take(&mut self.above))
+    }
+
     /// Kills it, and waits until nothing of its namespaces is left.
     pub(crate) fn kill(&mut self) {
         if self.above > 0 {
@@ -286,27 +291,6 @@ pub(crate) fn with_proc(words: Words, directory: &Path) -> i32 {
     words[0].store(1, Ordering::SeqCst);
     until("one more is asked for", || words[1].load(Ordering::SeqCst) != 0);
     child();
-    loop {
-        // SAFETY: no arguments.
-        unsafe { libc::pause() };
-    }
-}
-
-/// In an ipc namespace with an object of that kind: shared memory, semaphores, a message queue, or none. It goes with the namespace.
-pub(crate) fn with_ipc(words: Words, kind: u32) -> i32 {
-    // SAFETY: a number only.
-    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWIPC) }, 0);
-    let made = match kind {
-        // SAFETY: numbers only.
-        0 => unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, 0o600) },
-        // SAFETY: numbers only.
-        1 => unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) },
-        // SAFETY: numbers only.
-        2 => unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) },
-        _ => 0,
-    };
-    assert!(made >= 0);
-    words[0].store(1, Ordering::SeqCst);
     loop {
         // SAFETY: no arguments.
         unsafe { libc::pause() };

@@ -29,6 +29,8 @@ pub enum What {
     Directories,
     /// Signal handlers.
     Handlers,
+    /// What is done to System V semaphores at the end (SEM_UNDO); those that have nothing of the kind are equal.
+    Undo,
 }
 
 /// Compares; the order of different ones is arbitrary, but the same for as long as they live.
@@ -43,6 +45,7 @@ pub fn compare(first: pid_t, second: pid_t, what: What) -> io::Result<Ordering> 
         What::Descriptors => (2, 0, 0),
         What::Directories => (3, 0, 0),
         What::Handlers => (4, 0, 0),
+        What::Undo => (6, 0, 0),
         What::Watched { descriptor, epoll, number, at } => {
             // struct kcmp_epoll_slot: efd, tfd, toff.
             slot = [epoll.cast_unsigned(), number, at];

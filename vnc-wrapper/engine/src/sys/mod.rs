@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "this is the module that talks to the kernel; see its head")]
 
+pub mod bare;
 pub mod clone;
 pub(crate) mod control;
 pub mod descriptor;
@@ -18,6 +19,7 @@ pub mod kcmp;
 pub mod memory;
 #[cfg(test)]
 pub(crate) mod memory_guest;
+pub mod mqueue;
 pub mod namespace;
 pub mod netlink;
 pub mod pagemap;

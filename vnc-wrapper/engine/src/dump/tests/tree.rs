@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use libc::pid_t;
 
-use super::{Save, save, save_from, save_of};
+use super::{Save, save, save_from};
 use crate::dump::{Session, Then};
 use crate::freeze::OwnProc;
 use crate::record::Record;
@@ -153,21 +153,4 @@ fn issue_10_what_was_put_into_a_session_is_saved_as_a_child_of_its_first_process
     let put = by_pid(&save, inner.cast_unsigned());
     assert_eq!((put.parent, put.session), (Some(first.id), inner.cast_unsigned()));
     assert_eq!(first.namespaces.len(), 3, "user, pid and mounts");
-}
-
-#[test]
-fn issue_10_what_is_in_the_sessions_ipc_namespace_is_refused_by_name() {
-    as_both_users("dump::tests::tree::issue_10_what_is_in_the_sessions_ipc_namespace_is_refused_by_name", || {
-        for (kind, name) in
-            ["System V shared memory", "System V semaphores", "System V message queues"].iter().enumerate()
-        {
-            let guest = Inside::start(|words, _| inside::with_ipc(words, kind as u32));
-            let error = save_of(guest.pid, Then::Run).err().expect("it was saved").to_string();
-            assert!(error.contains(&format!("1 of its {name}")), "{error}");
-        }
-        let guest = Inside::start(|words, _| inside::with_ipc(words, 9));
-        let save = save(guest.pid);
-        let ipc = |record: &Record| matches!(record, Record::Namespace(it) if it.kind == NamespaceKind::Ipc);
-        assert!(save.records.iter().any(ipc));
-    });
 }

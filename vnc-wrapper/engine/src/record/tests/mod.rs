@@ -2,6 +2,7 @@
 
 mod contradictions;
 mod hostile;
+mod ipc;
 mod round_trip;
 
 use super::memory::{AddressSpace, Backing, Mapping, SharedObject};

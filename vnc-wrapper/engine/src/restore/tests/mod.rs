@@ -1,6 +1,7 @@
 //! Guests are saved, killed and restored, and go on as if nothing had happened.
 
 mod files;
+mod ipc;
 mod sockets;
 mod steps;
 mod terminals;

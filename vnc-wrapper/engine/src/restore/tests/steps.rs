@@ -75,6 +75,26 @@ fn issue_10_a_restore_of_terminals_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn issue_10_a_restore_of_an_ipc_namespace_that_fails_leaves_nothing() {
+    as_both_users("restore::tests::steps::issue_10_a_restore_of_an_ipc_namespace_that_fails_leaves_nothing", || {
+        for body in [guests::ipc::posix_queues, guests::ipc::segments] {
+            let mut guest = Inside::start(body);
+            until("both are there", || guest.words[0].load(Ordering::SeqCst) == 2);
+            let content = saved(&mut guest);
+            fails_at(&[Step::RestoreIpc, Step::RestoreGiven], &content, libc::CLONE_NEWIPC | libc::CLONE_NEWNS);
+            // Without an ipc namespace there is no place for them.
+            tracing(|tracer| {
+                let refused = restored(tracer, &content, |restored| restored.err().unwrap().to_string());
+                assert!(
+                    refused.starts_with("what is in the session's ipc namespace cannot be restored: "),
+                    "{refused}"
+                );
+            });
+        }
+    });
+}
+
+#[test]
 fn issue_10_what_was_restored_dies_with_the_thread_that_restored_it() {
     let mut guest = Inside::start(guests::family);
     until("all of them wait", || guest.words[0].load(Ordering::SeqCst) == guests::FAMILY && guest.all_asleep());
