@@ -28,6 +28,7 @@
 //! | `table` | descriptors, and what `objects` takes of what they refer to |
 //! | `terminals` | pseudo-terminals, and whose controlling terminals they are |
 //! | `sockets` | Unix sockets, and what is in flight between them |
+//! | `inet` | internet sockets |
 //! | `ipc` | what the session's ipc namespace holds |
 //! | `share` | what several processes share, each once |
 //! | `paths` | links as paths in the session |
@@ -37,6 +38,7 @@ mod collect;
 mod error;
 mod facts;
 mod follow;
+mod inet;
 mod inside;
 mod ipc;
 mod namespaces;

@@ -68,15 +68,20 @@ impl Inside<'_, '_> {
         Ok(answer)
     }
 
-    /// All Unix sockets of the session's net namespace.
-    fn diagnosis(&mut self) -> Result<BTreeMap<u32, Socket>, Error> {
+    /// A socket that answers for the session's net namespace.
+    pub(super) fn netlink(&mut self) -> Result<OwnedFd, Error> {
         let (family, kind, protocol) = diag::SOCKET;
-        let netlink = self.ask(self.pid, self.tid, |thread| {
+        self.ask(self.pid, self.tid, |thread| {
             let arguments = [family, kind, protocol].map(|number| number as u64);
             let call = Call::new(libc::SYS_socket, [arguments[0], arguments[1], arguments[2], 0, 0, 0]);
             let number = thread.open(&call)?;
             thread.copy_descriptor(number)
-        })?;
+        })
+    }
+
+    /// All Unix sockets of the session's net namespace.
+    fn diagnosis(&mut self) -> Result<BTreeMap<u32, Socket>, Error> {
+        let netlink = self.netlink()?;
         diag::sockets(netlink.as_fd()).map_err(Error::read(self.pid, self.tid, "its Unix sockets"))
     }
 

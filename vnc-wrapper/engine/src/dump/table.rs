@@ -9,6 +9,7 @@ use libc::pid_t;
 
 use super::Error;
 use super::error::fit;
+use super::inet::InetSockets;
 use super::ipc::posix::Queues;
 use super::paths::{DELETED, leads_to};
 use super::sockets::{Inside, Sockets};
@@ -19,7 +20,8 @@ use super::view::View;
 use super::watches::Index;
 use crate::objects::kind::Kind;
 use crate::objects::{
-    self, Finding, Seen, epoll, event, file, inotify, memfd, netlink, pipe, process, pty, queue, same, signal, timer,
+    self, Finding, Seen, epoll, event, file, inet, inotify, memfd, netlink, pipe, process, pty, queue, same, signal,
+    timer,
 };
 use crate::process::fdinfo::{self, FdInfo, Lock, LockAccess, LockKind};
 use crate::record::objects::{
@@ -77,6 +79,7 @@ pub(super) struct Descriptions<'a> {
     epolls: Vec<Later>,
     terminals: Terminals,
     pub(super) sockets: Sockets,
+    pub(super) inet: InetSockets,
     queues: Queues,
     records: Vec<Record>,
     findings: Vec<Finding>,
@@ -99,6 +102,7 @@ impl<'a> Descriptions<'a> {
             epolls: Vec::new(),
             terminals: Terminals::default(),
             sockets: Sockets::default(),
+            inet: InetSockets::default(),
             queues: Queues::default(),
             records: Vec::new(),
             findings: Vec::new(),
@@ -165,6 +169,10 @@ impl<'a> Descriptions<'a> {
                 self.judge(pid, netlink::look(&seen).map_err(Error::object(pid))?)?;
                 netlink::take(&seen, id).map(Record::from)
             }
+            Kind::Socket => {
+                let which = inet::which(&seen).map_err(Error::object(pid))?;
+                return self.inet.add(pid, &seen, which, id);
+            }
             Kind::Event => {
                 self.judge(pid, event::look(&seen))?;
                 event::take(&seen, id).map(Record::from)
@@ -215,7 +223,7 @@ impl<'a> Descriptions<'a> {
     }
 
     /// Refuses what a save would lose; notes what it may.
-    fn judge(&mut self, pid: pid_t, finding: Option<Finding>) -> Result<(), Error> {
+    pub(super) fn judge(&mut self, pid: pid_t, finding: Option<Finding>) -> Result<(), Error> {
         match finding {
             Some(finding) if finding.blocking => Err(Error::refused(pid, finding.what, finding.lost)),
             finding => {
@@ -319,6 +327,7 @@ impl<'a> Descriptions<'a> {
         inside: &mut Inside<'_, '_>,
     ) -> Result<Taken, Error> {
         self.finish_sockets(objects, inside)?;
+        self.finish_inet(inside)?;
         let taken = std::mem::take(&mut self.terminals).take(self.view, subjects, self.groups)?;
         taken.records.into_iter().for_each(|record| self.keep(record));
         // Nobody in the session reads these.
@@ -388,6 +397,8 @@ fn common(record: &mut Record) -> Option<&mut Common> {
         Record::PidFd(it) => Some(&mut it.common),
         Record::Inotify(it) => Some(&mut it.common),
         Record::NetlinkSocket(it) => Some(&mut it.common),
+        Record::TcpSocket(it) => Some(&mut it.common),
+        Record::UdpSocket(it) => Some(&mut it.common),
         Record::TerminalEnd(it) => Some(&mut it.common),
         Record::PosixQueueEnd(it) => Some(&mut it.common),
         Record::UnixSocket(it) => Some(&mut it.common),

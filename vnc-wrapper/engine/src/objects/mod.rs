@@ -15,6 +15,8 @@
 //! | [`memfd`] | memfd_create(2) |
 //! | [`unlinked`] | files and directories without a name |
 //! | [`unix`] | Unix sockets |
+//! | [`inet`] | internet sockets: TCP and UDP |
+//! | [`netlink`] | netlink sockets |
 //! | [`inotify`] | inotify(7) |
 //! | [`process`] | pidfd_open(2) |
 //! | [`pty`] | pseudo-terminals |
@@ -28,6 +30,7 @@ pub mod common;
 pub mod epoll;
 pub mod event;
 pub mod file;
+pub mod inet;
 pub mod inotify;
 pub mod kind;
 pub mod memfd;

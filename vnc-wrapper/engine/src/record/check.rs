@@ -2,6 +2,7 @@
 //! numbers that are referred to exist, are of the right kind and given once; ranges are whole pages and do not overlap;
 //! ids of processes are within their range and belong to one.
 
+mod inet;
 mod ipc;
 mod sockets;
 mod terminals;
@@ -9,6 +10,7 @@ mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::inet::TcpSocket;
 use super::memory::{Backing, Mapping, Origin};
 use super::objects::{Common, Content, DescriptorTable};
 use super::process::{Process, State, Thread, Timers};
@@ -56,6 +58,7 @@ pub fn check<'a>(records: &[Record], regions: impl IntoIterator<Item = (Owner, &
     known.tree()?;
     known.terminals(records)?;
     known.waiting()?;
+    known.waiting_for_accept()?;
     known.ipc(records)?;
     known.mappings(records)?;
     for (owner, runs) in regions {
@@ -86,6 +89,7 @@ struct Known<'a> {
     pipes: HashSet<u32>,
     descriptions: HashSet<u32>,
     sockets: HashMap<u32, &'a UnixSocket>,
+    tcp: HashMap<u32, &'a TcpSocket>,
     devpts: HashSet<u32>,
     terminals: BTreeMap<u32, &'a Terminal>,
     /// Ids of processes and threads in the session's namespace.
@@ -127,8 +131,10 @@ impl<'a> Known<'a> {
                 Record::Mapping(_) | Record::SemaphoreSet(_) | Record::MessageQueue(_) => continue,
                 other => {
                     let id = common(other).map_or(0, |common| common.id);
-                    if let Record::UnixSocket(it) = other {
-                        known.sockets.insert(id, it);
+                    match other {
+                        Record::UnixSocket(it) => drop(known.sockets.insert(id, it)),
+                        Record::TcpSocket(it) => drop(known.tcp.insert(id, it)),
+                        _ => {}
                     }
                     (known.descriptions.insert(id), id)
                 }
@@ -362,6 +368,8 @@ impl<'a> Known<'a> {
             }
             Record::PipeEnd(it) => refers(self.pipes.contains(&it.pipe), &who, "pipe", it.pipe),
             Record::UnixSocket(it) => self.unix_socket(&who, it),
+            Record::TcpSocket(it) => self.tcp_socket(&who, it),
+            Record::UdpSocket(it) => self.udp_socket(&who, it),
             Record::PidFd(it) => it.pid.map_or(Ok(()), |pid| {
                 refers(self.pids.contains(&pid), &who, if it.thread { "thread" } else { "process" }, pid)
             }),
@@ -461,6 +469,8 @@ pub(crate) fn common(record: &Record) -> Option<&Common> {
         Record::SignalFd(it) => Some(&it.common),
         Record::UnixSocket(it) => Some(&it.common),
         Record::NetlinkSocket(it) => Some(&it.common),
+        Record::TcpSocket(it) => Some(&it.common),
+        Record::UdpSocket(it) => Some(&it.common),
         Record::PidFd(it) => Some(&it.common),
         Record::Inotify(it) => Some(&it.common),
         Record::TerminalEnd(it) => Some(&it.common),

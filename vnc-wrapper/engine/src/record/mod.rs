@@ -27,6 +27,7 @@
 pub mod check;
 mod error;
 mod frame;
+pub mod inet;
 pub mod ipc;
 pub mod memory;
 pub mod objects;
@@ -144,6 +145,8 @@ records! {
     44 = Terminal(terminals::Terminal) "a pseudo-terminal", version 1, at most 32 * MIB, 65_536;
     45 = TerminalEnd(terminals::TerminalEnd) "an end of a pseudo-terminal", version 1, at most 8 * KIB, 1_048_576;
     46 = NetlinkSocket(sockets::NetlinkSocket) "a netlink socket", version 1, at most 64 * KIB, 65_536;
+    47 = TcpSocket(inet::TcpSocket) "a TCP socket", version 1, at most 32 * MIB, 262_144;
+    48 = UdpSocket(inet::UdpSocket) "a UDP socket", version 1, at most 32 * MIB, 262_144;
     80 = SemaphoreSet(ipc::SemaphoreSet) "a set of semaphores", version 1, at most 4 * MIB, 32_768;
     81 = MessageQueue(ipc::MessageQueue) "a message queue", version 1, at most 32 * MIB, 32_768;
     82 = PosixQueue(ipc::PosixQueue) "a POSIX message queue", version 1, at most 32 * MIB, 65_536;

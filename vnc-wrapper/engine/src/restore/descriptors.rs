@@ -160,6 +160,7 @@ impl Open {
                 Record::PidFd(_) | Record::UnixSocket(_) | Record::NetlinkSocket(_) | Record::PosixQueueEnd(_) => {
                     continue;
                 }
+                Record::TcpSocket(_) | Record::UdpSocket(_) => continue,
                 _ => {
                     let what = format!("{} (number {id})", record.kind().name);
                     return Err(Error::unable(what, "this release cannot make it"));

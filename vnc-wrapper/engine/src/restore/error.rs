@@ -100,7 +100,7 @@ impl fmt::Display for Object {
             Self::Vdso => out.write_str("the vdso"),
             Self::Shared(number) => write!(out, "shared object {number}"),
             Self::Descriptor(number) => write!(out, "descriptor {number}"),
-            Self::Socket => out.write_str("a Unix socket"),
+            Self::Socket => out.write_str("a socket"),
             Self::Directory => out.write_str("the working directory"),
             Self::Signal(signal) => write!(out, "the action of signal {signal}"),
             Self::Waiting(signal) => write!(out, "signal {signal}, which waits"),

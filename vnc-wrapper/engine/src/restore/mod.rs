@@ -27,6 +27,7 @@ mod descriptors;
 mod error;
 mod files;
 mod first;
+mod inet;
 mod ipc;
 mod list;
 mod made;
@@ -154,6 +155,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     // Paths lead to files from here on: the namespaces are as the plan prepared them.
     let mut open = Open::new(&content, plan.files, plan.passed, &devpts)?;
     open.netlink(&content, &stub)?;
+    inet::give(&mut open, &content, &stub)?;
     ipc::queues(&mut open, &content, &stub)?;
     drop(devpts);
     rights::filters(&stub, &content)?;

@@ -173,7 +173,18 @@ impl Stub {
 
     /// Has it make a call that gives a descriptor; a copy of that here. It is closed there.
     pub(super) fn take_descriptor(&self, object: Object, call: &Call) -> Result<OwnedFd> {
+        self.take_descriptor_after(object, call, |_| Ok(()))
+    }
+
+    /// [`Self::take_descriptor`], once `work` was done with its number there.
+    pub(super) fn take_descriptor_after(
+        &self,
+        object: Object,
+        call: &Call,
+        work: impl FnOnce(u64) -> Result,
+    ) -> Result<OwnedFd> {
         let number = self.call(object, call)?;
+        work(number)?;
         let copied = self.copy_descriptor(object, number);
         self.call(object, &Call::new(libc::SYS_close, [number, 0, 0, 0, 0, 0]))?;
         copied

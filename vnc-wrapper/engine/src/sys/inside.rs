@@ -118,6 +118,21 @@ impl Inside {
         reap(std::mem::take(&mut self.above))
     }
 
+    /// Lets it go on, and waits for its end; what it has found wrong.
+    pub(crate) fn finish(mut self) -> Result<(), String> {
+        self.words[1].store(1, Ordering::SeqCst);
+        wake_all(&self.words[1]);
+        let mut status = 0;
+        // SAFETY: one int is written to `status`.
+        unsafe { libc::waitpid(self.above, &raw mut status, 0) };
+        self.above = 0;
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == super::inside_guests::RIGHT {
+            return Ok(());
+        }
+        let wrong = std::fs::read_to_string(self.directory.path().join("wrong")).unwrap_or_default();
+        Err(format!("{status:#x}: {wrong}"))
+    }
+
     /// Kills it, and waits until nothing of its namespaces is left.
     pub(crate) fn kill(&mut self) {
         if self.above > 0 {
@@ -209,6 +224,33 @@ impl Drop for Copies {
 pub(crate) fn wake_all(word: &AtomicU32) {
     // SAFETY: the kernel only takes the address.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Brings the loopback interface of this net namespace up.
+pub(crate) fn loopback_up() {
+    let socket = super::inet::socket(libc::AF_INET as u32, libc::SOCK_DGRAM as u32, 0).unwrap();
+    // SAFETY: struct ifreq consists of bytes, numbers and pointers; all zeros are a value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l'.cast_signed();
+    request.ifr_name[1] = b'o'.cast_signed();
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads a struct ifreq.
+    let set = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw mut request) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+/// [`loopback_up`] in the net namespace of a process.
+pub(crate) fn loopback_up_in(pid: pid_t) -> io::Result<()> {
+    // SAFETY: the child runs what follows and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let namespaces = [("user", libc::CLONE_NEWUSER), ("net", libc::CLONE_NEWNET)];
+        let up = namespaces.into_iter().all(|(name, kind)| joins(pid, name, kind))
+            && std::panic::catch_unwind(loopback_up).is_ok();
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(i32::from(!up)) };
+    }
+    if child > 0 && reap(child) == 0 { Ok(()) } else { Err(io::Error::other("the loopback interface stays down")) }
 }
 
 fn joins(pid: pid_t, name: &str, kind: c_int) -> bool {

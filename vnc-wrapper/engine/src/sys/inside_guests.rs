@@ -1,6 +1,7 @@
 //! What guests in namespaces do: they get ready, wait for word 1, and look whether everything is as it was. 42: it is.
 
 pub(crate) mod files;
+pub(crate) mod inet;
 pub(crate) mod ipc;
 pub(crate) mod sockets;
 

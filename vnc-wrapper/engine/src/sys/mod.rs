@@ -11,6 +11,7 @@ pub mod descriptor;
 pub mod diag;
 #[cfg(test)]
 pub(crate) mod guests;
+pub mod inet;
 #[cfg(test)]
 pub(crate) mod inside;
 #[cfg(test)]

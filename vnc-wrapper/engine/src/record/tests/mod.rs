@@ -2,6 +2,7 @@
 
 mod contradictions;
 mod hostile;
+mod inet;
 mod ipc;
 mod round_trip;
 

@@ -1,6 +1,7 @@
 //! Guests are saved, killed and restored, and go on as if nothing had happened.
 
 mod files;
+mod inet;
 mod ipc;
 mod sockets;
 mod steps;
@@ -23,7 +24,7 @@ use crate::record::rights::{Filter, Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
 use crate::sys::guests::{PATIENCE, alone, state, until};
-use crate::sys::inside::{Copies, Inside, Words, reap, wake_all, write_maps};
+use crate::sys::inside::{Copies, Inside, Words, loopback_up_in, reap, wake_all, write_maps};
 use crate::sys::inside_guests::{self as guests, RIGHT};
 use crate::testing::as_both_users;
 
@@ -56,7 +57,10 @@ fn restored_from<T>(
     let plan = Plan {
         namespaces: (libc::CLONE_NEWUSER | libc::CLONE_NEWPID | namespaces) as u64,
         clocks,
-        prepare: &mut |pid: pid_t| write_maps(pid, user, group),
+        prepare: &mut |pid: pid_t| {
+            write_maps(pid, user, group)?;
+            if namespaces & libc::CLONE_NEWNET != 0 { loopback_up_in(pid) } else { Ok(()) }
+        },
         terminals: Terminals::Mount,
         files: &files,
         passed: Duration::ZERO,

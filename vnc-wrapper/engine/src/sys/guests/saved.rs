@@ -131,10 +131,11 @@ fn a_timer(signal: c_int) -> i32 {
     id
 }
 
-/// Waits with a socket of another kind than records hold.
+/// Waits with a socket that cannot be saved.
 pub(crate) fn with_a_socket(shared: Shared) -> i32 {
-    // SAFETY: numbers only.
-    assert!(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) } >= 0);
+    let socket = crate::sys::inet::socket(libc::AF_INET as u32, libc::SOCK_DGRAM as u32, 0).unwrap();
+    let cork = crate::sys::inet::set_number(std::os::fd::AsFd::as_fd(&socket), libc::IPPROTO_UDP, libc::UDP_CORK, 1);
+    assert!(cork.is_ok(), "{cork:?}");
     shared.ready();
     i32::from(shared.read() != 1)
 }
