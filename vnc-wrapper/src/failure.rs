@@ -49,6 +49,16 @@ impl ToFailure for store::Error {
     }
 }
 
+impl ToFailure for store::export::Error {
+    fn to_failure(&self) -> Failure {
+        match self {
+            Self::Store(error) => error.to_failure(),
+            Self::Cancelled => failure(error_name::CANCELLED, self.to_string(), ""),
+            _ => failure(error_name::FAILED, self.to_string(), ""),
+        }
+    }
+}
+
 /// A failure on its way through the engine, which knows only errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.message)]

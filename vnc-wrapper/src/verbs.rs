@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 use freezeframe_protocol::Failure;
-use freezeframe_store::{Progress, SessionId, SnapshotId, Store};
+use freezeframe_store::{Progress, ProgressFn, SessionId, SnapshotId, Store};
 
 use crate::container::limits::Limits;
 use crate::container::{enter, furnish};
@@ -138,6 +138,24 @@ enum BaseVerb {
         #[arg(long, default_value = "import")]
         origin: String,
     },
+    /// Store a base for an export (used by the agent); what it consists of is the answer
+    #[command(hide = true)]
+    TakeUp {
+        #[command(flatten)]
+        places: Places,
+        /// The base's name
+        #[arg(long)]
+        name: String,
+        /// The snapshot that is exported
+        #[arg(long)]
+        id: SnapshotId,
+    },
+    /// Make the base of an import (used by the agent) from what the store has; what that is comes from standard input
+    #[command(hide = true)]
+    Put {
+        #[command(flatten)]
+        places: Places,
+    },
     /// Remove a base
     Remove {
         #[command(flatten)]
@@ -167,6 +185,12 @@ pub(crate) fn run() -> i32 {
             supervisor::run(&supervisor::Request { data, runtime, id, resume, limits })
         }
         Verb::Discard { places, id } => report(|_| supervisor::discard(&places.data, &places.runtime, &id)),
+        Verb::Base(BaseVerb::TakeUp { places, name, id }) => {
+            count_bytes("storing the base", |tell| base::carried::take_up(&places.data, &name, &id, tell))
+        }
+        Verb::Base(BaseVerb::Put { places }) => {
+            count_bytes("making the base", |tell| base::carried::put(&places.data, tell))
+        }
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Pack { places, id } => pack(&places, &id),
@@ -188,7 +212,7 @@ pub(crate) fn run() -> i32 {
 }
 
 /// Without root, the files of a layer belong to ids that are ours only in a user namespace.
-fn enter_user_namespace() -> Result<(), Failure> {
+pub(crate) fn enter_user_namespace() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -199,18 +223,24 @@ fn enter_user_namespace() -> Result<(), Failure> {
 /// Packs at the lowest priority: whoever sits at a desktop goes first. Returns the exit status.
 fn pack(places: &Places, id: &SnapshotId) -> i32 {
     be_nice();
+    count_bytes("packing the snapshot", |tell| {
+        enter_user_namespace()?;
+        let packed = Store::open(&places.data).and_then(|store| store.pack(id, &AtomicBool::new(false), tell));
+        let answer = packed.map(|p| serde_json::json!({ "raw_bytes": p.raw_bytes, "new_bytes": p.new_bytes }));
+        answer.map_err(|e| e.to_failure())
+    })
+}
+
+/// Does work of the store, and reports how far it is. Returns the exit status.
+fn count_bytes(stage: &str, work: impl FnOnce(ProgressFn<'_>) -> Result<serde_json::Value, Failure>) -> i32 {
     // Progress is told by several threads.
     let report = Mutex::new(Report::new(std::io::stdout()));
     let tell = |far: Progress| {
         let fraction = if far.total == 0 { -1.0 } else { far.done as f64 / far.total as f64 };
-        report.lock().unwrap_or_else(PoisonError::into_inner).progress("packing the snapshot", fraction);
+        report.lock().unwrap_or_else(PoisonError::into_inner).progress(stage, fraction);
     };
-    if let Err(error) = enter_user_namespace() {
-        return report.into_inner().unwrap_or_else(PoisonError::into_inner).end(Err(error));
-    }
-    let packed = Store::open(&places.data).and_then(|store| store.pack(id, &AtomicBool::new(false), &tell));
-    let answer = packed.map(|p| serde_json::json!({ "raw_bytes": p.raw_bytes, "new_bytes": p.new_bytes }));
-    report.into_inner().unwrap_or_else(PoisonError::into_inner).end(answer.map_err(|e| e.to_failure()))
+    let outcome = work(&tell);
+    report.into_inner().unwrap_or_else(PoisonError::into_inner).end(outcome)
 }
 
 fn run_base(verb: BaseVerb, progress: base::Progress<'_>) -> Result<serde_json::Value, Failure> {
@@ -227,6 +257,8 @@ fn run_base(verb: BaseVerb, progress: base::Progress<'_>) -> Result<serde_json::
             Ok(base::import(&open(&places)?, request, &cancel, progress)?)
         }
         BaseVerb::Remove { places, name } => Ok(base::remove(&open(&places)?, &name, progress)?),
+        // These count bytes (`run`).
+        BaseVerb::TakeUp { .. } | BaseVerb::Put { .. } => Ok(serde_json::Value::Null),
     }
 }
 

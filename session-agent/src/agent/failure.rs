@@ -28,6 +28,11 @@ pub(crate) fn of_export(error: &store::export::Error) -> Error {
     let kind = match error {
         E::Store(error) => return of_store(error),
         E::Cancelled => return cancelled(),
+        // Of a verb of the wrapper.
+        E::Base(error) => match error.downcast_ref::<Error>() {
+            Some(error) => return error.clone(),
+            None => ErrorKind::Failed,
+        },
         E::UnknownKey { key } => {
             let text = format!("this export was signed with a key that is not trusted here: {key}");
             return Error::new(ErrorKind::Untrusted, text)

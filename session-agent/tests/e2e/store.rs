@@ -365,6 +365,7 @@ fn an_agent_that_has_verified_many_snapshots_is_small() {
         base: "xfce".into(),
         base_identity: "identity".into(),
         first_id: None,
+        attributes: None,
         width: 1280,
         height: 800,
         network: Network::None,

@@ -23,12 +23,13 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol::{
-    CheckItem, CheckReport, ExecOptions, Failure, Line, OBJECT_PATH, Resumed, SaveOptions, Status, control_socket,
-    session_runtime_dir,
+    BaseContent, BaseToPut, CheckItem, CheckReport, ExecOptions, Failure, Line, OBJECT_PATH, Resumed, SaveOptions,
+    Status, control_socket, session_runtime_dir,
 };
+use freezeframe_store::export::{Bases, InPlace, Watch};
 use freezeframe_store::manifest::{Watched, Window};
 use freezeframe_store::record::{Record, write};
-use freezeframe_store::{BaseRecord, Manifest, SessionId, SnapshotId, Source, Store};
+use freezeframe_store::{BaseRecord, Content, Manifest, SessionId, SnapshotId, Source, Store};
 use jiff::Timestamp;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -96,6 +97,13 @@ enum Base {
         #[arg(long)]
         name: String,
     },
+    TakeUp {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        id: String,
+    },
+    Put,
 }
 
 fn say(line: &Line) {
@@ -172,6 +180,8 @@ fn remember(cli: &Cli, pid: u32) {
 }
 
 fn base(store: &Store, verb: &Base) {
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let watch = Watch { cancel: &never, progress: &|_| {} };
     say(&Line::Progress { stage: "Unpacking".into(), fraction: 0.5 });
     let (name, origin, bytes) = match verb {
         Base::Build { name, recipe } => (name, format!("recipe:{}", recipe.display()), 0),
@@ -182,6 +192,17 @@ fn base(store: &Store, verb: &Base) {
         }
         Base::Remove { name } => {
             fs::remove_dir_all(store.base_dir(name).unwrap()).unwrap();
+            return say(&Line::Done(serde_json::Value::Null));
+        }
+        Base::TakeUp { name, id } => {
+            let (id, base) = (SnapshotId::new(id.clone()).unwrap(), store.base(name).unwrap());
+            let bytes = InPlace.take_up(store, &id, &base, &watch).unwrap().to_bytes();
+            return say(&Line::Done(serde_json::to_value(BaseContent { bytes }).unwrap()));
+        }
+        Base::Put => {
+            let asked: BaseToPut = serde_json::from_reader(std::io::stdin()).unwrap();
+            let content = Content::from_bytes(&asked.content.bytes, Path::new("base")).unwrap();
+            InPlace.put(store, &serde_json::from_value(asked.record).unwrap(), &content, &watch).unwrap();
             return say(&Line::Done(serde_json::Value::Null));
         }
     };
@@ -321,6 +342,7 @@ fn manifest(wrapper: &Shared, options: &SaveOptions) -> Manifest {
         base: session.base,
         base_identity: session.base_identity,
         first_id: None,
+        attributes: None,
         width: session.width,
         height: session.height,
         network: session.network,

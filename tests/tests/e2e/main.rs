@@ -20,6 +20,7 @@ mod kills;
 mod limits;
 mod native;
 mod network;
+mod other_users;
 mod portable;
 mod preflight;
 mod refusals;

@@ -131,6 +131,22 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
 }
 
+/// What `vnc-wrapper base take-up` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseContent {
+    /// What the base consists of, in the form of a snapshot's `content`.
+    pub bytes: Vec<u8>,
+}
+
+/// What `vnc-wrapper base put` reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaseToPut {
+    /// The base's record, as the export has it.
+    pub record: serde_json::Value,
+    /// What it consists of.
+    pub content: BaseContent,
+}
+
 /// Options of `Wrapper1.Save`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SaveOptions {

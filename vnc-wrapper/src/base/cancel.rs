@@ -61,6 +61,11 @@ impl Cancel {
         self.0.asked.load(Ordering::SeqCst)
     }
 
+    /// Set once it was asked for.
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.0.asked
+    }
+
     /// Has the process group that `child` leads told as well, until the answer is dropped; that has to be before `child` is
     /// waited for.
     pub(super) fn tells(&self, child: &Child) -> Telling<'_> {

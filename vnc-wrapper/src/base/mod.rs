@@ -12,6 +12,8 @@
 //! afterwards, and nothing here needs to walk a tree that a stranger has filled. `tar` runs in a user namespace whose
 //! ids are those of a session, so that the files belong to ids that the session has.
 //!
+//! A base that comes with a snapshot is in the store already, and is laid from there ([`carried`]).
+//!
 //! A base is made in `bases/.NAME.partial`, under a lock, and becomes visible by one rename ([`partial`]).
 //!
 //! Deliberately absent: changing a base (sessions and snapshots stand on it), and the names of package mirrors: mmdebstrap
@@ -20,6 +22,7 @@
 pub mod archive;
 pub mod build;
 pub mod cancel;
+pub mod carried;
 pub mod decoder;
 pub mod error;
 pub mod header;

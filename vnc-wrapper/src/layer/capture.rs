@@ -53,7 +53,7 @@ pub struct Part<'a> {
     pub only_files: bool,
     /// Whether what is mounted below it is passed over, and where it is mounted.
     pub one_file_system: bool,
-    /// What is added to every user and group id, modulo 2^32.
+    /// What is added to every user and group id, those in ACLs and capabilities among them, modulo 2^32.
     pub shift: u32,
 }
 
@@ -193,7 +193,7 @@ impl Capture {
             let copied = copied.and_then(|()| {
                 let stat = walk.stat(part.source.as_fd(), c".").map_err(at("read", path))?;
                 let Some(stat) = stat.filter(|_| !only_files) else { return Ok(()) };
-                entry::copy_metadata(part.source.as_fd(), target.as_fd(), c".", &stat).map_err(at("copy", path))
+                entry::copy_metadata(part.source.as_fd(), target.as_fd(), c".", &stat, shift).map_err(at("copy", path))
             });
             self.parts.push(part);
             copied?;
@@ -266,7 +266,7 @@ impl Capture {
             let below = entry::open_directory(source, name).map_err(at("open", path))?;
             let copy = entry::open_directory(target, name).map_err(at("open the copy of", path))?;
             self.directory(&below, &copy, path, Walk { depth: walk.depth + 1, ..walk }, links)?;
-            return entry::copy_metadata(source, target, name, &stat).map_err(at("copy", path));
+            return entry::copy_metadata(source, target, name, &stat, walk.shift).map_err(at("copy", path));
         }
         if stat.st_nlink > 1 {
             if let Some(first) = links.get(&(stat.st_dev, stat.st_ino)) {
@@ -293,7 +293,7 @@ impl Capture {
             remove(target, name).map_err(at("remove the copy of", path))?;
             self.stamps.insert(path.to_owned(), Stamp::of(&stat));
         }
-        entry::copy(source, target, name, &stat).map_err(at("copy", path))
+        entry::copy(source, target, name, &stat, walk.shift).map_err(at("copy", path))
     }
 
     fn remove_vanished(&mut self, target: &OwnedFd, path: &Path, present: &[CString]) -> Result<(), LayerError> {

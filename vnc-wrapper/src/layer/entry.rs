@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use freezeframe_store::form;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, XattrFlags, chownat, copy_file_range,
     ftruncate, ioctl_ficlone, mkdirat, mknodat, openat, readlinkat, seek, statat, symlinkat, utimensat,
@@ -36,8 +37,9 @@ pub(super) fn open_file(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<File>
     Ok(File::from(openat(parent, name, flags, Mode::empty())?))
 }
 
-/// Makes `name` in `to`, a copy of the non-directory `name` in `from` with contents, owner, mode, attributes and times.
-pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> io::Result<()> {
+/// Makes `name` in `to`, a copy of the non-directory `name` in `from` with contents, owner, mode, attributes and times. `shift` was
+/// added to the ids in `stat`.
+pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat, shift: u32) -> io::Result<()> {
     match kind(stat) {
         FileType::RegularFile => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -48,7 +50,7 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: 
         FileType::Symlink => symlinkat(readlinkat(from, name, Vec::new())?.as_c_str(), to, name)?,
         other => mknodat(to, name, other, Mode::RUSR | Mode::WUSR, stat.st_rdev)?,
     }
-    copy_metadata(from, to, name, stat)
+    copy_metadata(from, to, name, stat, shift)
 }
 
 /// Makes the directory `name` in `to`. Its metadata is copied when everything in it is there.
@@ -56,15 +58,26 @@ pub(super) fn make_directory(to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> 
     Ok(mkdirat(to, name, Mode::RWXU)?)
 }
 
-/// Gives `name` in `to` the owner, mode, attributes and times of `name` in `from`.
-pub(super) fn copy_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> io::Result<()> {
+/// Gives `name` in `to` the owner, mode, attributes and times of `name` in `from`. `shift` was added to the ids in `stat`.
+pub(super) fn copy_metadata(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &CStr,
+    stat: &Stat,
+    shift: u32,
+) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     if kind(stat) != FileType::Symlink {
         // After chown, which clears the set-id bits. `to` is ours alone, so the name cannot become a link meanwhile.
         rustix::fs::chmodat(to, name, Mode::from_raw_mode(stat.st_mode & 0o7777), AtFlags::empty())?;
     }
-    copy_attributes(from, to, name)?;
+    copy_attributes(from, to, name, shift)?;
+    set_times(to, name, stat)
+}
+
+/// Gives `name` in `to` the times of access and change that `stat` has.
+pub(super) fn set_times(to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> io::Result<()> {
     let time = |seconds: i64, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
     let times = Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
@@ -73,8 +86,9 @@ pub(super) fn copy_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CSt
     Ok(utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// Gives `name` in `to` exactly the attributes of `name` in `from`: the overlay's own, ACLs and capabilities among them.
-fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+/// Gives `name` in `to` exactly the attributes of `name` in `from`, the overlay's own, ACLs and capabilities among them, with `shift`
+/// added to the ids in them.
+fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, shift: u32) -> io::Result<()> {
     let (source, target) = (through(from, name)?, through(to, name)?);
     let wanted = attribute_names(&source)?;
     for present in attribute_names(&target)? {
@@ -85,7 +99,12 @@ fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io:
     let mut value = vec![0u8; MAX_ATTRIBUTE];
     for attribute in wanted {
         let length = rustix::fs::lgetxattr(&source, &attribute, &mut value[..])?;
-        rustix::fs::lsetxattr(&target, &attribute, &value[..length], XattrFlags::empty())?;
+        let shifted = match shift {
+            0 => None,
+            _ => Some(form::shift_ids(attribute.to_bytes(), &value[..length], shift).map_err(io::Error::other)?),
+        };
+        let value = shifted.as_deref().unwrap_or(&value[..length]);
+        rustix::fs::lsetxattr(&target, &attribute, value, XattrFlags::empty())?;
     }
     Ok(())
 }

@@ -8,18 +8,21 @@
 //! the other names of a file of the base that has several and was changed by one. Entries of the index are hard links to
 //! files of the upper directory, so both are copied together.
 //!
-//! Both name entries of the base by file handles, which are of one copy of it on one disk. [`relocate`] gives a layer the handles
-//! of the copy that it is laid over.
+//! Both name entries of the base by file handles, which are of one copy of it on one disk. A snapshot's layer is stored without them
+//! ([`freezeframe_store::form`]); [`note_names`] keeps what only they said. [`relocate`] gives a layer the handles of the copy of the
+//! base that it is laid over. A normal user's overlay has no index: [`without_index`] gives the files in it their other names.
 //!
 //! The session can change the layer while it is read, on purpose too: every step goes through an open directory and
 //! follows no symbolic link, so that nothing outside the layer is ever read into a snapshot.
 
 mod capture;
 mod entry;
+mod links;
 mod names;
 mod origin;
 
 pub use capture::{Cancelled, Capture, Part, copy_into, copy_whole};
+pub use links::without_index;
 pub use names::note as note_names;
 pub use origin::relocate;
 

@@ -1,8 +1,10 @@
-//! Names in the base of files that have several there and were changed.
+//! Names in the base of what only a file handle says: of files that have several there and were changed, and of what was moved.
 //!
-//! A layer holds such a file once, in its index, by the handle that it has in this copy of the base; over another copy only its name
-//! says which file that is. A name that the session has changed is in the layer. Where that was removed or renamed, nothing of the layer
-//! has one, though the file's other names still show what was changed. So a snapshot's index has a name with each such file.
+//! A layer holds a changed file of several names once, in its index, by the handle that it has in this copy of the base; over another
+//! copy only its name says which file that is. A name that the session has changed is in the layer. Where that was removed or renamed,
+//! nothing of the layer has one, though the file's other names still show what was changed. So a snapshot's index has a name with each
+//! such file. Of an entry that was copied up and then moved only the handle says where it came from, and with it its inode number;
+//! so such an entry has a name too.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -10,28 +12,33 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType};
+use rustix::fs::{CWD, FileType, Stat};
 
 use super::capture::MAX_DEPTH;
-use super::entry;
-use super::origin::{HEAD, TYPE, names, open_directory, set};
+use super::origin::{HEAD, MAX_REDIRECT, OPAQUE, REDIRECT, TYPE, attribute, names, open_directory, origin, set};
+use super::{INDEX, UPPER, entry};
 use crate::kernel::handle;
 
-/// The attribute that has the name, from the base's root. Only root of the host sees it.
+/// The attribute that has the name, from the base's root ([`freezeframe_store::form::NAME`]). Only root of the host sees it.
 pub(super) const NAME: &CStr = c"trusted.freezeframe.name";
 
 /// Device and inode.
-type Identity = (u64, u64);
-/// Files of the base, with their entries in the index.
-type Wanted = HashMap<Identity, CString>;
+pub(super) type Identity = (u64, u64);
+/// Entries of the base, and the paths from the layer's root of what is to get their names.
+type Wanted = HashMap<Identity, Vec<Vec<u8>>>;
 
-/// Notes a name of the base with each entry of the copied `index` whose file has several names there. Answers how many those are.
+pub(super) fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// Notes a name of the base with each entry of the copied `layer` that needs one. Answers how many entries of the base those are.
 ///
 /// # Errors
 /// When something cannot be read or written; what was noted by then is right.
-pub fn note(index: &Path, base: &Path) -> io::Result<u32> {
-    let (index, base) = (open_directory(CWD, index.as_os_str())?, open_directory(CWD, base.as_os_str())?);
+pub fn note(layer: &Path, base: &Path) -> io::Result<u32> {
+    let (layer, base) = (open_directory(CWD, layer.as_os_str())?, open_directory(CWD, base.as_os_str())?);
     let mut wanted = Wanted::new();
+    let index = open_directory(layer.as_fd(), INDEX.as_ref())?;
     for name in names(&index)? {
         if entry::kind(&entry::stat(index.as_fd(), &name)?) != FileType::RegularFile {
             continue;
@@ -41,18 +48,64 @@ pub fn note(index: &Path, base: &Path) -> io::Result<u32> {
         let Ok(found) = handle::open(base.as_fd(), kind, &bytes) else { continue };
         let stat = rustix::fs::fstat(&found)?;
         if stat.st_nlink > 1 {
-            wanted.insert((stat.st_dev, stat.st_ino), name);
+            wanted.entry(identity(&stat)).or_default().push([INDEX.as_bytes(), b"/", name.to_bytes()].concat());
         }
     }
-    let (mut noted, mut path) = (0, Vec::new());
+    let upper = open_directory(layer.as_fd(), UPPER.as_ref())?;
+    let mut search_moved = Moved { base: &base, wanted: &mut wanted };
+    search_moved.directory(&upper, Some(&base), &mut UPPER.as_bytes().to_vec(), 0)?;
+    let mut noted = 0;
     if !wanted.is_empty() {
-        search(&base, &mut path, 0, &mut |stat, path| {
-            let Some(entry) = wanted.remove(stat) else { return Ok(()) };
-            noted += 1;
-            set(index.as_fd(), &entry, NAME, path)
+        search(&base, &mut Vec::new(), 0, &mut |stat, path| {
+            for entry in wanted.remove(&identity(stat)).into_iter().flatten() {
+                set(layer.as_fd(), &CString::new(entry)?, NAME, path)?;
+                noted += 1;
+            }
+            Ok(())
         })?;
     }
     Ok(noted)
+}
+
+/// Looks for entries that come from another path of the base than their own.
+struct Moved<'a> {
+    base: &'a OwnedFd,
+    wanted: &'a mut Wanted,
+}
+
+impl Moved<'_> {
+    /// `below`: what the directory of the layer merges with.
+    fn directory(&mut self, at: &OwnedFd, below: Option<&OwnedFd>, path: &mut Vec<u8>, depth: u32) -> io::Result<()> {
+        if depth > MAX_DEPTH {
+            return Ok(());
+        }
+        for name in names(at)? {
+            let stat = entry::stat(at.as_fd(), &name)?;
+            let length = path.len();
+            path.push(b'/');
+            path.extend_from_slice(name.to_bytes());
+            if entry::kind(&stat) == FileType::Directory {
+                let hidden = attribute(at.as_fd(), &name, OPAQUE, 8)?.is_some()
+                    || attribute(at.as_fd(), &name, REDIRECT, MAX_REDIRECT)?.is_some();
+                let inner =
+                    below.filter(|_| !hidden).and_then(|below| entry::open_directory(below.as_fd(), &name).ok());
+                self.directory(&entry::open_directory(at.as_fd(), &name)?, inner.as_ref(), path, depth + 1)?;
+            } else if let Some(bytes) = origin(at.as_fd(), &name)?
+                && let (Some(kind), Some(bytes)) = (bytes.get(TYPE), bytes.get(HEAD..))
+            {
+                let kind = i32::from(*kind);
+                let here = below.and_then(|below| handle::of(below.as_fd(), &name).ok());
+                if here.is_none_or(|(here, handle)| (here, handle.as_slice()) != (kind, bytes))
+                    && let Ok(found) = handle::open(self.base.as_fd(), kind, bytes)
+                {
+                    let found = identity(&rustix::fs::fstat(&found)?);
+                    self.wanted.entry(found).or_default().push(path.clone());
+                }
+            }
+            path.truncate(length);
+        }
+        Ok(())
+    }
 }
 
 /// The type and the bytes of the handle in the name of an index entry ([`super::origin`] has its form).
@@ -68,12 +121,12 @@ fn parse(name: &[u8]) -> Option<(i32, Vec<u8>)> {
     Some((kind, rest.to_vec()))
 }
 
-/// Calls `each` with device and inode of every file below `directory` that has several names, and with one of them.
-fn search(
+/// Calls `each` with everything below `directory` that is no directory, and with its path.
+pub(super) fn search(
     directory: &OwnedFd,
     path: &mut Vec<u8>,
     depth: u32,
-    each: &mut dyn FnMut(&Identity, &[u8]) -> io::Result<()>,
+    each: &mut dyn FnMut(&Stat, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     if depth > MAX_DEPTH {
         return Ok(());
@@ -87,8 +140,7 @@ fn search(
         path.extend_from_slice(name.to_bytes());
         match entry::kind(&stat) {
             FileType::Directory => search(&entry::open_directory(directory.as_fd(), &name)?, path, depth + 1, each)?,
-            FileType::RegularFile if stat.st_nlink > 1 => each(&(stat.st_dev, stat.st_ino), path)?,
-            _ => {}
+            _ => each(&stat, path)?,
         }
         path.truncate(length);
     }
@@ -109,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn files_with_several_names_are_found_with_one_of_them() {
+    fn what_is_no_directory_is_found_with_its_path() {
         let base = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(base.path().join("usr/bin")).unwrap();
         std::fs::write(base.path().join("usr/bin/one"), "x").unwrap();
@@ -117,12 +169,13 @@ mod tests {
         std::fs::write(base.path().join("usr/alone"), "x").unwrap();
         let mut found = Vec::new();
         let directory = open_directory(CWD, base.path().as_os_str()).unwrap();
-        search(&directory, &mut Vec::new(), 0, &mut |_, path| {
+        search(&directory, &mut Vec::new(), 0, &mut |stat, path| {
+            assert_eq!(stat.st_nlink > 1, !path.ends_with(b"alone"));
             found.push(String::from_utf8(path.to_vec()).unwrap());
             Ok(())
         })
         .unwrap();
         found.sort();
-        assert_eq!(found, ["usr/bin/one", "usr/two"]);
+        assert_eq!(found, ["usr/alone", "usr/bin/one", "usr/two"]);
     }
 }

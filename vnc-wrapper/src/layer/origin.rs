@@ -10,8 +10,9 @@
 //!
 //! Handle and uuid are of one copy of the base on one file system. Over any other copy (a data directory that was copied, another
 //! disk, an import) the kernel refuses the mount (ESTALE), does not merge directories, and may take another file for the origin.
-//! [`relocate`] therefore gives a layer the origins of the base that it is laid over. What a layer's own root says is compared
-//! first, so that over the copy that it was made on nothing is walked.
+//! [`relocate`] therefore gives a layer the origins of the base that it is laid over: what has an origin, be it empty as in a stored
+//! layer, comes from the same path of the base or from the one that was noted ([`super::names`]). What a layer's own root says is
+//! compared first, so that for a layer of raw files nothing is walked over the copy that it was made on.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
@@ -30,17 +31,17 @@ use super::{LayerError, entry};
 use crate::kernel::handle;
 use crate::kernel::mounts::Overlay;
 
-const ORIGIN: &CStr = c"trusted.overlay.origin";
-const OPAQUE: &CStr = c"trusted.overlay.opaque";
-const REDIRECT: &CStr = c"trusted.overlay.redirect";
+pub(super) const ORIGIN: &CStr = c"trusted.overlay.origin";
+pub(super) const OPAQUE: &CStr = c"trusted.overlay.opaque";
+pub(super) const REDIRECT: &CStr = c"trusted.overlay.redirect";
 
 /// Bytes before the handle, and where the type is.
 pub(super) const HEAD: usize = 21;
 pub(super) const TYPE: usize = 4;
 /// Longest origin: the head and the longest handle (`MAX_HANDLE_SZ`).
-const MAX_ORIGIN: usize = HEAD + 128;
+pub(super) const MAX_ORIGIN: usize = HEAD + 128;
 /// Longest path in a redirect.
-const MAX_REDIRECT: usize = 4096;
+pub(super) const MAX_REDIRECT: usize = 4096;
 
 /// Gives the layer `upper` with its `index` the origins of `base`. `scratch` is a directory on the layer's file system that is not
 /// there yet; it is taken away again. Answers how many entries of the index had to be dropped: the base has files with several
@@ -55,7 +56,9 @@ pub fn relocate(upper: &Path, index: &Path, base: &Path, scratch: &Path) -> Resu
     let _ = std::fs::remove_dir_all(scratch);
     let model = made?;
     let open = |path: &Path| open_directory(CWD, path.as_os_str()).map_err(|e| failed("open", path, e));
-    let (upper, index, base) = (open(upper)?, open(index)?, open(base)?);
+    let (upper, base) = (open(upper)?, open(base)?);
+    // There is none in a layer that a normal user saved.
+    let index = if index.exists() { Some(open(index)?) } else { None };
     let root = Path::new("/");
     if origin(upper.as_fd(), c".").map_err(|e| failed("read the origin of", root, e))? == Some(model.bytes.clone()) {
         return Ok(0);
@@ -65,7 +68,8 @@ pub fn relocate(upper: &Path, index: &Path, base: &Path, scratch: &Path) -> Resu
     let mut walk = Walk { model, base, by_inode: HashMap::new(), done: HashSet::new() };
     let below = walk.base.try_clone().map_err(|e| failed("open", root, e))?;
     walk.directory(&upper, Some(&below), root, 0)?;
-    walk.index(&index).map_err(|e| failed("renew the index of", root, e))
+    let renewed = index.map_or(Ok(0), |index| walk.index(&index));
+    renewed.map_err(|e| failed("renew the index of", root, e))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> LayerError {
@@ -170,21 +174,15 @@ impl Walk {
             Some(other) => {
                 Ok(below.map(|below| Ok::<_, io::Error>((below.try_clone()?, CString::new(other)?))).transpose()?)
             }
+            None if !is_directory && let Some(path) = attribute(at.as_fd(), name, NAME, MAX_REDIRECT)? => {
+                self.in_base(&path)
+            }
             None => Ok(below.map(|below| Ok::<_, io::Error>((below.try_clone()?, name.to_owned()))).transpose()?),
         }
     }
 
     fn in_base(&self, path: &[u8]) -> io::Result<Option<(OwnedFd, CString)>> {
-        let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
-        let Some(last) = parts.pop().filter(|_| !parts.contains(&&b".."[..])) else { return Ok(None) };
-        let mut directory = self.base.try_clone()?;
-        for part in parts {
-            match entry::open_directory(directory.as_fd(), &CString::new(part)?) {
-                Ok(inner) => directory = inner,
-                Err(_) => return Ok(None),
-            }
-        }
-        Ok(Some((directory, CString::new(last)?)))
+        find(&self.base, path)
     }
 
     /// Sets the origin of an entry, or drops it where the base has nothing of its kind there; answers the new one.
@@ -247,6 +245,20 @@ impl Walk {
     }
 }
 
+/// A directory of the base and a name in it, which may not be there, by the path from its root; no link is followed.
+pub(super) fn find(base: &OwnedFd, path: &[u8]) -> io::Result<Option<(OwnedFd, CString)>> {
+    let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    let Some(last) = parts.pop().filter(|_| !parts.contains(&&b".."[..])) else { return Ok(None) };
+    let mut directory = base.try_clone()?;
+    for part in parts {
+        match entry::open_directory(directory.as_fd(), &CString::new(part)?) {
+            Ok(inner) => directory = inner,
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some((directory, CString::new(last)?)))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string does not fail.
@@ -271,11 +283,16 @@ pub(super) fn open_directory(at: BorrowedFd<'_>, path: &OsStr) -> io::Result<Own
     Ok(openat(at, path, flags, Mode::empty())?)
 }
 
-fn origin(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn origin(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     attribute(directory, name, ORIGIN, MAX_ORIGIN)
 }
 
-fn attribute(directory: BorrowedFd<'_>, name: &CStr, attribute: &CStr, longest: usize) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn attribute(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    attribute: &CStr,
+    longest: usize,
+) -> io::Result<Option<Vec<u8>>> {
     let mut value = vec![0; longest];
     match lgetxattr(&entry::through(directory, name)?, attribute, &mut value[..]) {
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),

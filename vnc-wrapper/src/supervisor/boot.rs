@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use freezeframe_protocol::{Failure, error_name};
 use freezeframe_store::manifest::Watched;
 use freezeframe_store::session::Network;
-use freezeframe_store::{BaseRecord, SessionRecord, SnapshotId, Store};
+use freezeframe_store::{BaseRecord, Local, SessionRecord, SnapshotId, Store};
 
 use super::control::Sockets;
 use super::saved::Images;
@@ -57,7 +57,7 @@ pub(super) struct Boot {
     pub(super) resume: Option<SnapshotId>,
     /// The raw files of that snapshot, when it is not committed yet and only tried.
     pub(super) raw: Option<PathBuf>,
-    /// First id of the range that the layer's files belong to; the base's where it is not known.
+    /// First id of the range that the layer's files belonged to when it was saved; the base's where it is not known.
     pub(super) layer_first_id: Option<u32>,
 }
 
@@ -176,7 +176,8 @@ fn found(error: &EngineError) -> Failure {
 fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<Laid, Failure> {
     let base = boot.store.base(&boot.record.base).map_err(|e| e.to_failure())?;
     check_base(boot, &base)?;
-    let layer_first_id = boot.layer_first_id.unwrap_or(base.first_id);
+    let mut layer_first_id = boot.layer_first_id.unwrap_or(base.first_id);
+    let here = if boot.privileged { Local::of_root(base.first_id) } else { Local::of_user() };
     let directories = &boot.directories;
     for path in [directories.work(), directories.root()] {
         DirBuilder::new().mode(0o700).create(&path).map_err(|e| e.to_failure())?;
@@ -186,7 +187,13 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<Laid, Failure> {
             report.progress("reading the snapshot", 0.1);
             Some(match &boot.raw {
                 Some(raw) => saved::lay_out_raw(raw, directories)?,
-                None => saved::lay_out(&boot.store, snapshot, directories)?,
+                None => {
+                    let (images, laid) = saved::lay_out(&boot.store, snapshot, directories, here)?;
+                    if laid.is_some() {
+                        layer_first_id = base.first_id;
+                    }
+                    images
+                }
             })
         }
         None => {
@@ -208,8 +215,12 @@ fn lay<W: Write>(boot: &Boot, report: &mut Report<W>) -> Result<Laid, Failure> {
         work: below(directories.work()),
         user_attributes: !boot.privileged,
     };
-    if boot.resume.is_some() && boot.privileged {
-        relocate(&overlay, directories)?;
+    if boot.resume.is_some() {
+        if boot.privileged {
+            relocate(&overlay, directories)?;
+        } else {
+            layer::without_index(&overlay.upper, &directories.index(), &overlay.lower).map_err(|e| e.to_failure())?;
+        }
     }
     let on_disk = ids::OnDisk { base: base.first_id, layer: layer_first_id };
     let (mount, map) = ids::mount(boot, &overlay, &on_disk)?;

@@ -16,7 +16,7 @@ use freezeframe_rfb::Framebuffer;
 use freezeframe_store::manifest::{Closed, Window};
 use freezeframe_store::record::Record;
 use freezeframe_store::session::Network;
-use freezeframe_store::{Manifest, SnapshotId, SnapshotWriter, usage};
+use freezeframe_store::{Attributes, Manifest, SnapshotId, SnapshotWriter, usage};
 use jiff::Timestamp;
 
 use super::session::{Doing, Session, engine, is_native, needs_root};
@@ -281,6 +281,7 @@ impl Work {
             base: record.base,
             base_identity: record.base_identity,
             first_id: Some(self.session.layer_first_id),
+            attributes: Some(if self.session.privileged { Attributes::Trusted } else { Attributes::User }),
             width: self.scene.picture.as_ref().map_or(record.width, Framebuffer::width),
             height: self.scene.picture.as_ref().map_or(record.height, Framebuffer::height),
             network: record.network,
@@ -337,12 +338,12 @@ impl Work {
         let (index, base) = (writer.layer_dir().join(layer::INDEX), &self.session.base.name);
         let noted = self.session.store.base_dir(base).map_err(io::Error::other);
         let noted = match noted {
-            Ok(base) if index.is_dir() => layer::note_names(&index, &base.join("root")),
+            Ok(base) if index.is_dir() => layer::note_names(&writer.layer_dir(), &base.join("root")),
             other => other.map(|_| 0),
         };
         match noted {
             Ok(0) => {}
-            Ok(noted) => tracing::info!(noted, "changed files have several names in the base"),
+            Ok(noted) => tracing::info!(noted, "changed files have other or several names in the base"),
             // It is right on this copy of the base all the same.
             Err(error) => tracing::warn!("names of changed files are not noted: {error}"),
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use freezeframe_protocol::Failure;
-use freezeframe_store::{SnapshotId, Source, Store};
+use freezeframe_store::{Attributes, Local, SnapshotId, Source, Store};
 
 use super::Directories;
 use crate::container::own_files;
@@ -41,30 +41,37 @@ impl Images {
     }
 }
 
-/// Makes the layer of a session from the snapshot `id`, and its images readable.
+/// Makes the layer of a session from the snapshot `id`, and its images readable. Also answers the first id of the range that the
+/// layer's files belong to: that of `here`, unless it lies as it was saved; none then.
 ///
 /// # Errors
 /// When anything of the snapshot is damaged, or the disk is full.
-pub(super) fn lay_out(store: &Store, id: &SnapshotId, directories: &Directories) -> Result<Images, Failure> {
+pub(super) fn lay_out(
+    store: &Store,
+    id: &SnapshotId,
+    directories: &Directories,
+    here: Local,
+) -> Result<(Images, Option<Local>), Failure> {
     let source = store.source(id).map_err(|e| e.to_failure())?;
     let copy = directories.session.join("resumed");
-    let path = match &source {
+    let (path, laid) = match &source {
         // Not packed yet: the images are read where they are, and the layer is copied.
         Source::Raw(raw) => {
             copy_layer(&raw.layer, directories)?;
-            raw.images.clone()
+            (raw.images.clone(), None)
         }
         Source::Packed => {
             let images = directories.session.join("images");
             let never = AtomicBool::new(false);
-            store.materialise(id, &images, &copy, &never, &|_| {}).map_err(|e| e.to_failure())?;
+            store.lay(id, &images, &copy, here, &never, &|_| {}).map_err(|e| e.to_failure())?;
+            let normal = store.content(id).map_err(|e| e.to_failure())?.normal;
             // Open to all below a directory that is open to nobody: the engine reads them with the ids of the session.
             fs::set_permissions(&images, fs::Permissions::from_mode(0o755)).map_err(|e| e.to_failure())?;
             place(&copy, directories).map_err(|e| e.to_failure())?;
-            images
+            (images, Some(here).filter(|_| normal || here.attributes == Attributes::User))
         }
     };
-    Ok(Images { path, copied: matches!(source, Source::Packed), _source: Some(source) })
+    Ok((Images { path, copied: matches!(source, Source::Packed), _source: Some(source) }, laid))
 }
 
 /// As [`lay_out`], of the raw files of a snapshot that is not committed yet; whoever writes it waits.

@@ -139,6 +139,7 @@ fn manifest(id: &SnapshotId) -> Manifest {
         base: "b".into(),
         base_identity: "i".into(),
         first_id: None,
+        attributes: None,
         width: 1280,
         height: 800,
         network: Network::None,

@@ -75,7 +75,9 @@ impl Store {
         let mut entries = unfold(&content.layer, reader, &self.content_path(id))?;
         // The two may have been made with different id ranges.
         let manifest = self.manifest(id)?;
-        let first = manifest.first_id.or_else(|| Some(self.base(&manifest.base).ok()?.first_id)).unwrap_or(0);
+        let first =
+            manifest.first_id.or_else(|| Some(self.base(&manifest.base).ok()?.first_id)).filter(|_| !content.normal);
+        let first = first.unwrap_or(0);
         for entry in &mut entries {
             (entry.meta.uid, entry.meta.gid) = (inside(entry.meta.uid, first), inside(entry.meta.gid, first));
         }

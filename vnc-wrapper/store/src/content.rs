@@ -1,7 +1,7 @@
 //! What a packed snapshot consists of: `snapshots/<id>/content`.
 //!
 //! ```text
-//! magic "FFCONT1\n" | version u32 | 0 u32
+//! magic "FFCONT1\n" | version u32: 2 where the layer has the normal form ([`crate::form`]), else 1 | 0 u32
 //! id of the snapshot: length and bytes
 //! of the images, then of the layer:
 //!     entries: list | access times: list | number of entries | bytes before compression
@@ -21,7 +21,9 @@ use crate::wire::{Decoder, Encoder, Flaw, unseal};
 
 const MAGIC: [u8; 8] = *b"FFCONT1\n";
 /// The newest version that this release writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The version of those whose layers were stored as they lay on the disk that they were saved on.
+const AS_IT_LAY: u32 = 1;
 /// No content file is larger, in bytes; a larger one is refused unread.
 pub const MAX_CONTENT: u64 = 64 << 10;
 
@@ -47,6 +49,8 @@ pub struct Content {
     pub images: TreeRef,
     /// The layer.
     pub layer: TreeRef,
+    /// Whether the layer has the normal form ([`crate::form`]); else it is as it lay on the disk, by [`crate::Manifest::first_id`].
+    pub normal: bool,
     /// Bytes that packing it added to the store: what it does not share with what was there before.
     pub new_bytes: u64,
 }
@@ -61,7 +65,7 @@ impl Content {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.raw(&MAGIC);
-        out.u32(VERSION);
+        out.u32(if self.normal { VERSION } else { AS_IT_LAY });
         out.u32(0);
         out.bytes(self.snapshot.as_str().as_bytes());
         for tree in [&self.images, &self.layer] {
@@ -89,10 +93,10 @@ impl Content {
         if version > VERSION {
             return Err(Error::TooNew { path: path.to_owned(), found: version, known: VERSION });
         }
-        Self::decode(&mut input).map_err(damaged)
+        Self::decode(&mut input, version > AS_IT_LAY).map_err(damaged)
     }
 
-    fn decode(input: &mut Decoder<'_>) -> Result<Self, Flaw> {
+    fn decode(input: &mut Decoder<'_>, normal: bool) -> Result<Self, Flaw> {
         if input.u32()? != 0 {
             return Err("its header is malformed".into());
         }
@@ -104,7 +108,7 @@ impl Content {
         if !input.is_empty() {
             return Err("there is something behind its end".into());
         }
-        Ok(Self { snapshot, images, layer, new_bytes })
+        Ok(Self { snapshot, images, layer, normal, new_bytes })
     }
 
     /// Reads the file at `path`, which has to be that of `id`.

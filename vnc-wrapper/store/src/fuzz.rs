@@ -115,7 +115,7 @@ fn sample_content() -> Content {
         count: 300,
         raw_bytes: 1 << 40,
     };
-    Content { snapshot: SnapshotId::new("abc").unwrap(), images: tree(1), layer: tree(2), new_bytes: 77 }
+    Content { snapshot: SnapshotId::new("abc").unwrap(), images: tree(1), layer: tree(2), normal: true, new_bytes: 77 }
 }
 
 fn sample_index() -> Vec<u8> {
@@ -202,7 +202,10 @@ proptest! {
         std::fs::create_dir(&out).unwrap();
         let cancel = std::sync::atomic::AtomicBool::new(false);
         let path = out.join("tree");
-        let laid = crate::tree::lay_out(&[(&tree, &path)], &mut reader, Path::new("content"), &cancel, &|_| {});
+        let laid = {
+            let trees = [crate::tree::Laid { tree: &tree, path: &path, form: None }];
+            crate::tree::lay_out(&trees, &mut reader, Path::new("content"), &cancel, &|_| {})
+        };
         prop_assert_eq!(path.exists(), laid.is_ok());
         prop_assert!(std::fs::read_dir(&out).unwrap().count() <= 1);
     }

@@ -47,6 +47,7 @@ pub mod compare;
 pub mod content;
 pub mod error;
 pub mod export;
+pub mod form;
 #[cfg(test)]
 mod fuzz;
 pub mod gc;
@@ -76,6 +77,7 @@ pub use base::BaseRecord;
 pub use compare::{Change, FileChange};
 pub use content::{Content, TreeRef};
 pub use error::{Error, Kind, Result};
+pub use form::{Attributes, Local};
 pub use gc::{GcOptions, GcReport};
 pub use hash::{ChunkHash, ChunkSet};
 pub use id::{SessionId, SnapshotId};

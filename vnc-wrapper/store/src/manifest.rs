@@ -4,6 +4,7 @@ use freezeframe_text::{LABEL, MESSAGE, NAME, TITLE, line};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::form::{Attributes, Local};
 use crate::id::{SessionId, SnapshotId};
 use crate::record::Record;
 use crate::session::Network;
@@ -66,9 +67,13 @@ pub struct Manifest {
     pub base: String,
     /// [`crate::BaseRecord::identity`] of that base.
     pub base_identity: String,
-    /// First id of the range that files of the layer belong to. None, as in old ones: the base's ([`crate::BaseRecord::first_id`]).
+    /// First id of the range that files of the raw layer belong to. None, as in old ones: the base's ([`crate::BaseRecord::first_id`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_id: Option<u32>,
+    /// How the overlay's own attributes are named in the raw layer: such a layer is packed in the normal form ([`crate::form`]).
+    /// None, as in old ones, which are packed as they are: by `trusted.*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
     /// Width of the display in pixels.
     pub width: u16,
     /// Height of the display in pixels.
@@ -110,6 +115,14 @@ pub struct Watched {
 }
 
 impl Manifest {
+    /// How the raw layer lies; none for old ones, of which that is not known.
+    pub(crate) fn raw_form(&self) -> Option<Local> {
+        match self.attributes? {
+            Attributes::Trusted => self.first_id.map(Local::of_root),
+            Attributes::User => Some(Local::of_user()),
+        }
+    }
+
     /// Bytes before compression and deduplication.
     pub fn raw_bytes(&self) -> u64 {
         self.memory_bytes + self.layer_bytes

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::content::Content;
 use crate::error::{Error, Result};
+use crate::form::{Attributes, Lay, Local, What};
 use crate::hash::ChunkHash;
 use crate::id::SnapshotId;
 use crate::layout::Store;
@@ -26,7 +27,7 @@ use crate::lock::{Lock, Mode};
 use crate::manifest::Manifest;
 use crate::pack::{Catalogue, ChunkReader, ChunkWriter, Written};
 use crate::snapshot::lock_if_there;
-use crate::tree::{Capture, Progress, ProgressFn, lay_out, visit};
+use crate::tree::{Capture, Laid, Progress, ProgressFn, Taken, lay_out, visit};
 
 /// How long a user of the store waits for a collection to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -201,10 +202,13 @@ impl Store {
         let mut writer = ChunkWriter::new(self, store_lock, self.load_catalogue()?);
         let far = Progress { done: 0, total: manifest.raw_bytes() };
         let mut capture = Capture { writer: &mut writer, cancel, progress, far };
-        let images = capture.tree(&self.images_dir(id), true)?;
-        let layer = capture.tree(&self.layer_dir(id), false)?;
+        let raw = manifest.raw_form();
+        let images = capture.tree(&self.images_dir(id), Taken::Pages)?;
+        let layer = raw.map_or(Taken::AsItIs, |here| Taken::Normal(What::Layer, here));
+        let layer = capture.tree(&self.layer_dir(id), layer)?;
         let written = writer.finish()?;
-        let mut content = Content { snapshot: id.clone(), images, layer, new_bytes: written.bytes };
+        let mut content =
+            Content { snapshot: id.clone(), images, layer, normal: raw.is_some(), new_bytes: written.bytes };
         content.new_bytes += content.to_bytes().len() as u64;
         self.disk().write_atomically(&self.content_path(id), &content.to_bytes())?;
         // From here on it is whole, whatever happens to the raw files: what is left of them is for a collection.
@@ -307,8 +311,8 @@ impl Store {
         self.disk().sync_directory(&self.snapshots())
     }
 
-    /// Lays a packed snapshot out: its images below `images`, its layer below `layer`, which must both not be there. Checks
-    /// everything that it uses, and the snapshot's records.
+    /// Lays a packed snapshot out: its images below `images`, its layer below `layer`, which must both not be there, exactly as they
+    /// are stored. Checks everything that it uses, and the snapshot's records.
     ///
     /// # Errors
     /// [`Error::Committing`] when it is not packed yet: its [`Source`] is raw then. [`Error::Damaged`] names the file that
@@ -321,10 +325,47 @@ impl Store {
         cancel: &AtomicBool,
         progress: ProgressFn<'_>,
     ) -> Result<()> {
+        self.lay_snapshot(id, images, (layer, None), cancel, progress)
+    }
+
+    /// As [`Store::materialise`], with the layer as it has to lie `here`. One that was stored as it lay on root's disk stays as it is
+    /// there where `here` is root's, too: [`Content::normal`] says so, and [`Manifest::first_id`] which ids it has.
+    ///
+    /// # Errors
+    /// As [`Store::materialise`].
+    pub fn lay(
+        &self,
+        id: &SnapshotId,
+        images: &Path,
+        layer: &Path,
+        here: Local,
+        cancel: &AtomicBool,
+        progress: ProgressFn<'_>,
+    ) -> Result<()> {
+        self.lay_snapshot(id, images, (layer, Some(here)), cancel, progress)
+    }
+
+    fn lay_snapshot(
+        &self,
+        id: &SnapshotId,
+        images: &Path,
+        (layer, here): (&Path, Option<Local>),
+        cancel: &AtomicBool,
+        progress: ProgressFn<'_>,
+    ) -> Result<()> {
         let mut reader = self.chunk_reader()?;
-        self.check_records(id)?;
+        let manifest = self.check_records(id)?;
         let content = self.content(id)?;
-        let trees = [(&content.images, images), (&content.layer, layer)];
+        let form = match here {
+            Some(to) if content.normal => Some(Lay { what: What::Layer, from: None, to }),
+            Some(to) if to.attributes == Attributes::User => {
+                let first = manifest.first_id.or_else(|| Some(self.base(&manifest.base).ok()?.first_id));
+                Some(Lay { what: What::Layer, from: Some(Local::of_root(first.unwrap_or(0))), to })
+            }
+            _ => None,
+        };
+        let images = Laid { tree: &content.images, path: images, form: None };
+        let trees = [images, Laid { tree: &content.layer, path: layer, form }];
         lay_out(&trees, &mut reader, &self.content_path(id), cancel, progress)
     }
 

@@ -165,6 +165,7 @@ fn manifest(text: &str) -> Manifest {
         base: "xfce".into(),
         base_identity: "identity-1".into(),
         first_id: None,
+        attributes: None,
         width: 1280,
         height: 800,
         network: Network::Outbound,

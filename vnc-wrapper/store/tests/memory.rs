@@ -38,6 +38,7 @@ fn manifest(id: &SnapshotId) -> Manifest {
         base: "xfce".into(),
         base_identity: "identity".into(),
         first_id: None,
+        attributes: None,
         width: 1280,
         height: 800,
         network: Network::None,

@@ -1,18 +1,23 @@
 //! Snapshots as files: exporting and importing them, and the key that signs them.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use freezeframe_api::records::{ExportOptions, Exported, ImportSnapshotOptions, Imported, TrustedKey};
 use freezeframe_api::{Error, ErrorKind, Result};
-use freezeframe_store::export::{self, Watch};
+use freezeframe_protocol::{BaseContent, BaseToPut};
+use freezeframe_store::export::{self, Bases, Watch};
 use freezeframe_store::sign::{BadKey, PublicKey};
-use freezeframe_store::{SnapshotId, Store};
+use freezeframe_store::{BaseRecord, Content, SnapshotId, Store};
 use tracing::info;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath};
 
-use crate::agent::job::Cancel;
+use crate::agent::job::{Cancel, Job};
 use crate::agent::{Agent, failure};
 
 impl Agent {
@@ -34,10 +39,11 @@ impl Agent {
                 () = job.cancel_asked() => return Err(failure::cancelled()),
             }
             let (store, snapshot) = (agent.store.clone(), id.to_string());
+            let bases = ByWrapper { agent: agent.clone(), job: job.clone() };
             let options = export::ExportOptions { with_base: options.with_base };
             let exported = job.blocking("Exporting", move |progress| {
                 let file = File::from(std::os::fd::OwnedFd::from(file));
-                store.export(&id, file, options, &Watch { cancel: &flag, progress })
+                store.export_with(&id, file, options, &bases, &Watch { cancel: &flag, progress })
             });
             let exported = exported.await?.map_err(|e| failure::of_export(&e))?;
             info!(snapshot, "exported");
@@ -66,10 +72,11 @@ impl Agent {
         self.job("import", Cancel::Flag(flag.clone()), move |job| async move {
             let store = agent.store.clone();
             // Who cannot resume it can still look at it, check it, and keep it.
-            let options = export::ImportOptions { trust, without_base: !agent.root };
+            let options = export::ImportOptions { trust, without_base: agent.need_root("resuming").is_err() };
+            let bases = ByWrapper { agent: agent.clone(), job: job.clone() };
             let imported = job.blocking("Importing", move |progress| {
                 let file = File::from(std::os::fd::OwnedFd::from(file));
-                store.import(file, options, &Watch { cancel: &flag, progress })
+                store.import_with(file, options, &bases, &Watch { cancel: &flag, progress })
             });
             let imported = imported.await?.map_err(|e| failure::of_export(&e))?;
             info!(snapshot = imported.id.as_str(), key = %imported.key, "imported");
@@ -110,6 +117,50 @@ impl Agent {
     pub(crate) fn public_key(&self) -> Result<String> {
         let key = self.store.signing_key().map_err(|e| failure::of_store(&e))?;
         Ok(key.public().to_string())
+    }
+}
+
+/// Has the wrapper take up and make bases: it has the ids of their files.
+struct ByWrapper {
+    agent: Arc<Agent>,
+    job: Job,
+}
+
+impl ByWrapper {
+    fn verb(&self, arguments: &[&OsStr], stdin: Stdio) -> export::Result<serde_json::Value> {
+        // Called where threads may block.
+        let verb = self.agent.verb(arguments, stdin, Some(&self.job));
+        tokio::runtime::Handle::current().block_on(verb).map_err(of_base)
+    }
+}
+
+fn of_base(error: impl std::error::Error + Send + Sync + 'static) -> export::Error {
+    export::Error::Base(Box::new(error))
+}
+
+impl Bases for ByWrapper {
+    fn take_up(
+        &self,
+        _store: &Store,
+        id: &SnapshotId,
+        base: &BaseRecord,
+        _watch: &Watch<'_>,
+    ) -> export::Result<Content> {
+        let arguments = ["base", "take-up", "--name", &base.name, "--id", id.as_str()].map(OsStr::new);
+        let answer = self.verb(&arguments, Stdio::null())?;
+        let answer: BaseContent = serde_json::from_value(answer).map_err(of_base)?;
+        Ok(Content::from_bytes(&answer.bytes, Path::new("the base"))?)
+    }
+
+    fn put(&self, _store: &Store, record: &BaseRecord, content: &Content, _watch: &Watch<'_>) -> export::Result<()> {
+        let content = BaseContent { bytes: content.to_bytes() };
+        let asked = BaseToPut { record: serde_json::to_value(record).map_err(of_base)?, content };
+        let text = serde_json::to_vec(&asked).map_err(of_base)?;
+        // Not a pipe, which the verb would have to read before it is written to the end.
+        let file = rustix::fs::memfd_create("base", rustix::fs::MemfdFlags::CLOEXEC).map_err(of_base)?;
+        let mut file = File::from(file);
+        file.write_all(&text).and_then(|()| file.rewind()).map_err(of_base)?;
+        self.verb(&["base", "put"].map(OsStr::new), file.into()).map(drop)
     }
 }
 

@@ -79,6 +79,9 @@ pub enum Error {
         /// The identity of the base here.
         found: String,
     },
+    /// What was asked to take up a base, or to put it in its place ([`super::Bases`]), did not.
+    #[error("{0}")]
+    Base(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -27,10 +27,9 @@
 //! 3. After the second signature and the end of the file, and when every chunk that is needed is there, the base is put in
 //!    its place and then the snapshot, each by one rename. Whatever fails before that leaves nothing that anybody sees.
 //!
-//! Owners of files are stored as ids outside of the session, and the engine's images hold the session's id map. Both are of
-//! one range of ids, that of the machine that took the snapshot. A snapshot is imported only where sessions have the same
-//! range: files could be given other owners, but the processes in the images cannot. The default range of root is the same
-//! everywhere.
+//! Files are stored in the normal form ([`crate::form`]), which is bound to no range of ids: whoever lays them gives them ids of
+//! its own. Layers and bases of older releases are as they lay on their maker's disk; R and B say so by their version, and the head
+//! has their range.
 //!
 //! Deliberately absent: encryption (`age` or GnuPG do that to any file), several snapshots in a file, and the session's
 //! history: a parent that is not here is one that was removed.
@@ -46,6 +45,7 @@ mod read;
 mod thumbnail;
 mod write;
 
+pub use base::{Bases, InPlace};
 pub use error::{Error, Result};
 pub use head::Head;
 pub use read::{ImportOptions, Imported};

@@ -7,11 +7,12 @@ use super::Watch;
 use super::error::{Error, Result};
 use super::frame::check;
 use crate::content::{Content, TreeRef};
+use crate::form::Lay;
 use crate::hash::ChunkHash;
 use crate::id::SnapshotId;
 use crate::layout::Store;
-use crate::pack::{ChunkKind, ChunkReader, ChunkWriter, Written};
-use crate::tree::{self, Capture, Kind, Progress, Visit};
+use crate::pack::{ChunkKind, ChunkReader, ChunkWriter};
+use crate::tree::{self, Capture, Kind, Laid, Progress, Taken, Visit};
 
 /// Stands for the file that is read, in errors that name one.
 const EXPORT: &str = "the export";
@@ -90,17 +91,18 @@ pub(super) fn check_whole(store: &Store, content: &Content, base: Option<&Conten
 /// How an overlay writes down that a file of the base was removed.
 const WHITEOUT: Kind = Kind::Character { major: 0, minor: 0 };
 
-/// Stores the tree at `root`. Until the second value is dropped, no collection takes it away.
-pub(super) fn capture(store: &Store, root: &Path, watch: &Watch<'_>) -> Result<(TreeRef, Written)> {
+/// Stores the tree at `root`. The caller holds off collections, which would take it away.
+pub(super) fn capture(store: &Store, root: &Path, taken: Taken, watch: &Watch<'_>) -> Result<TreeRef> {
     let mut writer: ChunkWriter = store.chunk_writer()?;
     let mut capture =
         Capture { writer: &mut writer, cancel: watch.cancel, progress: watch.progress, far: Progress::default() };
-    let tree = capture.tree(root, false)?;
-    Ok((tree, writer.finish()?))
+    let tree = capture.tree(root, taken)?;
+    writer.finish()?;
+    Ok(tree)
 }
 
 /// Makes the tree at `path`, where nothing may be.
-pub(super) fn lay_out(store: &Store, tree: &TreeRef, path: &Path, watch: &Watch<'_>) -> Result<()> {
+pub(super) fn lay_out(store: &Store, tree: &TreeRef, path: &Path, form: Option<Lay>, watch: &Watch<'_>) -> Result<()> {
     let mut reader = store.chunk_reader()?;
-    Ok(tree::lay_out(&[(tree, path)], &mut reader, Path::new(EXPORT), watch.cancel, watch.progress)?)
+    Ok(tree::lay_out(&[Laid { tree, path, form }], &mut reader, Path::new(EXPORT), watch.cancel, watch.progress)?)
 }

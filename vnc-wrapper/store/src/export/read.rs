@@ -8,7 +8,7 @@ use super::blocks::Unpacker;
 use super::error::{Error, Result};
 use super::frame::{Frame, FrameReader, Tag, signed};
 use super::head::Head;
-use super::{Watch, base, commit, objects};
+use super::{Bases, InPlace, Watch, base, commit, objects};
 use crate::content::Content;
 use crate::hash::ChunkHash;
 use crate::id::SnapshotId;
@@ -24,8 +24,7 @@ use crate::tree::Progress;
 pub struct ImportOptions {
     /// A key that is trusted this time, besides the user's own and those of [`Store::trusted_keys`].
     pub trust: Option<PublicKey>,
-    /// For users who cannot resume anything here: the base is neither needed nor taken from the file, since only root could
-    /// give its files their owners. The rest of the snapshot is kept whole.
+    /// For users who cannot resume anything here: the base is neither needed nor taken from the file. The rest of the snapshot is kept whole.
     pub without_base: bool,
 }
 
@@ -61,6 +60,20 @@ impl Store {
     /// # Errors
     /// As [`Error`] says; whatever it is, nothing of the snapshot is visible then.
     pub fn import(&self, from: impl Read, options: ImportOptions, watch: &Watch<'_>) -> Result<Imported> {
+        self.import_with(from, options, &InPlace, watch)
+    }
+
+    /// The same, with the base put in its place by `bases`.
+    ///
+    /// # Errors
+    /// As [`Store::import`], and what `bases` says.
+    pub fn import_with(
+        &self,
+        from: impl Read,
+        options: ImportOptions,
+        bases: &dyn Bases,
+        watch: &Watch<'_>,
+    ) -> Result<Imported> {
         let mut frames = FrameReader::begin(from, watch.cancel)?;
         let front = read_front(&mut frames, |key| Ok(options.trust == Some(*key) || self.trusts(key)?))?;
         let (head, id) = (&front.head, &front.head.manifest.id);
@@ -73,7 +86,7 @@ impl Store {
         let written = writer.finish()?;
         objects::check_whole(self, &front.content, front.base.as_ref(), watch)?;
         if let (true, Some(record), Some(content)) = (new_base, &head.base, &front.base) {
-            base::put(self, record, &content.layer, watch)?;
+            bases.put(self, record, content, watch)?;
         }
         if was_there {
             undelete(self, id)?;

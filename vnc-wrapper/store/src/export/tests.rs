@@ -91,6 +91,7 @@ fn world(spoil: impl Fn(&std::path::Path, &std::path::Path)) -> World {
         base: "base".into(),
         base_identity: "one".into(),
         first_id: None,
+        attributes: None,
         width: 1,
         height: 1,
         network: Network::None,

@@ -7,7 +7,7 @@ use super::blocks::Packer;
 use super::error::{Error, Result};
 use super::frame::{FrameWriter, Tag, check, signed};
 use super::head::Head;
-use super::{Watch, base, objects, thumbnail};
+use super::{Bases, InPlace, Watch, objects, thumbnail};
 use crate::content::Content;
 use crate::hash::ChunkHash;
 use crate::id::SnapshotId;
@@ -54,6 +54,21 @@ impl Store {
         options: ExportOptions,
         watch: &Watch<'_>,
     ) -> Result<Exported> {
+        self.export_with(id, to, options, &InPlace, watch)
+    }
+
+    /// The same, with the base taken up by `bases`.
+    ///
+    /// # Errors
+    /// As [`Store::export`], and what `bases` says.
+    pub fn export_with(
+        &self,
+        id: &SnapshotId,
+        to: impl Write,
+        options: ExportOptions,
+        bases: &dyn Bases,
+        watch: &Watch<'_>,
+    ) -> Result<Exported> {
         // No collection takes anything away until the end.
         let _lock = self.lock_shared()?;
         let manifest = self.manifest(id)?;
@@ -65,10 +80,10 @@ impl Store {
         let mut content = self.content(id)?;
         // What it cost here says nothing elsewhere.
         content.new_bytes = 0;
-        let base_content = if options.with_base { Some(base::capture(self, id, &base, watch)?) } else { None };
+        let base_content = if options.with_base { Some(bases.take_up(self, id, &base, watch)?) } else { None };
         let mut reader = self.chunk_reader()?;
         let mut wanted = Vec::new();
-        for tree in [Some(&content), base_content.as_ref().map(|(content, _)| content)].into_iter().flatten() {
+        for tree in [Some(&content), base_content.as_ref()].into_iter().flatten() {
             collect(tree, &self.content_path(id), &mut reader, &mut wanted, watch)?;
         }
         wanted.sort_unstable_by_key(|w| w.location);
@@ -88,7 +103,7 @@ impl Store {
         let mut frames = FrameWriter::begin(to, watch.cancel)?;
         frames.frame(Tag::Head, &head.to_bytes()?)?;
         frames.frame(Tag::Content, &content.to_bytes())?;
-        if let Some((content, _lock)) = &base_content {
+        if let Some(content) = &base_content {
             frames.frame(Tag::Base, &content.to_bytes())?;
         }
         if let Some(png) = thumbnail::read(self, id)? {

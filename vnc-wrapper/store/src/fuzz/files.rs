@@ -29,6 +29,7 @@ pub(crate) fn manifest() -> Manifest {
         base: "xfce".into(),
         base_identity: "identity".into(),
         first_id: Some(1 << 30),
+        attributes: Some(crate::Attributes::User),
         width: 1280,
         height: 800,
         network: Network::Outbound,

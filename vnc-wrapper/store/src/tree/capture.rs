@@ -19,6 +19,7 @@ use super::meta::{self, MetaReader};
 use super::{MAX_DEPTH, PAGE, Progress, ProgressFn};
 use crate::content::TreeRef;
 use crate::error::{Error, IoContext, Result};
+use crate::form::{self, Local, Part, What};
 use crate::hash::ChunkHash;
 use crate::pack::{ChunkKind, ChunkWriter};
 use crate::wire::Encoder;
@@ -34,6 +35,17 @@ pub(crate) struct Capture<'a> {
     pub(crate) far: Progress,
 }
 
+/// How a tree is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Exactly.
+    AsItIs,
+    /// Exactly; files of memory pages lie directly below its root.
+    Pages,
+    /// In the normal form ([`form`]).
+    Normal(What, Local),
+}
+
 /// The state of one tree's walk.
 struct Walk<'a, 'b> {
     capture: &'b mut Capture<'a>,
@@ -46,12 +58,12 @@ struct Walk<'a, 'b> {
     cutter: Cutter,
     buffer: Vec<u8>,
     meta: MetaReader,
-    pages: bool,
+    taken: Taken,
 }
 
 impl Capture<'_> {
-    /// Stores the tree at `root`. With `pages`, files of memory pages lie directly below it.
-    pub(crate) fn tree(&mut self, root: &Path, pages: bool) -> Result<TreeRef> {
+    /// Stores the tree at `root`.
+    pub(crate) fn tree(&mut self, root: &Path, taken: Taken) -> Result<TreeRef> {
         let mut walk = Walk {
             capture: self,
             entries: Encoder::default(),
@@ -62,31 +74,36 @@ impl Capture<'_> {
             cutter: Cutter::default(),
             buffer: Vec::new(),
             meta: MetaReader::new(),
-            pages,
+            taken,
         };
         let directory = File::open(root).at("open", root)?;
         let stat = meta::stat(&directory, c".").at("read", root)?;
         if meta::kind(&stat) != FileType::Directory {
             return Err(io::Error::from(io::ErrorKind::NotADirectory)).at("store", root);
         }
-        let meta = walk.meta.read(directory.as_fd(), c".", &stat).at("read", root)?;
-        let mut open = vec![walk.enter(directory.into(), root.to_owned(), c"", meta, 0)?];
+        let part = match taken {
+            Taken::Normal(what, _) => Part::of(what),
+            _ => Part::Plain,
+        };
+        let meta = walk.meta(directory.as_fd(), c".", &stat, part, root)?;
+        let mut open = vec![walk.enter(directory.into(), root.to_owned(), b"", meta, part, 0)?];
         // Not by recursion: a session decides how deep its directories are.
         loop {
             let depth = open.len();
-            let Some(Open { directory, path, names }) = open.last_mut() else { break };
+            let Some(Open { directory, path, part, names }) = open.last_mut() else { break };
             if walk.capture.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            let Some(name) = names.pop() else {
+            let Some(Named { name, stored }) = names.pop() else {
                 Entry::end().encode(&mut walk.entries, &mut walk.access_times);
                 open.pop();
                 continue;
             };
             let path = path.join(OsStr::from_bytes(name.to_bytes()));
-            let below = walk.entry(directory.as_fd(), &name, &path, depth)?;
+            let part = part.below(name.to_bytes());
+            let below = walk.entry(directory.as_fd(), &name, &stored, &path, part, depth)?;
             if let Some((directory, meta)) = below {
-                open.push(walk.enter(directory, path, &name, meta, depth)?);
+                open.push(walk.enter(directory, path, &stored, meta, part, depth)?);
             }
         }
         walk.finish()
@@ -97,19 +114,46 @@ impl Capture<'_> {
 struct Open {
     directory: OwnedFd,
     path: PathBuf,
+    part: Part,
     /// Those that are not yet, the next one last.
-    names: Vec<CString>,
+    names: Vec<Named>,
+}
+
+/// A name, and the one that it is stored by.
+struct Named {
+    name: CString,
+    stored: Vec<u8>,
 }
 
 impl Walk<'_, '_> {
-    fn enter(&mut self, directory: OwnedFd, path: PathBuf, name: &CStr, meta: Meta, depth: usize) -> Result<Open> {
+    /// What belongs to an entry, in the form that it is stored in.
+    fn meta(&mut self, parent: BorrowedFd<'_>, name: &CStr, stat: &Stat, part: Part, path: &Path) -> Result<Meta> {
+        let mut meta = self.meta.read(parent, name, stat).at("read", path)?;
+        if let Taken::Normal(_, here) = self.taken {
+            let invalid = |flaw| io::Error::new(io::ErrorKind::InvalidData, flaw);
+            form::normalise(&mut meta, part, here).map_err(invalid).at("store", path)?;
+        }
+        Ok(meta)
+    }
+
+    fn enter(
+        &mut self,
+        directory: OwnedFd,
+        path: PathBuf,
+        name: &[u8],
+        meta: Meta,
+        part: Part,
+        depth: usize,
+    ) -> Result<Open> {
         if depth >= MAX_DEPTH {
             return Err(Error::Unsupported { path, reason: "it is too many directories deep" });
         }
-        self.emit(&Entry { name: name.to_bytes().to_vec(), kind: Kind::Directory, group: 0, meta });
-        let mut names = meta::names(directory.as_fd()).at("list", &path)?;
-        names.reverse();
-        Ok(Open { directory, path, names })
+        self.emit(&Entry { name: name.to_vec(), kind: Kind::Directory, group: 0, meta });
+        let names = meta::names(directory.as_fd()).at("list", &path)?;
+        let mut names: Vec<Named> =
+            names.into_iter().map(|name| Named { stored: form::stored_name(part, name.to_bytes()), name }).collect();
+        names.sort_unstable_by(|a, b| b.stored.cmp(&a.stored));
+        Ok(Open { directory, path, part, names })
     }
 
     fn emit(&mut self, entry: &Entry) {
@@ -122,7 +166,9 @@ impl Walk<'_, '_> {
         &mut self,
         parent: BorrowedFd<'_>,
         name: &CStr,
+        stored: &[u8],
         path: &Path,
+        part: Part,
         depth: usize,
     ) -> Result<Option<(OwnedFd, Meta)>> {
         let stat = meta::stat(&parent, name).at("read", path)?;
@@ -131,12 +177,12 @@ impl Walk<'_, '_> {
             let next = self.groups.len() as u64 + 1;
             group = *self.groups.entry((stat.st_dev, stat.st_ino)).or_insert(next);
             if group != next {
-                let name = name.to_bytes().to_vec();
+                let name = stored.to_vec();
                 self.emit(&Entry { name, kind: Kind::Link, group, meta: Meta::default() });
                 return Ok(None);
             }
         }
-        let meta = self.meta.read(parent, name, &stat).at("read", path)?;
+        let meta = self.meta(parent, name, &stat, part, path)?;
         let device = || (major(stat.st_rdev), minor(stat.st_rdev));
         let kind = match meta::kind(&stat) {
             FileType::Directory => {
@@ -156,7 +202,7 @@ impl Walk<'_, '_> {
                 return Err(Error::Unsupported { path: path.to_owned(), reason: "it is of no known kind" });
             }
         };
-        self.emit(&Entry { name: name.to_bytes().to_vec(), kind, group, meta });
+        self.emit(&Entry { name: stored.to_vec(), kind, group, meta });
         Ok(None)
     }
 
@@ -168,7 +214,7 @@ impl Walk<'_, '_> {
         let file = File::from(meta::open_file(parent, name).at("open", path)?);
         let extents = extents(&file, size).at("read", path)?;
         let mut list = ListBuilder::default();
-        if self.pages && depth == 1 && is_page_file(name.to_bytes()) {
+        if self.taken == Taken::Pages && depth == 1 && is_page_file(name.to_bytes()) {
             self.page_file(&file, path, &extents, &mut list)?;
         } else {
             self.cut_file(&file, path, &extents, &mut list)?;

@@ -19,6 +19,7 @@ use super::plan::{Plan, Target, Task};
 use super::{Progress, ProgressFn, meta, unfold};
 use crate::content::TreeRef;
 use crate::error::{Error, IoContext, Result};
+use crate::form::{self, Lay};
 use crate::handles::Handles;
 use crate::hash::ChunkHash;
 use crate::pack::{Catalogue, ChunkReader, Unpacker, open_pack, pack_of};
@@ -35,26 +36,41 @@ struct Site<'a> {
     entries: Vec<Entry>,
 }
 
+/// A tree that is to be laid out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Laid<'a> {
+    pub(crate) tree: &'a TreeRef,
+    /// Where.
+    pub(crate) path: &'a Path,
+    /// In which form; none: exactly as it is stored.
+    pub(crate) form: Option<Lay>,
+}
+
 /// Makes directories at the given paths, where nothing may be, and lays the trees out in them. `named` is the file to name
 /// when a tree makes no sense.
 ///
 /// # Errors
 /// What is damaged, or what the system refused. Nothing is left of the trees then.
 pub(crate) fn lay_out(
-    trees: &[(&TreeRef, &Path)],
+    trees: &[Laid<'_>],
     reader: &mut ChunkReader,
     named: &Path,
     cancel: &AtomicBool,
     progress: ProgressFn<'_>,
 ) -> Result<()> {
     let mut entries = Vec::new();
-    for (tree, _) in trees {
-        entries.push(unfold(tree, reader, named)?);
+    for Laid { tree, form, .. } in trees {
+        let mut unfolded = unfold(tree, reader, named)?;
+        if let Some(lay) = form {
+            let damaged = |reason| Error::Damaged { path: named.to_owned(), reason };
+            form::localise(&mut unfolded, *lay).map_err(damaged)?;
+        }
+        entries.push(unfolded);
     }
     let mut made: Vec<&Path> = Vec::new();
     let result = (|| {
         let mut sites = Vec::new();
-        for ((_, path), entries) in trees.iter().zip(entries) {
+        for (Laid { path, .. }, entries) in trees.iter().zip(entries) {
             DirBuilder::new().mode(0o700).create(path).at("create", path)?;
             made.push(path);
             sites.push(Site { path, root: File::open(path).at("open", path)?.into(), entries });

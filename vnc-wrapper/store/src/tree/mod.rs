@@ -50,11 +50,9 @@ mod unfold;
 
 pub use list::ListRef;
 
-pub(crate) use capture::Capture;
-#[cfg(test)]
-pub(crate) use entry::Meta;
-pub(crate) use entry::{Entry, Kind};
-pub(crate) use lay::lay_out;
+pub(crate) use capture::{Capture, Taken};
+pub(crate) use entry::{Entry, Kind, Meta};
+pub(crate) use lay::{Laid, lay_out};
 #[cfg(test)]
 pub(crate) use samples::{decode_tree, sample_stream};
 pub(crate) use unfold::{Visit, unfold, visit};
