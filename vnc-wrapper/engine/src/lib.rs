@@ -23,6 +23,7 @@
 pub mod able;
 pub mod dump;
 pub mod fault;
+pub mod filters;
 pub mod freeze;
 pub mod ipc;
 pub mod memory;

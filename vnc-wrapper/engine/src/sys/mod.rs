@@ -28,6 +28,7 @@ pub mod pidfd;
 pub mod procmap;
 pub mod ptrace;
 pub mod sched;
+pub mod seccomp;
 pub mod signal;
 pub mod task;
 pub mod terminal;
