@@ -7,6 +7,7 @@ use libc::pid_t;
 use super::facts::Facts;
 use super::follow::Follow;
 use super::watches::Index;
+use crate::filters::Shared;
 use crate::freeze::idle::Waits;
 use crate::remote::processor::Registers;
 
@@ -32,11 +33,11 @@ struct Sleep {
 
 impl Before {
     /// Looks at `pids`, of which `root` is the first.
-    pub(super) fn look(root: pid_t, pids: &[pid_t]) -> Self {
+    pub(super) fn look(root: pid_t, pids: &[pid_t], filters: Option<&Shared>) -> Self {
         // What takes long first.
         let watches = Index::look(root, pids);
         // Memory first: to follow it interrupts calls.
-        let memory = Follow::begin(pids);
+        let memory = Follow::begin(pids, filters);
         let facts = pids.iter().filter_map(|pid| Some((*pid, Facts::of(*pid)?))).collect();
         Self { sleeps: Sleeps::look(pids), memory, facts, watches }
     }

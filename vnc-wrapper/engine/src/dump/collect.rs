@@ -7,6 +7,7 @@ use libc::pid_t;
 use super::before::{Before, Sleeps};
 use super::error::fit;
 use super::facts::{Facts, Namespaces};
+use super::filters::Filters;
 use super::inside::{Answers, Questions};
 use super::ipc::Ipc;
 use super::ipc::segments::Segments;
@@ -18,14 +19,14 @@ use super::subject::Subject;
 use super::table::{Descriptions, Taken};
 use super::thread::{self, Waiting};
 use super::view::{Rights, View};
-use super::{Error, namespaces, process, space, subject};
+use super::{Error, namespaces, outside, process, space, subject};
 use crate::fault::{self, Step};
 use crate::freeze::Frozen;
 use crate::objects::Finding;
 use crate::process::tree::{self, Life, Tree};
 use crate::process::{order, timers};
 use crate::record::Record;
-use crate::record::rights::{Filter, NamespaceKind};
+use crate::record::rights::NamespaceKind;
 use crate::remote;
 use crate::sys::kcmp::{self, What};
 
@@ -53,7 +54,8 @@ pub(super) fn collect(
     session: &super::Session<'_>,
     before: &mut Before,
 ) -> Result<Content, Error> {
-    let (root, filters) = (session.root, &session.filters);
+    let root = session.root;
+    let filters = Filters::new(session.filters.as_ref());
     let held = held(frozen);
     let subjects = Subject::all(pids.into_iter().chain(held.keys().copied()), &held)?;
     point(Step::DumpListed)?;
@@ -81,7 +83,7 @@ pub(super) fn collect(
     // What has no order could not be made again.
     order::order(&Tree::new(root, tree)?)?;
     collector.memory(frozen, root, before)?;
-    collector.finish()
+    collector.finish(root)
 }
 
 /// The threads that are held, by process, the leader first.
@@ -137,7 +139,7 @@ struct Collector<'a> {
     subjects: &'a [Subject],
     view: View,
     /// Those that every thread has.
-    filters: &'a [Filter],
+    filters: Filters<'a>,
     sleeps: Sleeps,
     /// Numbers of processes, and ids of threads and groups as the session sees them.
     numbers: BTreeMap<pid_t, u32>,
@@ -158,7 +160,7 @@ struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    fn new(subjects: &'a [Subject], view: View, filters: &'a [Filter], sleeps: Sleeps) -> Self {
+    fn new(subjects: &'a [Subject], view: View, filters: Filters<'a>, sleeps: Sleeps) -> Self {
         let numbers = subjects.iter().map(|subject| (subject.pid, subject.id)).collect();
         let mut groups = BTreeMap::new();
         let mut tids = BTreeMap::new();
@@ -210,7 +212,8 @@ impl<'a> Collector<'a> {
         };
         let mut record = process::record(subject, parent, &self.view)?;
         for tid in &subject.tids {
-            let status = thread::status(subject, *tid, self.filters)?;
+            let status = thread::status(subject, *tid)?;
+            self.filters.look(subject.pid, *tid, &status, frozen.thread(*tid))?;
             self.tids.insert(*tid, self.view.pid(&status.pids));
         }
         let pid = subject.pid;
@@ -223,7 +226,9 @@ impl<'a> Collector<'a> {
             let of_thread = thread::Asked::ask(&mut questions);
             let of_process = process::Asked::ask(&mut questions, &caught, &timers);
             let of_names = (subject.pid == root).then(|| namespaces::Asked::ask(&mut questions));
-            let (held, answers) = ask(frozen, subject, speaker, questions)?;
+            let (held, mut answers) = ask(frozen, subject, speaker, questions)?;
+            outside::of_process(subject, &self.view, &of_process, &mut answers);
+            complete(subject, speaker, &held, &of_thread, &mut answers)?;
             let waiting = Waiting::of(subject)?;
             tries += 1;
             // A timer that went off in between would be in both.
@@ -242,7 +247,8 @@ impl<'a> Collector<'a> {
         for tid in &subject.tids[1..] {
             let mut questions = Questions::default();
             let of_thread = thread::Asked::ask(&mut questions);
-            let (held, answers) = ask(frozen, subject, *tid, questions)?;
+            let (held, mut answers) = ask(frozen, subject, *tid, questions)?;
+            complete(subject, *tid, &held, &of_thread, &mut answers)?;
             self.thread(subject, *tid, &held, (&of_thread, &answers), &waiting)?;
         }
         record.signals = waiting.shared(pid)?;
@@ -309,7 +315,7 @@ impl<'a> Collector<'a> {
         waiting: &Waiting,
     ) -> Result<(), Error> {
         let mut record =
-            thread::record(subject, tid, held, of, (&self.view, &self.sleeps, self.filters), &mut self.rights)?;
+            thread::record(subject, tid, held, of, (&self.view, &self.sleeps, &mut self.filters), &mut self.rights)?;
         record.signals = waiting.own(subject.pid, tid)?;
         self.content.records.push(record.into());
         point(Step::DumpThread)
@@ -385,13 +391,27 @@ impl<'a> Collector<'a> {
         })
     }
 
-    fn finish(mut self) -> Result<Content, Error> {
+    fn finish(mut self, root: pid_t) -> Result<Content, Error> {
         debug_assert_eq!(self.subjects.len(), self.content.processes);
         self.content.records.extend(self.rights.records());
-        self.content.records.extend(self.filters.iter().cloned().map(Record::from));
+        self.content.records.extend(self.filters.records(root)?);
         point(Step::DumpCollected)?;
         Ok(self.content)
     }
+}
+
+/// Finds in other ways what a thread's filters deny it to be asked, and refuses what is left of that.
+fn complete(
+    subject: &Subject,
+    tid: pid_t,
+    held: &thread::Held,
+    asked: &thread::Asked,
+    answers: &mut Answers,
+) -> Result<(), Error> {
+    if answers.left().is_some() {
+        outside::of_thread((tid, &thread::status(subject, tid)?), held, asked, answers);
+    }
+    answers.left().map_or(Ok(()), |why| Err(Error::refused(subject.pid, format!("thread {tid}"), why)))
 }
 
 /// Has a thread answer, and reads its own registers and mask.

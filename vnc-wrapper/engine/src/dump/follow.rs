@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use libc::pid_t;
 
+use super::filters::guard;
 use crate::able::Able;
+use crate::filters::Shared;
 use crate::memory::image::Image;
 use crate::memory::tracker::{Pass, Tracker, Way};
 use crate::process::text;
@@ -40,14 +42,14 @@ pub(super) struct Follow(BTreeMap<pid_t, Followed>);
 
 impl Follow {
     /// Follows what can be followed of `pids`, and copies it. What cannot is read in the pause.
-    pub(super) fn begin(pids: &[pid_t]) -> Self {
+    pub(super) fn begin(pids: &[pid_t], filters: Option<&Shared>) -> Self {
         if Way::best(Able::here()) != Way::WriteProtect {
             return Self::default();
         }
         let opened = tracing(|tracer| {
             let mut opened = Vec::new();
             for pid in pids {
-                if let Ok(Some(descriptor)) = userfaultfd(tracer, *pid, &opened) {
+                if let Ok(Some(descriptor)) = userfaultfd(tracer, *pid, &opened, filters) {
                     opened.push((*pid, descriptor));
                 }
             }
@@ -75,10 +77,16 @@ impl Follow {
 
 /// A userfaultfd that the process makes; it has no descriptor of it afterwards. None where one of `others` has the same memory:
 /// what was written is protected again by each pass, so a second tracker would take from the first what it has not seen.
-fn userfaultfd(tracer: &Tracer, pid: pid_t, others: &[(pid_t, OwnedFd)]) -> Result<Option<OwnedFd>, remote::Error> {
+fn userfaultfd(
+    tracer: &Tracer,
+    pid: pid_t,
+    others: &[(pid_t, OwnedFd)],
+    filters: Option<&Shared>,
+) -> Result<Option<OwnedFd>, remote::Error> {
     let mut stopped = Stopped::take(tracer, pid, pid, PATIENCE)?;
     let same = |(other, _): &(pid_t, OwnedFd)| kcmp::compare(pid, *other, What::Memory).is_ok_and(Ordering::is_eq);
-    if others.iter().any(same) {
+    // A call that a filter denies can be its end.
+    if others.iter().any(same) || !guard(filters, &mut stopped) {
         return Ok(None);
     }
     let mut thread = stopped.thread()?;
@@ -110,7 +118,7 @@ mod tests {
             let guest = Guest::start(saved::with_a_child_in_its_memory);
             let pids = crate::freeze::descendants(guest.pid).unwrap();
             assert_eq!(pids.len(), 2);
-            let followed = Follow::begin(&pids).0;
+            let followed = Follow::begin(&pids, None).0;
             assert!(followed.len() < 2, "two trackers take from each other what was written");
             guest.shared.word(1).store(1, std::sync::atomic::Ordering::SeqCst);
             assert_eq!(guest.end(), 0);

@@ -60,11 +60,18 @@ impl Questions {
                 call.arguments[*argument] = at + *offset as u64;
             }
         }
-        thread.run(&mut self.calls)?;
+        let denied: Vec<bool> = self.calls.iter().map(|call| thread.denies(call)).collect();
+        let mut allowed: Vec<Call> =
+            self.calls.iter().zip(&denied).filter(|(_, denied)| !**denied).map(|(call, _)| *call).collect();
+        thread.run(&mut allowed)?;
+        let mut made = allowed.into_iter();
+        for (call, _) in self.calls.iter_mut().zip(&denied).filter(|(_, denied)| !**denied) {
+            call.result = made.next().map_or(call.result, |made| made.result);
+        }
         if self.length > 0 {
             thread.read(at, &mut memory)?;
         }
-        Ok(Answers { calls: self.calls, places: self.places, memory })
+        Ok(Answers { calls: self.calls, denied, places: self.places, memory })
     }
 }
 
@@ -72,6 +79,8 @@ impl Questions {
 #[derive(Debug)]
 pub(super) struct Answers {
     calls: Vec<Call>,
+    /// Those that its seccomp filters deny, which were not made.
+    denied: Vec<bool>,
     places: Vec<Option<(usize, usize, usize)>>,
     memory: Vec<u8>,
 }
@@ -80,7 +89,33 @@ impl Answers {
     /// The result of a call; none for an error, such as that of a kernel that does not know the question.
     pub(super) fn result(&self, question: Question) -> Option<u64> {
         let call = &self.calls[question.0];
-        call.error().is_none().then_some(call.result as u64)
+        (!self.denied(question) && call.error().is_none()).then_some(call.result as u64)
+    }
+
+    /// Whether the thread's seccomp filters deny it the call.
+    pub(super) fn denied(&self, question: Question) -> bool {
+        self.denied[question.0]
+    }
+
+    /// The answer to a denied question, found in another way.
+    pub(super) fn give(&mut self, question: Question, result: u64) {
+        self.denied[question.0] = false;
+        self.calls[question.0].result = result.cast_signed();
+    }
+
+    /// [`Answers::give`] for a call that would have written these numbers.
+    pub(super) fn give_words(&mut self, question: Question, result: u64, words: &[u64]) {
+        self.give(question, result);
+        if let Some((_, at, length)) = self.places[question.0] {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).take(length).collect();
+            self.memory[at..at + bytes.len()].copy_from_slice(&bytes);
+        }
+    }
+
+    /// Why a question has no answer that its thread was denied, if there is one.
+    pub(super) fn left(&self) -> Option<String> {
+        let at = self.denied.iter().position(|denied| *denied)?;
+        Some(self.failure(Question(at)))
     }
 
     /// What a call wrote; none after an error.
@@ -98,12 +133,18 @@ impl Answers {
 
     /// The number of a call's error.
     pub(super) fn errno(&self, question: Question) -> Option<i32> {
+        if self.denied(question) {
+            return None;
+        }
         self.calls[question.0].error()?.raw_os_error()
     }
 
     /// The error of a call, with its name, for what cannot be left out.
     pub(super) fn failure(&self, question: Question) -> String {
         let call = &self.calls[question.0];
+        if self.denied(question) {
+            return format!("its seccomp filters deny it {call}");
+        }
         call.error().map_or_else(String::new, |error| format!("{call}: {error}"))
     }
 }

@@ -23,6 +23,7 @@
 //! | `before`, `facts`, `follow`, `watches` | what is looked at, found and copied while the session runs |
 //! | `collect` | the order in which everything is read |
 //! | `inside` | lists of calls that ask a thread what only it knows |
+//! | `filters`, `outside` | seccomp filters; what they deny a thread to be asked |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
 //! | `space`, `pages` | mappings, and the pages that hold content |
 //! | `table` | descriptors, and what `objects` takes of what they refer to |
@@ -37,11 +38,13 @@ mod before;
 mod collect;
 mod error;
 mod facts;
+mod filters;
 mod follow;
 mod inet;
 mod inside;
 mod ipc;
 mod namespaces;
+mod outside;
 mod pages;
 mod paths;
 mod process;
@@ -64,10 +67,10 @@ use std::time::{Duration, Instant};
 use libc::pid_t;
 
 use crate::fault::{self, Step};
+use crate::filters::Shared;
 use crate::freeze::{self, Limits, Source};
 use crate::objects::Finding;
 use crate::record::check::check;
-use crate::record::rights::Filter;
 use crate::record::{Writer, features};
 use crate::remote::Tracer;
 use before::Before;
@@ -79,21 +82,21 @@ pub use error::{Error, Refused};
 pub struct Session<'s> {
     root: pid_t,
     source: Box<dyn Source + Send + 's>,
-    filters: Vec<Filter>,
+    filters: Option<Shared>,
 }
 
 impl<'s> Session<'s> {
     /// The process `root` and what `source` lists, which are below it.
     pub fn new(root: pid_t, source: impl Source + Send + 's) -> Self {
-        Self { root, source: Box::new(source), filters: Vec::new() }
+        Self { root, source: Box::new(source), filters: None }
     }
 
-    /// The seccomp filters that each of its threads has, the first one that was installed first: those that its first process was
-    /// started with, and whatever was put into it. The kernel shows filters to nobody but root, so threads with others are
-    /// refused.
+    /// What was seen of its seccomp filters ([`crate::filters::watch::Watch::log`]). The kernel shows them to nobody but root, so
+    /// without it, and where the log does not say what a thread has, threads with filters are refused. Those that every thread
+    /// begins with are not recorded: a restore gives its own ([`crate::restore::Plan::filter`]).
     #[must_use]
-    pub fn with_filters(self, filters: Vec<Filter>) -> Self {
-        Self { filters, ..self }
+    pub fn with_filters(self, log: Shared) -> Self {
+        Self { filters: Some(log), ..self }
     }
 
     /// The process `root` and all that descend from it.
@@ -108,7 +111,8 @@ impl<'s> Session<'s> {
 /// # Errors
 /// [`Error::Format`] when the sink takes nothing.
 pub fn prepare<W: Write>(mut session: Session<'_>, sink: W) -> Result<Prepared<'_, W>, Error> {
-    let before = Before::look(session.root, &session.source.list().map_err(freeze::Error::Source)?);
+    let pids = session.source.list().map_err(freeze::Error::Source)?;
+    let before = Before::look(session.root, &pids, session.filters.as_ref());
     Ok(Prepared { session, before, writer: Writer::begin(sink, features::X86_64)? })
 }
 

@@ -33,9 +33,9 @@ const TIMER: usize = 32;
 /// What a process is asked.
 pub(super) struct Asked {
     subreaper: Question,
-    dumpable: Question,
+    pub(super) dumpable: Question,
     deny_write_exec: Question,
-    brk: Question,
+    pub(super) brk: Question,
     intervals: [Question; 3],
     actions: Vec<(u8, Question)>,
     timers: Vec<(Timer, Question, Question)>,

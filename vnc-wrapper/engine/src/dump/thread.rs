@@ -7,13 +7,13 @@ use libc::pid_t;
 use super::Error;
 use super::before::Sleeps;
 use super::error::fit;
+use super::filters::Filters;
 use super::inside::{Answers, Question, Questions};
 use super::restart;
 use super::subject::Subject;
 use super::view::{Rights, View};
 use crate::process::status::{self, Status};
 use crate::record::process::{AlternateStack, Area, Rseq, Scheduling, Thread};
-use crate::record::rights::Filter;
 use crate::record::{Bytes, List};
 use crate::remote::processor::Registers;
 use crate::sys::ptrace::{self, Signal};
@@ -22,15 +22,13 @@ use crate::sys::task;
 /// What a thread is asked.
 pub(super) struct Asked {
     stack: Question,
-    clear_child_tid: Question,
+    pub(super) clear_child_tid: Question,
     parent_death_signal: Question,
-    timer_slack: Question,
+    pub(super) timer_slack: Question,
     secure_bits: Question,
 }
 
 const GET_TID_ADDRESS: u64 = 40;
-/// SECCOMP_MODE_STRICT (linux/seccomp.h).
-const STRICT: u32 = 1;
 /// `stack_t`: address, flags, length.
 const STACK: usize = 24;
 
@@ -56,30 +54,9 @@ pub(super) struct Held {
     pub(super) mask: u64,
 }
 
-/// Its `status`, with what no record can hold refused: other filters than the `known` ones.
-pub(super) fn status(subject: &Subject, tid: pid_t, known: &[Filter]) -> Result<Status, Error> {
-    let pid = subject.pid;
-    let status = status::read(&subject.task(tid)).map_err(Error::read(pid, tid, "status"))?;
-    let mode = status.seccomp.unwrap_or(0);
-    if mode == STRICT {
-        return Err(Error::refused(
-            pid,
-            format!("thread {tid}"),
-            "it may do nothing but read and write (strict seccomp)",
-        ));
-    }
-    // Linux 5.9 counts them. Where they are not counted, the known ones are all that there can be seen to be.
-    let count = status.seccomp_filters.map_or(if mode == 0 { 0 } else { known.len() }, |count| count as usize);
-    if count != known.len() {
-        let why = match count.checked_sub(known.len()) {
-            Some(more) => format!("it has {more} seccomp filters that were not seen when they were installed"),
-            None => {
-                format!("it has {count} seccomp filters, and each thread of the session should have {}", known.len())
-            }
-        };
-        return Err(Error::refused(pid, format!("thread {tid}"), why));
-    }
-    Ok(status)
+/// Its `status`.
+pub(super) fn status(subject: &Subject, tid: pid_t) -> Result<Status, Error> {
+    status::read(&subject.task(tid)).map_err(Error::read(subject.pid, tid, "status"))
 }
 
 /// The record of a thread but for its signals; `rights` collects credentials.
@@ -88,12 +65,12 @@ pub(super) fn record(
     tid: pid_t,
     held: &Held,
     (asked, answers): (&Asked, &Answers),
-    (view, sleeps, filters): (&View, &Sleeps, &[Filter]),
+    (view, sleeps, filters): (&View, &Sleeps, &mut Filters<'_>),
     rights: &mut Rights,
 ) -> Result<Thread, Error> {
     let pid = subject.pid;
     let read = |what: &'static str| Error::read(pid, tid, what);
-    let status = status(subject, tid, filters)?;
+    let status = status(subject, tid)?;
     let (registers, restart) = restart::of(tid, &held.registers, sleeps.place(tid, &held.registers))
         .map_err(|why| Error::refused(pid, format!("thread {tid}"), why))?;
     let answered = |question, what: &str| {
@@ -123,7 +100,7 @@ pub(super) fn record(
         scheduling: scheduling(pid, tid)?,
         parent_death_signal: death.unwrap_or(0),
         credentials: rights.number(pid, &status, secure_bits, view)?,
-        filters: fit(pid, "seccomp filters", filters.iter().map(|filter| filter.id).collect::<Vec<_>>())?,
+        filters: filters.numbers(pid, tid)?,
         timer_slack: answers.result(asked.timer_slack).unwrap_or(0),
     })
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::io;
 
 use crate::fault::{self, Step};
+use crate::filters::program::{self, Data, X86_64};
 use crate::sys::ptrace::{self, CALL_STOP, CallStop, EVENT_STOP};
 use crate::sys::wait::Status;
 
-use super::thread::Undo;
+use super::scratch::{READ_EXECUTE, READ_WRITE, map};
+use super::thread::{Undo, unmap};
 use super::{Error, Thread};
 
 /// Bytes of one call in a list: number, six arguments, result.
@@ -15,6 +17,8 @@ pub const ENTRY: usize = 64;
 
 /// The signal code of a call that a seccomp filter trapped, `SYS_SECCOMP`.
 pub(super) const SECCOMP: i32 = 1;
+/// Bytes of the instruction that makes a call, on x86-64.
+const INSTRUCTION: u64 = 2;
 
 /// A system call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -237,8 +241,32 @@ impl Thread<'_, '_> {
         Ok(result)
     }
 
+    /// Whether its filters, as far as they are known, deny it `call`.
+    #[must_use]
+    pub fn denies(&self, call: &Call) -> bool {
+        let Some(filters) = self.filters() else { return false };
+        let data = Data {
+            number: call.number as u32,
+            architecture: X86_64,
+            instruction: self.instruction() + INSTRUCTION,
+            arguments: call.arguments,
+        };
+        !program::allows(program::answer(filters.iter().map(|filter| &filter.program), &data))
+    }
+
+    /// Whether its filters deny it memory for a list, or to give that back, or look at where calls are made.
+    pub(super) fn denies_lists(&self) -> bool {
+        let Some(filters) = self.filters() else { return false };
+        filters.iter().any(|filter| filter.program.looks_at_place())
+            || self.denies(&unmap(0, 4096))
+            || [READ_WRITE, READ_EXECUTE].into_iter().any(|protection| self.denies(&map(4096, protection)))
+    }
+
     /// Fails for a call that could not be taken back.
     pub(super) fn check_harmless(&self, call: &Call) -> Result<(), Error> {
+        if self.denies(call) {
+            return Err(Error::Denied { who: self.who().clone(), call: call.to_string() });
+        }
         let why = match call.harm() {
             Some(why) => why,
             None if self.exposed() => "a SIGSYS of its own waits, so its seccomp filter must not send another",

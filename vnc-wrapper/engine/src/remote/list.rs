@@ -28,7 +28,7 @@ impl Thread<'_, '_> {
     /// # Errors
     /// When not all were made, those of [`Thread::call`] but [`Error::Call`]. The results of those that were are read.
     pub fn run(&mut self, calls: &mut [Call]) -> Result<(), Error> {
-        if calls.len() < WORTH || !self.breakpoint_is_free() {
+        if calls.len() < WORTH || !self.breakpoint_is_free() || self.denies_lists() {
             for call in calls {
                 call.result = self.make(call)?;
             }

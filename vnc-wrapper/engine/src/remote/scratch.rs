@@ -6,12 +6,16 @@ use crate::fault::Step;
 use crate::sys::{memory, pidfd, ptrace};
 
 use super::processor::{LIST_CODE, RED_ZONE};
-use super::thread::Undo;
+use super::thread::{Undo, unmap};
 use super::{Call, Error, Thread};
 
-const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-const READ_EXECUTE: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+pub(super) const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+pub(super) const READ_EXECUTE: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
 const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+
+pub(super) fn map(length: u64, protection: u64) -> Call {
+    Call::new(libc::SYS_mmap, [0, length, protection, PRIVATE, u64::MAX, 0])
+}
 
 impl Thread<'_, '_> {
     /// Maps `length` bytes of empty memory that may be read and written; unmapped with the guard.
@@ -23,7 +27,9 @@ impl Thread<'_, '_> {
     }
 
     fn map_as(&mut self, length: u64, protection: u64) -> Result<u64, Error> {
-        let call = Call::new(libc::SYS_mmap, [0, length, protection, PRIVATE, u64::MAX, 0]);
+        let call = map(length, protection);
+        // What could not be given back is not made.
+        self.check_harmless(&unmap(0, length))?;
         let address = self.call_for_now(&call, |address| Undo::Unmap { address, length })?;
         self.point(Step::Mapped)?;
         Ok(address)
@@ -81,6 +87,7 @@ impl Thread<'_, '_> {
     /// # Errors
     /// Those of [`Thread::call`].
     pub fn open(&mut self, call: &Call) -> Result<i32, Error> {
+        self.check_harmless(&Call::new(libc::SYS_close, [0; 6]))?;
         let number = self.call_for_now(call, Undo::Close)?;
         self.point(Step::Opened)?;
         Ok(number as i32)

@@ -8,6 +8,7 @@ use libc::{c_int, pid_t};
 use super::processor::Registers;
 use super::{Error, Thread, Who};
 use crate::fault::{self, Step};
+use crate::filters::Chain;
 use crate::sys::ptrace::{self, EVENT_STOP};
 use crate::sys::wait::{self, Status};
 
@@ -54,6 +55,8 @@ pub struct Stopped<'t> {
     ended: Option<Status>,
     /// Where it can make calls, once that was looked for.
     pub(super) instruction: Option<u64>,
+    /// Its seccomp filters, where they are known.
+    pub(super) filters: Option<Chain>,
     _tracer: PhantomData<&'t Tracer>,
 }
 
@@ -66,7 +69,8 @@ impl<'t> Stopped<'t> {
         let who = Who::of(pid, tid);
         let seized = fault::point(Step::Seize).and_then(|()| ptrace::seize(tid, libc::PTRACE_O_TRACESYSGOOD));
         seized.map_err(|error| Error::other(&who, "take hold of", error))?;
-        let mut stopped = Self { who, patience, held: true, ended: None, instruction: None, _tracer: PhantomData };
+        let mut stopped =
+            Self { who, patience, held: true, ended: None, instruction: None, filters: None, _tracer: PhantomData };
         let asked = fault::point(Step::Interrupt).and_then(|()| ptrace::interrupt(tid));
         asked.map_err(|error| Error::other(&stopped.who, "stop", error))?;
         stopped.settle("stop")?;
@@ -76,13 +80,19 @@ impl<'t> Stopped<'t> {
 
     /// A thread that the caller has seized and seen in a stop that no signal caused.
     pub(crate) fn adopt(_: &'t Tracer, who: Who, patience: Duration) -> Self {
-        Self { who, patience, held: true, ended: None, instruction: None, _tracer: PhantomData }
+        Self { who, patience, held: true, ended: None, instruction: None, filters: None, _tracer: PhantomData }
     }
 
     /// Which thread.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who
+    }
+
+    /// Its seccomp filters, oldest first: no call is made in it that these deny. Without this one that is denied is noticed
+    /// where the filter sends a signal, and kills the thread where it kills.
+    pub fn set_filters(&mut self, filters: Chain) {
+        self.filters = Some(filters);
     }
 
     /// How it ended, if it did and nobody else will learn it.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use crate::fault::{self, Step};
+use crate::filters::Chain;
 use crate::sys::ptrace::{CALL_STOP, Signal};
 use crate::sys::wait::Status;
 use crate::sys::{memory, ptrace, signal};
@@ -116,6 +117,10 @@ impl<'s, 't> Thread<'s, 't> {
 
     pub(super) fn instruction(&self) -> u64 {
         self.instruction
+    }
+
+    pub(super) fn filters(&self) -> Option<&Chain> {
+        self.stopped.filters.as_ref()
     }
 
     pub(super) fn registers_now(&self) -> Result<Registers, Error> {

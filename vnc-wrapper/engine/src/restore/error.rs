@@ -63,6 +63,8 @@ pub enum Object {
     Credentials,
     /// A seccomp filter.
     Filter(u32),
+    /// The one that every process of the session begins with.
+    OwnFilter,
     /// A resource limit.
     Limit(u32),
     /// How a thread is scheduled.
@@ -108,6 +110,7 @@ impl fmt::Display for Object {
             Self::Timer(id) => write!(out, "timer {id}"),
             Self::Credentials => out.write_str("its credentials"),
             Self::Filter(id) => write!(out, "seccomp filter {id}"),
+            Self::OwnFilter => out.write_str("the session's own seccomp filter"),
             Self::Limit(resource) => write!(out, "limit {resource}"),
             Self::Scheduling => out.write_str("its scheduling"),
             Self::Registration => out.write_str("a registration of memory with the kernel"),

@@ -11,7 +11,7 @@
 //! fill      pages are put there, as they are read
 //! seal      protections, the program's addresses; directories, signal actions, descriptors
 //! threads   made with their ids; each sets what it has alone
-//! last      timers, waiting signals, registers; what is watched for changes
+//! last      timers, waiting signals, seccomp filters, registers; what is watched for changes
 //! run       all go on
 //! ```
 //!
@@ -26,6 +26,7 @@ mod content;
 mod descriptors;
 mod error;
 mod files;
+mod filters;
 mod first;
 mod inet;
 mod ipc;
@@ -57,6 +58,7 @@ use crate::sys::ptrace;
 
 pub use error::{Error, Name, Object};
 pub use files::{Files, Root};
+pub use filters::Own;
 pub use namespaces::Clocks;
 pub use terminals::Terminals;
 
@@ -81,6 +83,8 @@ pub struct Plan<'p> {
     pub clocks: Option<Clocks>,
     /// Where pseudo-terminals are.
     pub terminals: Terminals,
+    /// The seccomp filter that every process begins with; none: the processes have those of the content alone.
+    pub filter: Option<Own<'p>>,
     /// How paths of the session are opened.
     pub files: &'p dyn Files,
     /// How far the time of day has moved since the save: absolute timers of CLOCK_REALTIME are that much nearer.
@@ -158,7 +162,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     inet::give(&mut open, &content, &stub)?;
     ipc::queues(&mut open, &content, &stub)?;
     drop(devpts);
-    rights::filters(&stub, &content)?;
+    filters::own(&stub, plan.filter.as_mut())?;
     open.send(&stub, &channel)?;
     terminals::own(&stub, &content, &open)?;
     terminals::controlling(&stub, content.free_id()?, &content, &mut open, &mut made)?;
@@ -242,7 +246,8 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     for (process, threads) in &all {
         threads.iter().try_for_each(threads::equip)?;
         for pair in threads {
-            rights::give(&pair.stub, &content.credentials[&pair.record.credentials])?;
+            let early = || filters::early(pair, &content);
+            rights::give(&pair.stub, &content.credentials[&pair.record.credentials], early)?;
             // The first process's parent is the thread that restores, which is about to end.
             if process.parent.is_some() {
                 threads::after_credentials(pair)?;
@@ -291,8 +296,9 @@ fn last(content: &Content, all: &[(&crate::record::process::Process, Vec<Pair<'_
         for pair in threads {
             registers.push(wait::begin(pair, threads::registers(pair)?)?);
         }
+        threads.iter().rev().try_for_each(threads::register)?;
+        filters::late(threads, content)?;
         for pair in threads.iter().rev() {
-            threads::register(pair)?;
             let left = left.entry(process.space).or_default();
             *left -= 1;
             if *left == 0 {

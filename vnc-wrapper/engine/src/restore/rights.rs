@@ -1,12 +1,10 @@
-//! Users, groups and capabilities of a thread (credentials(7), capabilities(7)), and its seccomp filters.
+//! Users, groups and capabilities of a thread (credentials(7), capabilities(7)).
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::record::rights::Credentials;
 
-use super::content::Content;
-use super::error::{Error, Object, Result};
+use super::error::{Object, Result};
 use super::list::List;
 use super::stub::Stub;
 
@@ -14,36 +12,9 @@ use super::stub::Stub;
 const VERSION: u32 = 0x2008_0522;
 /// SECBIT_NO_SETUID_FIXUP and SECBIT_KEEP_CAPS (linux/securebits.h): changing users takes no capability.
 pub(super) const KEEP: u64 = 1 << 2 | 1 << 4;
-/// `struct sock_filter` and `struct sock_fprog` (linux/filter.h).
-const INSTRUCTION: usize = 8;
-const PROGRAM: usize = 16;
 /// As many groups as a thread can have (NGROUPS_MAX).
 const MOST_GROUPS: usize = 65_536;
 const PR_CAP_AMBIENT_RAISE: u64 = libc::PR_CAP_AMBIENT_RAISE as u64;
-
-/// Gives the first process the seccomp filters that all threads have, which everything that descends from it inherits. It has
-/// CAP_SYS_ADMIN in its user namespace, and so needs no PR_SET_NO_NEW_PRIVS.
-pub(super) fn filters(first: &Stub, content: &Content) -> Result {
-    let lists: BTreeSet<&[u32]> = content.threads.values().flatten().map(|thread| &thread.filters[..]).collect();
-    if lists.len() > 1 {
-        return Err(Error::unable("the seccomp filters", "this release can make only those that all threads have"));
-    }
-    for id in lists.into_iter().flatten() {
-        let object = Object::Filter(*id);
-        let unknown = || Error::unable(object.to_string(), "the content has no record of it");
-        let filter = content.filters.get(id).ok_or_else(unknown)?;
-        let mut list = List::new(first);
-        let at = list.place(filter.program.len().next_multiple_of(16) + PROGRAM)?;
-        let length = (filter.program.len() / INSTRUCTION) as u64;
-        // `struct sock_fprog`: how many instructions, and where.
-        let described = [length.to_ne_bytes(), at.to_ne_bytes()].concat();
-        let operation = libc::SECCOMP_SET_MODE_FILTER.into();
-        let flags = filter.flags.into();
-        list.with(object, libc::SYS_seccomp, &[&filter.program, &described], |at| [operation, flags, at[1], 0, 0, 0])?;
-        list.run()?;
-    }
-    Ok(())
-}
 
 /// What a thread has now, as it sees it.
 struct Now {
@@ -53,8 +24,8 @@ struct Now {
     secure_bits: u32,
 }
 
-/// Gives a thread its credentials, the first call that takes a capability first.
-pub(super) fn give(stub: &Stub, wanted: &Credentials) -> Result {
+/// Gives a thread its credentials, the first call that takes a capability first. `before` is done before capabilities go.
+pub(super) fn give(stub: &Stub, wanted: &Credentials, before: impl FnOnce() -> Result) -> Result {
     let object = Object::Credentials;
     let status = crate::process::status::read(&PathBuf::from(format!("/proc/{}", stub.tid)));
     let status = status.map_err(|error| stub.failed(object, "read its status", error))?;
@@ -91,7 +62,11 @@ pub(super) fn give(stub: &Stub, wanted: &Credentials) -> Result {
             list.call(object, libc::SYS_prctl, arguments)?;
         }
         list.call(object, libc::SYS_prctl, prctl(libc::PR_SET_SECUREBITS, wanted.secure_bits.into()))?;
+        list.run()?;
+        before()?;
         capset(&mut list, wanted.effective, wanted.permitted, wanted.inheritable)?;
+    } else {
+        before()?;
     }
     if wanted.no_new_privileges {
         list.call(object, libc::SYS_prctl, prctl(libc::PR_SET_NO_NEW_PRIVS, 1))?;

@@ -1,6 +1,7 @@
 //! What guests in namespaces do: they get ready, wait for word 1, and look whether everything is as it was. 42: it is.
 
 pub(crate) mod files;
+pub(crate) mod filters;
 pub(crate) mod inet;
 pub(crate) mod ipc;
 pub(crate) mod sockets;
@@ -707,43 +708,4 @@ pub(crate) fn netlink(words: Words, _: &Path) -> i32 {
     ready(words);
     spin(words);
     if before == look() && before.0 == port && before.1 == [2] { RIGHT } else { 1 }
-}
-
-/// A filter of calls (seccomp(2)) by which getpriority(2) fails with EDOM, as the kernel reads it.
-pub(crate) fn no_priorities() -> Vec<u8> {
-    let statement = |code: u32, k: u32, otherwise: u8| libc::sock_filter { code: code as u16, jt: 0, jf: otherwise, k };
-    let program = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_getpriority as u32, 1),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EDOM as u32, 0),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
-    ];
-    program.iter().flat_map(|it| [&it.code.to_ne_bytes()[..], &[it.jt, it.jf], &it.k.to_ne_bytes()].concat()).collect()
-}
-
-fn install(program: &[u8]) {
-    let described = libc::sock_fprog { len: (program.len() / 8) as u16, filter: program.as_ptr().cast_mut().cast() };
-    let operation = libc::SECCOMP_SET_MODE_FILTER;
-    // SAFETY: the kernel copies the program that is described.
-    assert_eq!(unsafe { libc::syscall(libc::SYS_seccomp, operation, 0, &raw const described) }, 0);
-}
-
-/// A filter that all have: a thread, and a child.
-pub(crate) fn filtered(words: Words, _: &Path) -> i32 {
-    install(&no_priorities());
-    let filtered = || {
-        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-        // SAFETY: numbers only.
-        let priority = unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, 0) };
-        let error = std::io::Error::last_os_error().raw_os_error();
-        priority == -1 && error == Some(libc::EDOM) && status.contains("Seccomp_filters:\t1\n")
-    };
-    let waits = move || {
-        ready(words);
-        spin(words);
-        filtered()
-    };
-    let child = child(|| i32::from(!waits()));
-    let thread = std::thread::spawn(waits);
-    if waits() && thread.join().unwrap_or(false) && wait(child) == 0 { RIGHT } else { 1 }
 }

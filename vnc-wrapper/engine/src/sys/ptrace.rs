@@ -149,6 +149,21 @@ pub fn xstate(tid: pid_t) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The thread's seccomp filter `at`, counted from the oldest (PTRACE_SECCOMP_GET_FILTER), which only root may see.
+///
+/// # Errors
+/// `EACCES`, `EINVAL`; `ENOENT`: it has no such filter.
+#[cfg(test)]
+pub(crate) fn filter(tid: pid_t, at: usize) -> io::Result<Vec<u8>> {
+    /// include/uapi/linux/ptrace.h.
+    const GET_FILTER: c_uint = 0x420c;
+    let count = request(GET_FILTER, tid, at, 0)?;
+    let mut bytes = vec![0; 8 * count as usize];
+    // SAFETY: the kernel writes as many instructions of eight bytes as it has just said; the thread stands still.
+    checked(unsafe { libc::ptrace(GET_FILTER, tid, at, bytes.as_mut_ptr()) })?;
+    Ok(bytes)
+}
+
 /// The thread's blocked signals, bit n - 1 for signal n. Inside a call that replaces the mask for its duration
 /// (sigsuspend, ppoll) it is the mask from before.
 ///

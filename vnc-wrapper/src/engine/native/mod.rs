@@ -16,13 +16,14 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Begin};
 
 use freezeframe_engine::dump::{self, Session, Then, prepare};
+use freezeframe_engine::filters::{Filter, Log};
 use freezeframe_engine::freeze::{Limits, OwnProc};
-use freezeframe_engine::record::rights::Filter;
 use freezeframe_engine::remote::Tracer;
-use freezeframe_engine::restore::{self, Files, Plan, Root, Terminals};
+use freezeframe_engine::restore::{self, Files, Own, Plan, Root, Terminals};
 
 use super::{After, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen};
 use crate::container::furnish;
@@ -75,7 +76,7 @@ impl NativeEngine {
         let path = request.images.join(PROCESSES);
         let file = File::create_new(&path).map_err(io("make its file"))?;
         let source = OwnProc::new(init, format!("/proc/{init}/root/proc")).map_err(io("look into it"))?;
-        let session = Session::new(init, source).with_filters(vec![own_filter()]);
+        let session = Session::new(init, source).with_filters(Arc::new(Mutex::new(Log::new(own_filter()))));
         let prepared = prepare(session, BufWriter::new(file)).map_err(refused)?;
         let begun = Begin::now();
         let frozen = prepared.freeze(tracer, LIMITS).map_err(refused)?;
@@ -135,6 +136,7 @@ impl NativeEngine {
             prepare: &mut prepare,
             clocks: Some(instant.clocks()),
             terminals: Terminals::There,
+            filter: Some(Own { program: seccomp::program(), flags: seccomp::FLAGS, listener: Box::new(|_| Ok(())) }),
             files: &files,
             passed: instant.passed(),
             patience: PATIENCE,
@@ -157,9 +159,8 @@ impl NativeEngine {
 }
 
 /// The filter that [`crate::container::settings`] gives every process of a session.
-fn own_filter() -> Filter {
-    // Far below the bound of the record.
-    Filter { id: 1, program: seccomp::program().try_into().unwrap_or_default(), flags: seccomp::FLAGS }
+fn own_filter() -> Vec<Filter> {
+    Filter::new(seccomp::program(), seccomp::FLAGS).into_iter().collect()
 }
 
 /// Files of a root that is there only when the session's mounts have been made.

@@ -88,6 +88,7 @@ const RIP: usize = 16;
 const CS: usize = 17;
 const FLAGS: usize = 18;
 const RSP: usize = 19;
+const FS_BASE: usize = 21;
 
 /// The direction flag and the trap flag: the list's code and calls want neither.
 const TRAP_AND_DIRECTION: u64 = 1 << 8 | 1 << 10;
@@ -128,6 +129,12 @@ impl Registers {
     #[must_use]
     pub fn stack(&self) -> u64 {
         self.words[RSP]
+    }
+
+    /// The thread pointer: the base of `fs`.
+    #[must_use]
+    pub fn thread_pointer(&self) -> u64 {
+        self.words[FS_BASE]
     }
 
     /// The number of the call that a stop interrupted, if one was.

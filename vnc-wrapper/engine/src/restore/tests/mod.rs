@@ -1,6 +1,7 @@
 //! Guests are saved, killed and restored, and go on as if nothing had happened.
 
 mod files;
+mod filters;
 mod inet;
 mod ipc;
 mod sockets;
@@ -16,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use libc::pid_t;
 
-use super::{Clocks, Error, Plan, Restored, Root, Terminals, restore};
+use super::{Clocks, Error, Own, Plan, Restored, Root, Terminals, restore};
 use crate::dump::{self, Draining, Session, Then, prepare};
 use crate::freeze::{Limits, descendants, freeze};
 use crate::record::objects::{Common, Descriptor, Inotify, InotifyWatch, PidFd};
-use crate::record::rights::{Filter, Namespace, NamespaceKind};
+use crate::record::rights::{Namespace, NamespaceKind};
 use crate::record::{Item, Reader, Record, Writer};
 use crate::remote::{Tracer, tracing};
 use crate::sys::guests::{PATIENCE, alone, state, until};
@@ -52,6 +53,17 @@ fn restored_from<T>(
     clocks: Option<Clocks>,
     with: impl FnOnce(Result<Restored<'_>, Error>) -> T,
 ) -> T {
+    restored_with(tracer, source, (namespaces, clocks), None, with)
+}
+
+/// [`restored_from`] where every process begins with a filter.
+fn restored_with<T>(
+    tracer: &Tracer,
+    source: impl Read,
+    (namespaces, clocks): (libc::c_int, Option<Clocks>),
+    filter: Option<Own<'_>>,
+    with: impl FnOnce(Result<Restored<'_>, Error>) -> T,
+) -> T {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let files = Root::new(OwnedFd::from(File::open("/").unwrap()));
     let plan = Plan {
@@ -62,6 +74,7 @@ fn restored_from<T>(
             if namespaces & libc::CLONE_NEWNET != 0 { loopback_up_in(pid) } else { Ok(()) }
         },
         terminals: Terminals::Mount,
+        filter,
         files: &files,
         passed: Duration::ZERO,
         patience: PATIENCE,
@@ -413,25 +426,6 @@ fn issue_10_each_thread_has_the_rights_that_it_had() {
 #[test]
 fn issue_10_a_netlink_socket_is_what_it_was() {
     as_both_users("restore::tests::issue_10_a_netlink_socket_is_what_it_was", || goes_on("netlink", guests::netlink));
-}
-
-#[test]
-fn issue_10_filters_that_all_threads_have_are_given_again_and_others_refused() {
-    let name = "restore::tests::issue_10_filters_that_all_threads_have_are_given_again_and_others_refused";
-    as_both_users(name, || {
-        let mut guest = Inside::start(guests::filtered);
-        until("all are there", || guest.words[0].load(Ordering::SeqCst) == 3);
-        let error = save_session(Session::descendants(guest.pid), Then::Run).expect_err("a filter was left out");
-        assert!(error.to_string().contains("it has 1 seccomp filters that were not seen"), "{error}");
-        let filter = |id| Filter { id, program: guests::no_priorities().try_into().unwrap(), flags: 0 };
-        let two = Session::descendants(guest.pid).with_filters(vec![filter(1), filter(2)]);
-        let error = save_session(two, Then::Run).expect_err("a filter was made up");
-        assert!(error.to_string().contains("it has 1 seccomp filters, and each thread"), "{error}");
-        let content = save_session(Session::descendants(guest.pid).with_filters(vec![filter(7)]), Then::End).unwrap();
-        guest.kill();
-        let running = run(&content);
-        let_go_on("filters", &guest, running);
-    });
 }
 
 #[test]
