@@ -7,11 +7,20 @@ use freezeframe_tests::{Stage, User, eventually};
 
 use crate::{PLACES, play};
 
-/// Counts in a terminal and in a file in memory; ends where a number is not the one after the last.
+/// Counts in a terminal and in a file in memory; ends where a number is not the one after the last, or something that it has open
+/// is not what it was.
 const COUNTER: &str = "
-import time
+import os, time
+hidden = open('/dev/shm/hidden', 'w+')
+os.unlink('/dev/shm/hidden')
+hidden.write('kept')
+status = open('/proc/self/status')
 n = 0
-while open('/tmp/n').read() == f'{n}\\n':
+def same():
+    hidden.seek(0)
+    status.seek(0)
+    return hidden.read() == 'kept' and f'Pid:\\t{os.getpid()}\\n' in status.read() and open('/tmp/n').read() == f'{n}\\n'
+while same():
     n += 1
     with open('/tmp/n', 'r+') as file: file.write(f'{n}\\n')
     print(n)

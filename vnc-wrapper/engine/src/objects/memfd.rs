@@ -1,5 +1,6 @@
 //! memfd_create(2): memory with descriptors, its name, length, mode and seals. Its pages are in regions.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -49,19 +50,21 @@ pub fn take(seen: &Seen, id: u32) -> Result<SharedObject, Error> {
     })
 }
 
-/// Makes it, empty, for its maker alone and without seals: first it is filled and mapped.
+/// Has `create` make it by memfd_create(2), empty, for its maker alone and without seals: first it is filled and mapped.
 ///
 /// # Errors
 /// When it is no memfd, or the kernel does not make it.
-pub fn give(record: &SharedObject) -> Result<OwnedFd, Error> {
+pub fn give(
+    record: &SharedObject,
+    create: impl FnOnce(&[u8], MemfdFlags) -> io::Result<OwnedFd>,
+) -> Result<OwnedFd, Error> {
     let who = || format!("memfd ({})", record.id);
     let refused = |reason: &str| Error::Refused { what: who(), reason: reason.to_owned() };
     let Origin::Memfd { name, flags: 0 } = &record.origin else {
         return Err(refused("it is no memfd that can be made"));
     };
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let made = rustix::fs::memfd_create(&name[..], flags)
-        .map_err(|error| Error::given(who(), "memfd_create")(error.into()))?;
+    let made = create(name, flags).map_err(Error::given(who(), "memfd_create"))?;
     rustix::fs::ftruncate(&made, record.size).map_err(|error| Error::given(who(), "ftruncate")(error.into()))?;
     Ok(made)
 }

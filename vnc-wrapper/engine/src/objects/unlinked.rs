@@ -1,10 +1,10 @@
 //! Files and directories that somebody has open or mapped, and that have no name any more. The content of a file is in regions, as
 //! that of a memfd; a directory is empty.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
 
 use super::file::WITHOUT_NAME;
 use super::{Error, Names, Seen, fit};
@@ -40,54 +40,96 @@ pub fn take(seen: &Seen, id: u32, near: &[u8]) -> Result<SharedObject, Error> {
     })
 }
 
-/// Makes it, empty and for its maker alone.
+/// A directory in which files are made: by this process, or by one of the session, whose file system may take ids from nobody else.
+pub trait Place {
+    /// openat(2) of `name` in it, for its maker alone.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn open(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd>;
+
+    /// mkdirat(2), for its maker alone.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn make_directory(&self, name: &str) -> io::Result<()>;
+
+    /// unlinkat(2).
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn remove(&self, name: &str, flags: AtFlags) -> io::Result<()>;
+}
+
+impl Place for OwnedFd {
+    fn open(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(self, name, flags, Mode::from_raw_mode(MODE))?)
+    }
+
+    fn make_directory(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(self, name, Mode::from_raw_mode(MODE))?)
+    }
+
+    fn remove(&self, name: &str, flags: AtFlags) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(self, name, flags)?)
+    }
+}
+
+/// Makes it, empty and for its maker alone, in a directory of its file system, to which `place` leads.
 ///
 /// # Errors
 /// When it is of another kind, or the file system does not take it.
-pub fn give(record: &SharedObject, names: &impl Names) -> Result<OwnedFd, Error> {
+pub fn give<P: Place>(
+    record: &SharedObject,
+    names: &impl Names,
+    place: impl FnOnce(OwnedFd) -> io::Result<P>,
+) -> Result<OwnedFd, Error> {
     let who = || format!("a file without a name ({})", record.id);
-    let failed = |call| move |error: Errno| Error::given(who(), call)(error.into());
+    let failed = |call| move |error: io::Error| Error::given(who(), call)(error);
     let open = |near: &[u8]| {
         let flags = (libc::O_PATH | libc::O_DIRECTORY).cast_unsigned();
-        names.open(near, flags).map_err(Error::given(format!("{}, in {}", who(), near.escape_ascii()), "open"))
+        let opened = names.open(near, flags).and_then(place);
+        opened.map_err(Error::given(format!("{}, in {}", who(), near.escape_ascii()), "open"))
     };
     match &record.origin {
         Origin::File { near, linkable } => {
-            let made = file(open(near)?.as_fd(), *linkable).map_err(failed("open"))?;
-            rustix::fs::ftruncate(&made, record.size).map_err(failed("ftruncate"))?;
+            let made = file(&open(near)?, *linkable).map_err(failed("open"))?;
+            rustix::fs::ftruncate(&made, record.size).map_err(|error| failed("ftruncate")(error.into()))?;
             Ok(made)
         }
-        Origin::Directory { near } => directory(open(near)?.as_fd()).map_err(failed("mkdir")),
+        Origin::Directory { near } => directory(&open(near)?).map_err(failed("mkdir")),
         _ => Err(Error::Refused { what: who(), reason: "it is no file that can be made".to_owned() }),
     }
 }
 
-fn file(near: BorrowedFd<'_>, linkable: bool) -> Result<OwnedFd, Errno> {
+fn file(near: &impl Place, linkable: bool) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let unnamed = flags | OFlags::TMPFILE | if linkable { OFlags::empty() } else { OFlags::EXCL };
-    match rustix::fs::openat(near, ".", unnamed, Mode::from_raw_mode(MODE)) {
+    match near.open(".", unnamed) {
         // A file system that makes no files without names.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR) => {}
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {}
         made => return made,
     }
     free_name(|name| {
-        let made = rustix::fs::openat(near, name, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(MODE))?;
-        rustix::fs::unlinkat(near, name, AtFlags::empty())?;
+        let made = near.open(name, flags | OFlags::CREATE | OFlags::EXCL)?;
+        near.remove(name, AtFlags::empty())?;
         Ok(made)
     })
 }
 
-fn directory(near: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+fn directory(near: &impl Place) -> io::Result<OwnedFd> {
     free_name(|name| {
-        rustix::fs::mkdirat(near, name, Mode::from_raw_mode(MODE))?;
-        let opened = rustix::fs::openat(near, name, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        rustix::fs::unlinkat(near, name, AtFlags::REMOVEDIR)?;
+        near.make_directory(name)?;
+        let opened = near.open(name, OFlags::DIRECTORY | OFlags::CLOEXEC);
+        near.remove(name, AtFlags::REMOVEDIR)?;
         opened
     })
 }
 
 /// Calls `make` with names until it finds one that nothing has.
-fn free_name(make: impl Fn(&str) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+fn free_name(make: impl Fn(&str) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    let taken =
+        |made: &io::Result<OwnedFd>| made.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EEXIST));
     let names = (0..TRIES).map(|number| format!(".freezeframe-{}-{number}", std::process::id()));
-    names.map(|name| make(&name)).find(|made| !matches!(made, Err(Errno::EXIST))).unwrap_or(Err(Errno::EXIST))
+    names.map(|name| make(&name)).find(|made| !taken(made)).unwrap_or(Err(io::ErrorKind::AlreadyExists.into()))
 }

@@ -25,6 +25,7 @@ use crate::sys::descriptor;
 use super::content::Content;
 use super::error::{Error, Object, Result};
 use super::files::Files;
+use super::first_files::{self, InFirst};
 use super::list::List;
 use super::made::Made;
 use super::sockets::{Makers, Way};
@@ -112,13 +113,14 @@ impl From<objects::Error> for Error {
 }
 
 impl Open {
-    /// Makes everything that is referred to. `passed`: how far the time of day has moved since it was saved; `devpts`: the root
-    /// directories of those of the content.
+    /// Makes everything that is referred to; what only a process of the session can make, by the `first` one. `passed`: how far the
+    /// time of day has moved since it was saved; `devpts`: the root directories of those of the content.
     pub(super) fn new(
         content: &Content,
         files: &dyn Files,
         passed: Duration,
         devpts: &BTreeMap<u32, OwnedFd>,
+        first: (&Stub, &UnixStream),
     ) -> Result<Self> {
         let numbers = content.tables.values().flat_map(|table| table.descriptors.iter());
         let highest = numbers.map(|descriptor| descriptor.number).max().unwrap_or(0);
@@ -129,9 +131,10 @@ impl Open {
         for object in content.objects.values().filter(by_descriptor) {
             let made = match object.origin {
                 Origin::File { .. } | Origin::Directory { .. } => {
-                    unlinked::give(object, &Session { files, open: &open })?
+                    let place = |directory| InFirst::new(first, directory);
+                    unlinked::give(object, &Session { files, open: &open }, place)?
                 }
-                _ => memfd::give(object)?,
+                _ => memfd::give(object, |name, flags| first_files::memfd(first.0, name, flags))?,
             };
             open.add(Key::Object(object.id), made)?;
         }
@@ -150,13 +153,14 @@ impl Open {
             let made = match record {
                 // Those that are made with what they are ends of.
                 Record::PipeEnd(_) | Record::TerminalEnd(_) => continue,
+                Record::File(it) if of_process(&it.path) => continue,
                 Record::File(it) => file::give(it, &Session { files, open: &open })?,
                 Record::EventFd(it) => event::give(it)?,
                 Record::TimerFd(it) => timer::give(it, passed)?,
                 Record::SignalFd(it) => signal::give(it)?,
                 Record::Epoll(it) => epoll::give(it)?,
                 Record::Inotify(it) => inotify::give(it)?,
-                // Of processes that are not there yet, or made by them.
+                // Of processes that are not there yet, or made by them; as are files that `/proc` has of one.
                 Record::PidFd(_) | Record::UnixSocket(_) | Record::NetlinkSocket(_) | Record::PosixQueueEnd(_) => {
                     continue;
                 }
@@ -278,14 +282,18 @@ impl Open {
     }
 
     /// Makes what needs processes to be there, `find` having them as this process sees them, and has epoll instances watch.
-    pub(super) fn late(&mut self, content: &Content, find: impl Fn(u32) -> Option<pid_t>) -> Result {
+    pub(super) fn late(&mut self, content: &Content, files: &dyn Files, find: impl Fn(u32) -> Option<pid_t>) -> Result {
         for (id, record) in &content.descriptions {
-            let Record::PidFd(it) = record else { continue };
             let open = |id: u32, thread: bool| {
                 let there = find(id).ok_or(io::ErrorKind::NotFound)?;
                 objects::process::open(there.cast_unsigned(), thread)
             };
-            self.add(Key::Description(*id), objects::process::give(it, open)?)?;
+            let made = match record {
+                Record::PidFd(it) => objects::process::give(it, open)?,
+                Record::File(it) if of_process(&it.path) => file::give(it, &Session { files, open: self })?,
+                _ => continue,
+            };
+            self.add(Key::Description(*id), made)?;
         }
         for record in content.descriptions.values() {
             let Record::Epoll(it) = record else { continue };
@@ -486,6 +494,11 @@ pub(super) fn mapped(mapping: &Mapping) -> Option<(&[u8], bool)> {
 /// Whether a mapping has that letter pair of `VmFlags`.
 pub(super) fn has(mapping: &Mapping, letters: &[u8; 2]) -> bool {
     mapping.advice.chunks_exact(2).any(|pair| pair == letters)
+}
+
+/// Whether a path leads to what `/proc` shows of one process, which has to be there first.
+fn of_process(path: &[u8]) -> bool {
+    path.strip_prefix(b"/proc/").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
 }
 
 /// The end of that pipe, if the description is one.

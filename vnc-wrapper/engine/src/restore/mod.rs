@@ -28,6 +28,7 @@ mod error;
 mod files;
 mod filters;
 mod first;
+mod first_files;
 mod inet;
 mod ipc;
 mod list;
@@ -157,7 +158,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
     let limits = ipc::Limits::raise(&content, &stub, &channel)?;
     let devpts = terminals::roots(&stub, &content, &plan)?;
     // Paths lead to files from here on: the namespaces are as the plan prepared them.
-    let mut open = Open::new(&content, plan.files, plan.passed, &devpts)?;
+    let mut open = Open::new(&content, plan.files, plan.passed, &devpts, (&stub, &channel))?;
     open.netlink(&content, &stub)?;
     inet::give(&mut open, &content, &stub)?;
     ipc::queues(&mut open, &content, &stub)?;
@@ -231,7 +232,7 @@ pub fn restore<'t, R: Read>(tracer: &'t Tracer, source: R, mut plan: Plan<'_>) -
         let speaks = first.and_then(|(_, threads)| threads.first()).map_or(&root, |pair| &pair.stub);
         process::last_pid(speaks, last, open.number(&descriptors::Key::LastPid)?)?;
     }
-    open.late(&content, find)?;
+    open.late(&content, plan.files, find)?;
     open.owners(&content, find)?;
     let mut done = BTreeSet::new();
     for (process, threads) in &all {

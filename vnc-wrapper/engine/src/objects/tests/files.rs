@@ -26,6 +26,10 @@ impl Names for Here {
     }
 }
 
+fn create(name: &[u8], flags: MemfdFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create(name, flags)?)
+}
+
 #[test]
 fn files_are_opened_as_they_were() {
     as_both_users("objects::tests::files::files_are_opened_as_they_were", || {
@@ -96,7 +100,7 @@ fn a_file_without_a_name_has_its_content_with_holes_and_is_one_file() {
     assert_eq!(file::path(&seen[0]), path.as_os_str().as_bytes());
     let near = place.path().as_os_str().as_bytes();
     let record = stored(unlinked::take(&seen[0], 5, near).unwrap());
-    let kept = unlinked::give(&record, &Here::default()).unwrap();
+    let kept = unlinked::give(&record, &Here::default(), Ok).unwrap();
     world.untouched(|| {
         let into = File::from(kept.try_clone().unwrap());
         shared::read_file(&shared::own_description(seen[0].copy()).unwrap(), &mut Into(&into)).unwrap();
@@ -215,7 +219,7 @@ fn a_memfd_has_name_mode_content_and_seals() {
         let record = stored(world.untouched(|| memfd::take(&first, 7).unwrap()));
         assert_eq!(record.origin, Origin::Memfd { name: name.to_vec().try_into().unwrap(), flags: 0 });
         assert_eq!((record.size, record.mode), (1 << 20, 0o640));
-        let made = memfd::give(&record).unwrap();
+        let made = memfd::give(&record, create).unwrap();
         let into = File::from(made.try_clone().unwrap());
         world.untouched(|| {
             shared::read_file(&shared::own_description(first.copy()).unwrap(), &mut Into(&into)).unwrap();
@@ -236,7 +240,7 @@ fn a_memfd_has_name_mode_content_and_seals() {
         }
         let none = stored(memfd::take(&third, 8).unwrap());
         assert_eq!(none.seals, SealFlags::SEAL.bits());
-        let made = memfd::give(&none).unwrap();
+        let made = memfd::give(&none, create).unwrap();
         memfd::give_seals(made.as_fd(), &none).unwrap();
         assert!(rustix::fs::fcntl_add_seals(&made, SealFlags::GROW).is_err());
     });
