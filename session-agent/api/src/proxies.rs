@@ -78,7 +78,7 @@ pub trait Manager1 {
     /// The agent's release.
     #[zbus(property)]
     fn version(&self) -> zbus::Result<String>;
-    /// The engine that saves and resumes.
+    /// The engine that saves: `native` or `criu`.
     #[zbus(property)]
     fn engine(&self) -> zbus::Result<String>;
 }

@@ -18,6 +18,7 @@ use freezeframe_store::session::Network;
 
 use crate::container::connections;
 use crate::container::processes::Process;
+use crate::engine::native;
 use crate::kernel::objects::Kernel;
 use crate::objects::{self, Session, Tree, Trouble, descriptor};
 use finding::Names;
@@ -52,7 +53,7 @@ pub struct Scene<'a> {
     pub essential: &'a [u32],
     /// Where names are that the kernel has forgotten.
     pub tree: Option<&'a Tree>,
-    /// Whether the native engine saves, which names what it cannot save itself.
+    /// Whether the native engine saves, which has its own rules.
     pub native: bool,
     /// Whether the engine can have threads of a resumed session make system calls; asked only when that matters.
     pub can_call: &'a dyn Fn() -> bool,
@@ -76,7 +77,12 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
     let held: Vec<(u64, u64)> = scene.waiting.iter().flat_map(|w| w.descriptors.iter().copied()).collect();
     let kernel = Kernel::open();
     let session = Session::running(scene.processes, &kernel, &held, scene.can_call, scene.tree);
-    let found = if scene.native { objects::look_at_mounts(&session)? } else { objects::look(&session)? };
+    let found = if scene.native {
+        // The mounts are the container's affair.
+        [objects::look_at_mounts(&session)?, native::look(init.outside)?].concat()
+    } else {
+        objects::look(&session)?
+    };
     for process in scene.processes {
         let mut troubles = BTreeSet::new();
         // The engine saves what descends from init. Its own parent is the wrapper; another's is not a stranger's.

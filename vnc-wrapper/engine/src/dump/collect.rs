@@ -99,7 +99,7 @@ fn held(frozen: &Frozen<'_>) -> BTreeMap<pid_t, Vec<pid_t>> {
 }
 
 /// Refuses what no record can hold of a process, before anything is done in it.
-fn check(subject: &Subject, session: &Namespaces, facts: Option<&Facts>) -> Result<(), Error> {
+pub(super) fn check(subject: &Subject, session: &Namespaces, facts: Option<&Facts>) -> Result<(), Error> {
     let pid = subject.pid;
     if matches!(subject.life(), Life::Zombie(_)) {
         return Ok(());

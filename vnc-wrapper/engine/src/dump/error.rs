@@ -22,6 +22,14 @@ pub struct Refused {
     pub why: String,
 }
 
+impl Refused {
+    /// Whether it may be gone when the programs have run for a moment.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.why.ends_with(objects::PASSES)
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { process, what, why } = self;

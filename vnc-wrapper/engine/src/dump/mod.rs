@@ -22,6 +22,7 @@
 //! | `view`, `namespaces` | ids as the session sees them; credentials; the session's namespaces |
 //! | `before`, `facts`, `follow`, `watches` | what is looked at, found and copied while the session runs |
 //! | `collect` | the order in which everything is read |
+//! | `look` | what a save would refuse, while the session runs |
 //! | `inside` | lists of calls that ask a thread what only it knows |
 //! | `filters`, `outside` | seccomp filters; what they deny a thread to be asked |
 //! | `thread`, `restart`, `process` | threads, the sleeps in them, processes |
@@ -43,6 +44,7 @@ mod follow;
 mod inet;
 mod inside;
 mod ipc;
+mod look;
 mod namespaces;
 mod outside;
 mod pages;
@@ -77,6 +79,7 @@ use before::Before;
 use collect::Content;
 
 pub use error::{Error, Refused};
+pub use look::look;
 
 /// What is saved: a process and all below it.
 pub struct Session<'s> {

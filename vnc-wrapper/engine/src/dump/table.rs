@@ -336,13 +336,19 @@ impl<'a> Descriptions<'a> {
                 self.records.push(pipe::take(&seen, ends.id).map_err(Error::object(pid))?.into());
             }
         }
+        self.finish_polls()?;
+        Ok(Taken { records: self.records, findings: self.findings, terminals: taken.controlling, queues: self.queues })
+    }
+
+    /// Takes epoll instances, when all that they can watch is known.
+    pub(super) fn finish_polls(&mut self) -> Result<(), Error> {
         for poll in std::mem::take(&mut self.epolls) {
             let (seen, pid, id) = (poll.seen()?, poll.pid, poll.id);
             self.judge(pid, epoll::look(&seen, &self.known).map_err(Error::object(pid))?)?;
             let record = epoll::take(&seen, id, &self.known).map_err(Error::object(pid))?;
             self.keep(record.into());
         }
-        Ok(Taken { records: self.records, findings: self.findings, terminals: taken.controlling, queues: self.queues })
+        Ok(())
     }
 }
 
@@ -407,7 +413,7 @@ fn common(record: &mut Record) -> Option<&mut Common> {
 }
 
 /// The numbers of a thread's descriptors, rising.
-fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
+pub(super) fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(directory.join("fd"))? {
         numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
@@ -417,7 +423,7 @@ fn numbers(directory: &Path) -> io::Result<Vec<i32>> {
 }
 
 /// A descriptor of a process, through which its descriptors are copied.
-fn open(pid: pid_t, tid: pid_t) -> io::Result<OwnedFd> {
+pub(super) fn open(pid: pid_t, tid: pid_t) -> io::Result<OwnedFd> {
     if pid == tid {
         return pidfd::open(pid);
     }

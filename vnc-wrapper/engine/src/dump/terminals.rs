@@ -10,7 +10,7 @@ use super::Error;
 use super::error::fit;
 use super::subject::Subject;
 use super::view::View;
-use crate::objects::{Seen, pty};
+use crate::objects::{PASSES, Seen, pty};
 use crate::process::id_map::{self, Of};
 use crate::process::mountinfo::{self, MountPoint};
 use crate::process::text::decimal;
@@ -161,13 +161,13 @@ impl Terminals {
             if subject.stat.terminal == 0 || matches!(subject.life(), Life::Zombie(_)) {
                 continue;
             }
-            let refuse = |why| Error::refused(subject.pid, "its controlling terminal", why);
+            let refuse = |why: &str| Error::refused(subject.pid, "its controlling terminal", why);
             let index = pty::index_of(subject.stat.terminal);
             let key = index.and_then(|index| sessions.get(&(index, subject.stat.session)));
             let key = *key.ok_or_else(|| refuse(OUTSIDE))?;
             let foreground = groups.get(&subject.stat.foreground).copied();
-            let foreground = foreground
-                .ok_or_else(|| refuse("nobody is in its foreground group any more; this passes in a moment"))?;
+            let foreground =
+                foreground.ok_or_else(|| refuse(&format!("nobody is in its foreground group any more{PASSES}")))?;
             held.terminals.insert(key, (view.pid(&subject.status.sessions), foreground));
             held.processes.insert(subject.id, pairs[&key].number);
         }

@@ -29,7 +29,7 @@ fn watches(seen: &Seen) -> &[Watch] {
 /// When the kernel does not answer.
 pub fn look(seen: &Seen, find: impl FnMut(&Watch) -> Option<Vec<u8>>) -> Result<Option<Finding>, Error> {
     if waiting(seen.copy()).map_err(seen.failed("FIONREAD"))? > 0 {
-        return Ok(Some(seen.finding("it has not yet read its file events; this passes in a moment")));
+        return Ok(Some(seen.passing("it has not yet read its file events")));
     }
     Ok(paths(seen, find).err().map(|lost| seen.finding(lost)))
 }

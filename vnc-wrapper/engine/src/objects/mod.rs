@@ -111,10 +111,18 @@ impl Seen {
         Error::Refused { what: self.name(), reason: reason.into() }
     }
 
+    /// What is gone in a moment.
+    fn passing(&self, lost: &str) -> Finding {
+        self.finding(format!("{lost}{PASSES}"))
+    }
+
     fn finding(&self, lost: impl Into<String>) -> Finding {
         Finding { what: self.name(), lost: lost.into(), blocking: true }
     }
 }
+
+/// How a reason ends that is gone when programs have run for a moment.
+pub const PASSES: &str = "; this passes in a moment";
 
 /// What a save would lose.
 #[derive(Clone, Debug, PartialEq, Eq)]

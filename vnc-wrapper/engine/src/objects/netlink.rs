@@ -41,7 +41,7 @@ pub fn is_one(seen: &Seen) -> Result<bool, Error> {
 /// When the kernel does not answer.
 pub fn look(seen: &Seen) -> Result<Option<Finding>, Error> {
     let events = descriptor::ready(seen.copy(), libc::POLLIN).map_err(seen.failed("poll"))?;
-    Ok((events != 0).then(|| seen.finding("a message of the kernel waits in it; this passes in a moment")))
+    Ok((events != 0).then(|| seen.passing("a message of the kernel waits in it")))
 }
 
 /// Its record; the number in the snapshot is `id`.

@@ -24,6 +24,7 @@ use freezeframe_engine::filters::{Filter, Log};
 use freezeframe_engine::freeze::{Limits, OwnProc};
 use freezeframe_engine::remote::Tracer;
 use freezeframe_engine::restore::{self, Files, Own, Plan, Root, Terminals};
+use freezeframe_protocol::engine::NATIVE;
 
 use super::{After, Connect, DumpReport, DumpRequest, Engine, EngineError, Moment, RestoreRequest, WhileFrozen};
 use crate::container::furnish;
@@ -48,6 +49,27 @@ pub fn wrote(images: &Path) -> bool {
     images.join(PROCESSES).exists()
 }
 
+/// What a save of the session would refuse, in the same words, as far as that shows while it runs; `init` is its first process.
+///
+/// # Errors
+/// When its processes cannot be looked at.
+pub fn look(init: u32) -> io::Result<Vec<Found>> {
+    let looked = dump::look(session(init.cast_signed())?).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(looked.iter().map(found).collect())
+}
+
+fn session<'s>(init: i32) -> io::Result<Session<'s>> {
+    let source = OwnProc::new(init, format!("/proc/{init}/root/proc"))?;
+    Ok(Session::new(init, source).with_filters(Arc::new(Mutex::new(Log::new(own_filter())))))
+}
+
+/// A refusal of the engine as one of ours.
+fn found(refused: &dump::Refused) -> Found {
+    let make = if refused.is_passing() { Trouble::passing } else { Trouble::blocking };
+    let trouble = make(format!("{}: {}", refused.what, refused.why), CLOSE);
+    Found { process: refused.process.pid.unsigned_abs(), trouble }
+}
+
 impl NativeEngine {
     fn refused(self, action: &'static str, reason: &impl ToString) -> EngineError {
         EngineError::Refused { engine: self.describe(), action, process: None, reason: reason.to_string() }
@@ -56,9 +78,7 @@ impl NativeEngine {
     fn not_saved(self, error: &dump::Error) -> EngineError {
         match error {
             dump::Error::Refused(refused) => {
-                let trouble = Trouble::blocking(format!("{}: {}", refused.what, refused.why), CLOSE);
-                let process = refused.process.pid.unsigned_abs();
-                EngineError::WouldLose { engine: self.describe(), found: vec![Found { process, trouble }] }
+                EngineError::WouldLose { engine: self.describe(), found: vec![found(refused)] }
             }
             other => self.refused("save", other),
         }
@@ -75,8 +95,7 @@ impl NativeEngine {
         let init = request.init.cast_signed();
         let path = request.images.join(PROCESSES);
         let file = File::create_new(&path).map_err(io("make its file"))?;
-        let source = OwnProc::new(init, format!("/proc/{init}/root/proc")).map_err(io("look into it"))?;
-        let session = Session::new(init, source).with_filters(Arc::new(Mutex::new(Log::new(own_filter()))));
+        let session = session(init).map_err(io("look into it"))?;
         let prepared = prepare(session, BufWriter::new(file)).map_err(refused)?;
         let begun = Begin::now();
         let frozen = prepared.freeze(tracer, LIMITS).map_err(refused)?;
@@ -186,7 +205,7 @@ impl Files for Later {
 
 impl Engine for NativeEngine {
     fn describe(&self) -> String {
-        format!("freezeframe {}", env!("CARGO_PKG_VERSION"))
+        format!("{NATIVE} {}", env!("CARGO_PKG_VERSION"))
     }
 
     fn can_call(&self) -> bool {

@@ -26,7 +26,7 @@ const FAST: [i32; 2] = [23, 30];
 const SLACK: usize = 1 << 17;
 /// How often what was received is read when more arrives meanwhile.
 const TRIES: u32 = 100;
-const EARLY: &str = "who accepts it will read what was sent already, which nobody can look at; this passes in a moment";
+const EARLY: &str = "who accepts it will read what was sent already, which nobody can look at";
 
 /// Gives the number of the description of the socket with that inode; none: nobody in the session has it.
 pub type Known<'k> = dyn Fn(u64) -> Option<u32> + 'k;

@@ -111,8 +111,8 @@ pub fn look(master: &Seen, slave: Option<&Seen>) -> Result<Option<Finding>, Erro
     }
     let events = descriptor::ready(master.copy(), libc::POLLPRI).map_err(master.failed("poll"))?;
     let news = events & libc::POLLPRI != 0;
-    let lost = "in packet mode, it has not read what became of its slave; this passes in a moment";
-    Ok(news.then(|| master.finding(lost)))
+    let lost = "in packet mode, it has not read what became of its slave";
+    Ok(news.then(|| master.passing(lost)))
 }
 
 /// Whether the slave of this master was ever opened, of which nobody has a description: then it is closed.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::{goes_on, let_go_on, run, saved, try_save};
+use crate::dump::{self, Session};
 use crate::sys::guests::until;
 use crate::sys::inside::{Inside, Words};
 use crate::sys::inside_guests::files as guests;
@@ -22,6 +23,9 @@ fn issue_10_what_is_watched_is_watched_on_and_nothing_seems_to_have_happened() {
 #[test]
 fn issue_10_events_that_wait_are_not_left_out() {
     let guest = Inside::start(guests::leaves_events);
+    let looked = dump::look(Session::descendants(guest.pid)).unwrap();
+    let [refused] = &looked[..] else { panic!("{looked:?}") };
+    assert!(refused.is_passing() && refused.why.contains("not yet read its file events"), "{refused:?}");
     let error = try_save(guest.pid).expect_err("events were left out").to_string();
     assert!(error.contains("not yet read its file events"), "{error}");
 }

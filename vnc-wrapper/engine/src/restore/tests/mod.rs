@@ -104,9 +104,12 @@ fn saved_first(first: pid_t) -> File {
     try_save(first).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// [`saved_first`]; after an error all of it runs on.
+/// [`saved_first`]; after an error all of it runs on. A look beforehand refuses nothing that is saved.
 fn try_save(first: pid_t) -> Result<File, dump::Error> {
-    save_session(Session::descendants(first), Then::End)
+    let looked = dump::look(Session::descendants(first)).unwrap();
+    let saved = save_session(Session::descendants(first), Then::End);
+    assert!(saved.is_err() || looked.iter().all(dump::Refused::is_passing), "{looked:?}");
+    saved
 }
 
 fn save_session(session: Session<'_>, then: Then) -> Result<File, dump::Error> {
