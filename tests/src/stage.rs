@@ -63,7 +63,7 @@ pub struct Stage {
     canary: String,
     user: Option<User>,
     /// Which engine saves, where that is not the usual one.
-    engine: Option<&'static str>,
+    engine: Option<OsString>,
 }
 
 impl Stage {
@@ -115,7 +115,7 @@ impl Stage {
     /// The same world, in which the native engine saves.
     #[must_use]
     pub fn natively(mut self) -> Self {
-        self.engine = Some("native");
+        self.engine = Some("native".into());
         self
     }
 
@@ -124,7 +124,8 @@ impl Stage {
         // Short, for the sake of the sockets in it (unix(7)).
         let runtime = tempfile::Builder::new().prefix("ff.").tempdir_in("/tmp")?;
         let canary = format!("canary-{}", directory.path().file_name().unwrap_or_default().to_string_lossy());
-        let mut stage = Self { programs, directory, runtime, bus: None, canary, user, engine: None };
+        let engine = std::env::var_os("FREEZEFRAME_ENGINE");
+        let mut stage = Self { programs, directory, runtime, bus: None, canary, user, engine };
         if stage.user.is_some() {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(stage.directory.path(), fs::Permissions::from_mode(0o755))?;
@@ -178,7 +179,7 @@ impl Stage {
     fn environment(&self) -> BTreeMap<&'static str, OsString> {
         let runtime = self.runtime.path();
         let name = self.user.as_ref().map_or("root", |u| u.name.as_str());
-        let engine = self.engine.map(|engine| ("FREEZEFRAME_ENGINE", OsString::from(engine)));
+        let engine = self.engine.clone().map(|engine| ("FREEZEFRAME_ENGINE", engine));
         let all = BTreeMap::from([
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
             ("HOME", self.path("home").into()),
