@@ -45,6 +45,7 @@ use std::time::Duration;
 use freezeframe_api::names::{BUS_NAME, ROOT};
 use freezeframe_api::records::{SessionRow, SnapshotRow, TimelineFilter};
 use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_protocol::engine::Engine;
 use freezeframe_store::Store;
 use jiff::{Timestamp, Zoned};
 use tracing::{error, info, warn};
@@ -71,8 +72,10 @@ pub struct Setup {
     pub programs: Programs,
     /// The configuration.
     pub config: Config,
-    /// Whether the engine may be used, which needs root.
+    /// Whether this is root of the host.
     pub root: bool,
+    /// The engine that saves.
+    pub engine: Engine,
 }
 
 /// A running agent.
@@ -87,6 +90,7 @@ pub struct Agent {
     writing_config: tokio::sync::Mutex<()>,
     automatic: automatic::Automatic,
     root: bool,
+    engine: Engine,
     state: Mutex<State>,
     scanning: tokio::sync::Mutex<()>,
     /// Held while a snapshot is packed: one at a time. A collection takes its turn among them.
@@ -106,7 +110,7 @@ impl Agent {
     /// # Errors
     /// When the store cannot be opened, or another agent has the name or the data directory.
     pub async fn run_with_connection(connection: zbus::Connection, setup: Setup) -> Result<Arc<Self>> {
-        let Setup { dirs, programs, config, root } = setup;
+        let Setup { dirs, programs, config, root, engine } = setup;
         let owner = zbus::fdo::DBusProxy::new(&connection).await?;
         let name = zbus::names::BusName::try_from(BUS_NAME).map_err(zbus::Error::from)?;
         if owner.name_has_owner(name).await? {
@@ -124,6 +128,7 @@ impl Agent {
             writing_config: tokio::sync::Mutex::new(()),
             automatic: automatic::Automatic::default(),
             root,
+            engine,
             state: Mutex::default(),
             scanning: tokio::sync::Mutex::new(()),
             packing: tokio::sync::Mutex::new(()),

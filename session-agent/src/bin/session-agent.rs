@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_protocol::engine::Engine;
 use session_agent::agent::{Agent, Setup};
 use session_agent::bus::Bus;
 use session_agent::config::Config;
@@ -46,10 +47,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let dirs = Directories::find()?;
+    let root = rustix::process::geteuid().is_root();
     let setup = Setup {
         config: Config::read(&dirs.config_file)?,
         programs: Programs::from_environment(),
-        root: rustix::process::geteuid().is_root(),
+        root,
+        engine: Engine::for_user(root),
         dirs,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

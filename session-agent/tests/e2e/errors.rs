@@ -56,7 +56,7 @@ fn a_refused_save_names_the_finding_and_leaves_the_session() {
 }
 
 #[test]
-fn without_root_a_save_is_refused_at_once() {
+fn without_root_a_save_by_criu_is_refused_at_once() {
     let mut world = World::without_agent();
     world.start_agent(false);
     world.json(&["base", "build", "minimal"]).done();

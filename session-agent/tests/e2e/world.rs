@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use freezeframe_api::names::snapshot_path;
 use freezeframe_api::records::JobFailure;
 use freezeframe_api::{Dictionary, Job1Proxy, Snapshot1Proxy};
+use freezeframe_protocol::engine::Engine;
 use freezeframe_store::{Manifest, SnapshotId, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -134,6 +135,7 @@ impl World {
             },
             config: Config::read(&self.dir.path().join("config.toml")).unwrap(),
             root,
+            engine: Engine::Criu,
         };
         let address = self.address();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

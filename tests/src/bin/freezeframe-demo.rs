@@ -200,13 +200,18 @@ impl Demo {
     }
 }
 
+/// Who runs this: everything of a desktop belongs to that user.
+fn whoami() -> String {
+    let user = nix::unistd::geteuid();
+    let name = nix::unistd::User::from_uid(user).ok().flatten().map(|found| found.name);
+    let name = name.unwrap_or_else(|| user.to_string());
+    if user.is_root() { name } else { format!("{name}; no program of this runs as root") }
+}
+
 fn run() -> Result<()> {
     let programs = Programs::find()?;
     writeln!(stdout(), "Freezeframe: a desktop saved, stopped and resumed\n")?;
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "saving and resuming need root for as long as CRIU is the engine: run this as root"
-    );
+    say("user", &whoami())?;
     let mut demo = Demo { programs, session: String::new() };
     let outcome = show(&mut demo);
     if outcome.is_err() && !demo.session.is_empty() {

@@ -24,6 +24,8 @@ pub const OBJECT_PATH: &str = "/io/github/freezeframe/Wrapper1";
 /// In front of every error name on a bus.
 pub const ERROR_PREFIX: &str = "io.github.freezeframe.Error.";
 
+pub mod engine;
+
 /// Names of errors, without [`ERROR_PREFIX`].
 pub mod error_name {
     /// An argument cannot be used.

@@ -1,18 +1,66 @@
-//! The engine: CRIU, its own check of itself, a probe, and the right to use it.
+//! The engine that saves: what the kernel lacks for ours; for CRIU its own check of itself, and a probe.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use freezeframe_engine::able::{Able, Effect, Feature, Lack};
 use freezeframe_protocol::CheckItem;
+use freezeframe_protocol::engine::Engine;
 
 use super::{Who, good, lacking, needed_for};
 use crate::criu::provision::{self, Criu, CriuError};
 
 pub(super) fn check(who: &Who, data: &Path, runtime: &Path) -> Vec<CheckItem> {
-    // Without root there is nothing to do with a CRIU.
-    if !who.is_root() {
-        return vec![rights(who)];
+    match Engine::for_user(who.is_root()) {
+        Engine::Native => native(&Able::here().lacks()),
+        // Without root there is nothing to do with a CRIU.
+        Engine::Criu if !who.is_root() => vec![rights(who)],
+        Engine::Criu => criu(who, data, runtime),
     }
+}
+
+/// What follows from the lacks, those that forbid saves first.
+fn native(lacks: &[Lack]) -> Vec<CheckItem> {
+    const NAME: &str = "engine";
+    let mut items: Vec<CheckItem> = lacks.iter().map(item).collect();
+    if lacks.iter().all(|lack| lack.effect != Effect::Forbids) {
+        items.insert(0, good(NAME, "sessions can be saved and resumed, without root"));
+    }
+    items
+}
+
+fn item(lack: &Lack) -> CheckItem {
+    let needed_for = match lack.effect {
+        Effect::Forbids => needed_for::SAVE,
+        Effect::Slower => needed_for::FAST_SAVES,
+        Effect::RefusesForeign => needed_for::SOME_RESUMES,
+    };
+    lacking(name(lack.feature), needed_for, format!("{}; {}", lack.found, lack.consequence), lack.remedy)
+}
+
+/// The name of a feature as one word.
+fn name(feature: Feature) -> &'static str {
+    match feature {
+        Feature::UserNamespaces => "engine-namespaces",
+        Feature::Tracing => "engine-tracing",
+        Feature::TimeNamespaces => "engine-clocks",
+        Feature::SetTid => "engine-pids",
+        Feature::SeccompNotification => "engine-filters",
+        Feature::Userfaultfd => "engine-memory",
+        Feature::AsynchronousProtection => "engine-protection",
+        Feature::UnpopulatedProtection => "engine-missing-pages",
+        Feature::PagemapScan => "engine-scan",
+        Feature::SoftDirty => "engine-soft-dirty",
+        Feature::ProcmapQuery => "engine-mappings",
+        Feature::BatchSlice => "engine-slice",
+        Feature::TimerIds => "engine-timers",
+        Feature::MultigrainTimes => "engine-file-times",
+        Feature::GuardRegions => "engine-guards",
+        Feature::Droppable => "engine-droppable",
+    }
+}
+
+fn criu(who: &Who, data: &Path, runtime: &Path) -> Vec<CheckItem> {
     let fetch = fetch_command(data, runtime);
     let candidates = provision::candidates(data);
     let mut items = vec![rights(who), there(&candidates, &fetch)];
@@ -36,8 +84,8 @@ fn rights(who: &Who) -> CheckItem {
     if who.is_root() {
         return good(NAME, "sessions of root can be saved");
     }
-    let found = format!("{} is not root: sessions run, but the engine cannot save or resume them", who.name);
-    lacking(NAME, needed_for::SAVE, found, "sudo sessionctl start")
+    let found = format!("{} is not root, which CRIU needs: sessions run, but are not saved or resumed", who.name);
+    lacking(NAME, needed_for::SAVE, found, "leave FREEZEFRAME_ENGINE unset: the usual engine needs no root")
 }
 
 fn there(candidates: &[Criu], fetch: &str) -> CheckItem {
@@ -85,7 +133,20 @@ mod tests {
     use crate::criu::probe::ProbeError;
 
     #[test]
-    fn without_root_sessions_cannot_be_saved_and_that_is_told() {
+    fn what_forbids_saves_is_told_from_what_makes_them_slower() {
+        let lack = |feature, effect| Lack { feature, effect, found: "f".into(), consequence: "c", remedy: "" };
+        let slower = [lack(Feature::PagemapScan, Effect::Slower), lack(Feature::Droppable, Effect::RefusesForeign)];
+        let items = native(&slower);
+        let words: Vec<&str> = items.iter().map(|item| item.needed_for.as_str()).collect();
+        assert_eq!(words, ["", "fast saves", "some resumes"]);
+        let items = native(&[lack(Feature::SetTid, Effect::Forbids)]);
+        assert_eq!((items.len(), items[0].needed_for.as_str(), items[0].found.as_str()), (1, "save", "f; c"));
+        let names: std::collections::BTreeSet<&str> = Feature::ALL.into_iter().map(name).collect();
+        assert_eq!(names.len(), Feature::ALL.len());
+    }
+
+    #[test]
+    fn without_root_sessions_cannot_be_saved_by_criu_and_that_is_told() {
         let item = rights(&Who { uid: 1000, name: "ann".into() });
         assert!(!item.ok && item.needed_for == "save" && item.found.starts_with("ann is not root"), "{item:?}");
     }

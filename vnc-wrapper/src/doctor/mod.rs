@@ -23,6 +23,8 @@ mod needed_for {
     pub(super) const BASE_BUILD: &str = "base build";
     pub(super) const NETWORK: &str = "network";
     pub(super) const LARGE_DESKTOPS: &str = "large desktops";
+    pub(super) const FAST_SAVES: &str = "fast saves";
+    pub(super) const SOME_RESUMES: &str = "some resumes";
     pub(super) const SOME_SAVES: &str = "some saves";
     pub(super) const LIMITS: &str = "limits";
     pub(super) const KEEPING_APART: &str = "keeping sessions apart";

@@ -97,7 +97,7 @@ fn prepare(
     nested: bool,
 ) -> Result<boot::Boot, Failure> {
     let privileged = !nested && rustix::process::geteuid().is_root();
-    if !privileged && !is_native() {
+    if !privileged && !is_native(privileged) {
         return Err(needs_root());
     }
     let mut map =

@@ -48,7 +48,7 @@ struct Scene {
 /// Saves the session as `options` say. Returns the manifest of the snapshot, which is then whole and durable.
 pub(super) async fn save(session: &Arc<Session>, options: SaveOptions) -> Result<Manifest, Failure> {
     // Before anything is touched: whether it can be done at all.
-    if !session.privileged && !is_native() {
+    if !session.privileged && !is_native(session.privileged) {
         return Err(needs_root());
     }
     let id = SnapshotId::new(&*options.snapshot).map_err(|e| e.to_failure())?;

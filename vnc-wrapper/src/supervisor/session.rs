@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use freezeframe_protocol::engine::Engine as Which;
 use freezeframe_protocol::{CheckReport, Failure, Status, error_name};
 use freezeframe_store::manifest::{Watched, Window};
 use freezeframe_store::{BaseRecord, SessionRecord, Store};
@@ -278,28 +279,25 @@ impl Session {
             network,
             essential: &essential,
             tree: Some(&tree),
-            native: is_native(),
+            native: is_native(self.privileged),
             can_call: &can_call,
         };
         preflight::check(scene).map_err(|e| e.to_failure())
     }
 }
 
-/// Why nothing is saved without root.
+/// Why nothing is saved by CRIU without root, and nothing that it saved is resumed.
 pub(super) fn needs_root() -> Failure {
     failure(
         error_name::NEEDS_ROOT,
-        "saving and resuming need root for as long as CRIU is the engine; the session was not touched",
-        "run the session agent as root (sudo -i, then sessionctl start), and save there",
+        "CRIU, which is the engine for this, needs root; the session was not touched",
+        "resume a snapshot of CRIU as root; to save, leave FREEZEFRAME_ENGINE unset in the agent's environment",
     )
 }
 
-/// Which engine saves: `native`, which is being built, or `criu`.
-const ENGINE: &str = "FREEZEFRAME_ENGINE";
-
-/// Whether the native engine saves.
-pub(super) fn is_native() -> bool {
-    std::env::var_os(ENGINE).is_some_and(|engine| engine == "native")
+/// Whether the native engine saves; `privileged`: root of the host asks.
+pub(super) fn is_native(privileged: bool) -> bool {
+    Which::for_user(privileged) == Which::Native
 }
 
 /// The engine that saves.
@@ -307,7 +305,7 @@ pub(super) fn is_native() -> bool {
 /// # Errors
 /// When it needs root and we are not, or it is not on this machine.
 pub(super) fn engine(store: &Store, directories: &Directories, privileged: bool) -> Result<Box<dyn Engine>, Failure> {
-    if is_native() { Ok(Box::new(NativeEngine)) } else { criu(store, directories, privileged) }
+    if is_native(privileged) { Ok(Box::new(NativeEngine)) } else { criu(store, directories, privileged) }
 }
 
 /// The engine that resumes from these images: the one that wrote them.

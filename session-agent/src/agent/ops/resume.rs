@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use freezeframe_api::records::{ResumeOptions, Resumed, SaveOptions};
 use freezeframe_api::{Error, ErrorKind, Result};
+use freezeframe_protocol::engine::Engine;
 use freezeframe_store::record::Record;
 use freezeframe_store::{Manifest, SessionId, SessionRecord, SnapshotId};
 use jiff::Timestamp;
@@ -41,7 +42,6 @@ impl Agent {
     /// Resumes a snapshot.
     pub(crate) async fn resume(self: &Arc<Self>, id: &str, options: ResumeOptions) -> Result<OwnedObjectPath> {
         let began = Instant::now();
-        self.need_root("resuming")?;
         let (manifest, name) = self.resumable(id, options.alongside)?;
         self.programs.wrapper()?;
         let (reservation, replaced, succession) = self.make_room(&manifest, &options)?;
@@ -144,6 +144,11 @@ impl Agent {
         let snapshot = if alongside { self.whole_snapshot(id)? } else { self.good_snapshot(id)? };
         let label = snapshot.marks.label;
         let manifest = snapshot.manifest.map_err(|damage| Error::new(ErrorKind::Damaged, damage))?;
+        if !Engine::of_manifest(&manifest.engine).is_allowed(self.root) {
+            let text = format!("snapshot {id} was saved by {}, which needs root to resume it", manifest.engine);
+            let hint = "Export it, import it as root, and resume it there.";
+            return Err(Error::new(ErrorKind::NeedsRoot, text).hint(hint));
+        }
         let base = match self.store.base(&manifest.base) {
             Ok(base) => base,
             Err(error) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use freezeframe_api::records::{SaveOptions, Saved};
 use freezeframe_api::{Error, ErrorKind, Result};
 use freezeframe_protocol as protocol;
+use freezeframe_protocol::engine::VARIABLE;
 use freezeframe_store::{Manifest, SnapshotId};
 use futures_util::StreamExt;
 use jiff::Timestamp;
@@ -24,15 +25,14 @@ use crate::rules::names::check_label;
 const CLEARING: Duration = Duration::from_secs(15);
 
 impl Agent {
-    /// Says at once, before anything is touched, that this engine needs root.
-    pub(super) fn need_root(&self, verb: &str) -> Result<()> {
-        // The native engine, which is being built, needs none.
-        if self.root || std::env::var_os("FREEZEFRAME_ENGINE").is_some_and(|engine| engine == "native") {
+    /// Refuses, before anything is touched, to save by an engine that needs root.
+    pub(super) fn can_save(&self) -> Result<()> {
+        if self.engine.is_allowed(self.root) {
             return Ok(());
         }
-        let text = format!("{verb} needs root for as long as CRIU is the engine; the session was not touched");
-        Err(Error::new(ErrorKind::NeedsRoot, text)
-            .hint("Run the agent and the session as root: sudo sessionctl start, then sudo sessionctl save"))
+        let text = "saving by CRIU, which was chosen as the engine, needs root; the session was not touched";
+        let hint = format!("Leave {VARIABLE} unset in the agent's environment: the usual engine needs no root");
+        Err(Error::new(ErrorKind::NeedsRoot, text).hint(hint))
     }
 
     /// Saves a session.
@@ -47,7 +47,7 @@ impl Agent {
         options: SaveOptions,
         told: Option<oneshot::Sender<Result<Saved>>>,
     ) -> Result<OwnedObjectPath> {
-        self.need_root("saving")?;
+        self.can_save()?;
         check_label(options.label.as_deref().unwrap_or_default())?;
         let operation = self.begin(id, Phase::Saving).await?;
         let control = operation.control()?;

@@ -15,7 +15,7 @@ impl Agent {
     /// Ends a session, saving it first when asked to; of a crashed one, removes what is left.
     pub(crate) async fn stop(self: &Arc<Self>, id: &str, options: StopOptions) -> Result<OwnedObjectPath> {
         if options.save {
-            self.need_root("saving")?;
+            self.can_save()?;
             if self.lock().session(id)?.phase == Phase::Crashed {
                 return Err(crashed(id));
             }

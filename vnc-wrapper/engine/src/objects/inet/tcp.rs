@@ -133,7 +133,7 @@ pub fn look(seen: &Seen, network: &Network, known: &Known<'_>) -> Result<Vec<Fin
         });
     }
     Ok(match end(seen, &info, network, known)? {
-        End::Waits { unread } if unread > 0 => vec![seen.finding(EARLY)],
+        End::Waits { unread } if unread > 0 => vec![seen.passing(EARLY)],
         End::Closed { unsent } if unsent > 0 && !info.peer_ended() => {
             let lost = "its other end was closed and has not sent all yet, which nobody can look at; this passes once it is read";
             vec![seen.finding(lost)]
@@ -157,7 +157,7 @@ fn listener(seen: &Seen, network: &Network, known: &Known<'_>) -> Vec<Finding> {
         match network.peer(waits.local, waits.remote) {
             // Found at the other end.
             Peer::Open(it) if inside(it.inode) => {}
-            Peer::Closed(_) | Peer::Gone if unread(waits) > 0 => findings.push(seen.finding(EARLY)),
+            Peer::Closed(_) | Peer::Gone if unread(waits) > 0 => findings.push(seen.passing(EARLY)),
             Peer::Closed(_) | Peer::Gone => {}
             _ => {
                 let remote = super::plain(waits.remote);
