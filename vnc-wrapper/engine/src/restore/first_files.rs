@@ -25,14 +25,14 @@ pub(super) struct InFirst<'s>(&'s Stub);
 
 impl<'s> InFirst<'s> {
     pub(super) fn new((first, channel): (&'s Stub, &UnixStream), directory: OwnedFd) -> io::Result<Self> {
-        hand_over(first, channel, directory, DIRECTORY).map_err(as_io)?;
+        hand_over(first, channel, directory, DIRECTORY).map_err(|error| as_io(&error))?;
         Ok(Self(first))
     }
 
     /// The call with that number on the directory and `name`, with two more arguments.
     fn call(&self, number: c_long, name: &str, rest: [u64; 2]) -> io::Result<Call> {
         let at = self.0.area().data();
-        self.0.write(Object::Stub, at, &[name.as_bytes(), &[0]].concat()).map_err(as_io)?;
+        self.0.write(Object::Stub, at, &[name.as_bytes(), &[0]].concat()).map_err(|error| as_io(&error))?;
         Ok(Call::new(number, [DIRECTORY, at, rest[0], rest[1], 0, 0]))
     }
 }
@@ -40,29 +40,29 @@ impl<'s> InFirst<'s> {
 impl Place for InFirst<'_> {
     fn open(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let call = self.call(libc::SYS_openat, name, [flags.bits().into(), MODE])?;
-        self.0.take_descriptor(Object::Stub, &call).map_err(as_io)
+        self.0.take_descriptor(Object::Stub, &call).map_err(|error| as_io(&error))
     }
 
     fn make_directory(&self, name: &str) -> io::Result<()> {
         let call = self.call(libc::SYS_mkdirat, name, [MODE, 0])?;
-        self.0.call(Object::Stub, &call).map(drop).map_err(as_io)
+        self.0.call(Object::Stub, &call).map(drop).map_err(|error| as_io(&error))
     }
 
     fn remove(&self, name: &str, flags: AtFlags) -> io::Result<()> {
         let call = self.call(libc::SYS_unlinkat, name, [flags.bits().into(), 0])?;
-        self.0.call(Object::Stub, &call).map(drop).map_err(as_io)
+        self.0.call(Object::Stub, &call).map(drop).map_err(|error| as_io(&error))
     }
 }
 
 /// memfd_create(2) in the first process.
 pub(super) fn memfd(first: &Stub, name: &[u8], flags: MemfdFlags) -> io::Result<OwnedFd> {
     let at = first.area().data();
-    first.write(Object::Stub, at, &[name, &[0]].concat()).map_err(as_io)?;
+    first.write(Object::Stub, at, &[name, &[0]].concat()).map_err(|error| as_io(&error))?;
     let call = Call::new(libc::SYS_memfd_create, [at, flags.bits().into(), 0, 0, 0, 0]);
-    first.take_descriptor(Object::Stub, &call).map_err(as_io)
+    first.take_descriptor(Object::Stub, &call).map_err(|error| as_io(&error))
 }
 
 /// What the kernel said, where it did: callers ask for the number.
-fn as_io(error: Error) -> io::Error {
+fn as_io(error: &Error) -> io::Error {
     error.number().map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error)
 }
