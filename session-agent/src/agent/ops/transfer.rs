@@ -72,7 +72,7 @@ impl Agent {
         self.job("import", Cancel::Flag(flag.clone()), move |job| async move {
             let store = agent.store.clone();
             // Who cannot resume it can still look at it, check it, and keep it.
-            let options = export::ImportOptions { trust, without_base: agent.need_root("resuming").is_err() };
+            let options = export::ImportOptions { trust, without_base: agent.can_save().is_err() };
             let bases = ByWrapper { agent: agent.clone(), job: job.clone() };
             let imported = job.blocking("Importing", move |progress| {
                 let file = File::from(std::os::fd::OwnedFd::from(file));
