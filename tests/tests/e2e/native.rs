@@ -28,9 +28,41 @@ while same():
 open('/tmp/lost', 'w')
 ";
 
+/// Installs a seccomp filter by which getpriority(2) fails with EDOM, and counts in a file as long as it does.
+const FILTERED: &str = "
+import ctypes, os, struct, time
+open('/tmp/filtered', 'w').write(str(os.getpid()))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl(38, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 140), (6, 0, 0, 0x50000 | 33), (6, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *one) for one in code))
+program = struct.pack('HxxxxxxQ', 4, ctypes.addressof(code))
+assert libc.syscall(317, 1, 1, program) == 0
+n = 0
+while libc.syscall(140, 0, 0) == -1 and ctypes.get_errno() == 33:
+    n += 1
+    with open('/tmp/denied', 'w') as file: file.write(f'{n}\\n')
+    time.sleep(0.02)
+open('/tmp/allowed', 'w')
+";
+
 fn count(stage: &Stage, session: &str) -> Result<u32> {
-    let read = || Ok(stage.inside(session, &["cat", "/tmp/n"])?.trim().parse().ok());
+    number(stage, session, "/tmp/n")
+}
+
+fn number(stage: &Stage, session: &str, file: &str) -> Result<u32> {
+    let read = || Ok(stage.inside(session, &["cat", file]).ok().and_then(|text| text.trim().parse().ok()));
     eventually(Duration::from_secs(20), "the counter counts", read)
+}
+
+/// The filter that a program installed for itself is there and holds.
+fn is_denied(stage: &Stage, session: &str, before: u32) -> Result<u32> {
+    let counts_on = || Ok(Some(number(stage, session, "/tmp/denied")?).filter(|now| *now > before));
+    let now = eventually(Duration::from_secs(20), "a program with a filter of its own goes on", counts_on)?;
+    let filters = "! [ -e /tmp/allowed ] && grep Seccomp_filters: /proc/$(cat /tmp/filtered)/status";
+    let filters = stage.inside(session, &["sh", "-c", filters])?;
+    ensure!(filters.trim().ends_with("\t2"), "{filters}");
+    Ok(now)
 }
 
 /// Starts a desktop, saves it, ends it and resumes it.
@@ -43,12 +75,15 @@ fn comes_back(stage: &Stage) -> Result<()> {
     )?;
     stage.launch(&session, &["xterm", "-T", "terminal", "-e", "python3", "-c", COUNTER])?;
     stage.wait_for_window(&session, "^terminal$")?;
+    stage.launch(&session, &["python3", "-c", FILTERED])?;
+    let denied = is_denied(stage, &session, 0)?;
     let before = count(stage, &session)?;
     let pids = stage.settled_pids(&session)?;
 
     let id = stage.save(&session)?;
     let snapshot = stage.json(&["show", &id])?;
     ensure!(snapshot["engine"].as_str().is_some_and(|engine| engine.starts_with("freezeframe ")), "{snapshot}");
+    let denied = is_denied(stage, &session, denied)?;
     let ran_on = count(stage, &session)?;
     ensure!(ran_on >= before, "{before} {ran_on}");
     stage.json(&["stop", &session])?;
@@ -58,6 +93,7 @@ fn comes_back(stage: &Stage) -> Result<()> {
     let resumed = count(stage, &session)?;
     ensure!(resumed >= before, "{before} {resumed}");
     eventually(Duration::from_secs(20), "it counts on", || Ok((count(stage, &session)? > resumed + 3).then_some(())))?;
+    let denied = is_denied(stage, &session, denied)?;
     let now = stage.settled_pids(&session)?;
     ensure!(pids == now, "{pids:?} {now:?}");
     let files = inside(
@@ -73,6 +109,7 @@ fn comes_back(stage: &Stage) -> Result<()> {
     let session = stage.word(&["resume", &id], "session")?;
     let again = count(stage, &session)?;
     ensure!(again >= resumed, "{resumed} {again}");
+    is_denied(stage, &session, denied)?;
     stage.json(&["stop", &session])?;
     Ok(())
 }

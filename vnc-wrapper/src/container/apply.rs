@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub enum ContainerError {
 }
 
 /// Starts a container on the mounted `root` and runs `steps` in it. Returns the pid of its process 1. `place` gets the pid of
-/// the one from which all of it descends, before there is anything else.
+/// the one from which all of it descends, before there is anything else; `slot` the listener of its filter ([`settings::apply`]).
 ///
 /// This process must have one thread, and become the parent of orphans (as process 1 of a pid namespace is): the new
 /// process 1 is handed to it by a helper that ends.
@@ -43,6 +43,7 @@ pub fn start(
     root: &Path,
     map: &IdMap,
     steps: &[Step],
+    slot: Option<BorrowedFd<'_>>,
     place: &dyn Fn(u32) -> io::Result<()>,
 ) -> Result<u32, ContainerError> {
     use ContainerError::Namespaces;
@@ -54,7 +55,7 @@ pub fn start(
     let helper = match fork().map_err(Namespaces)? {
         Fork::Child => {
             drop((report_end, mapped));
-            let code = make_namespaces(&root, steps, report, &mut mapped_end);
+            let code = make_namespaces(&root, (steps, slot), report, &mut mapped_end);
             exit_now(code)
         }
         Fork::Parent(pid) => pid,
@@ -87,12 +88,15 @@ pub fn start(
     }
 }
 
+/// What is done in the first process, and where the listener of its filter goes.
+type Inside<'a> = (&'a [Step], Option<BorrowedFd<'a>>);
+
 const PID: &str = "pid ";
 
 const IN_NAMESPACES: u8 = 0;
 
 /// In the helper: enters the namespaces and forks their process 1. Returns the helper's exit status.
-fn make_namespaces(root: &OwnedFd, steps: &[Step], mut report: io::PipeWriter, mapped: &mut io::PipeReader) -> i32 {
+fn make_namespaces(root: &OwnedFd, inside: Inside<'_>, mut report: io::PipeWriter, mapped: &mut io::PipeReader) -> i32 {
     let made = (|| {
         rustix::process::fchdir(root)?;
         unshare(namespaces::of_a_session())?;
@@ -106,7 +110,7 @@ fn make_namespaces(root: &OwnedFd, steps: &[Step], mut report: io::PipeWriter, m
     match made {
         Ok(Fork::Parent(pid)) => i32::from(writeln!(report, "{PID}{pid}").is_err()),
         Ok(Fork::Child) => {
-            let problem = become_init(steps);
+            let problem = become_init(inside);
             let _ = writeln!(report, "{problem}");
             1
         }
@@ -118,8 +122,8 @@ fn make_namespaces(root: &OwnedFd, steps: &[Step], mut report: io::PipeWriter, m
 }
 
 /// In process 1, in the directory that is to be the root: applies the steps and becomes the session's init. Returns only why it could not.
-fn become_init(steps: &[Step]) -> String {
-    match prepare(steps) {
+fn become_init(inside: Inside<'_>) -> String {
+    match prepare(inside) {
         Err(problem) => problem,
         Ok(()) => {
             let error = Command::new(INIT_PATH).arg0("init").env_clear().current_dir("/").exec();
@@ -128,7 +132,7 @@ fn become_init(steps: &[Step]) -> String {
     }
 }
 
-fn prepare(steps: &[Step]) -> Result<(), String> {
+fn prepare((steps, slot): Inside<'_>) -> Result<(), String> {
     let named = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
     lead_session().map_err(named("setsid"))?;
     furnish(steps)?;
@@ -137,7 +141,7 @@ fn prepare(steps: &[Step]) -> Result<(), String> {
     rustix::stdio::dup2_stdin(&null).map_err(|e| format!("stdin: {e}"))?;
     rustix::stdio::dup2_stdout(&null).map_err(|e| format!("stdout: {e}"))?;
     rustix::stdio::dup2_stderr(&null).map_err(|e| format!("stderr: {e}"))?;
-    settings::apply().map_err(named("process settings"))
+    settings::apply(slot).map_err(named("process settings"))
 }
 
 /// In the session's namespaces, in the directory that is to be the root: makes it the root, and applies the steps there.

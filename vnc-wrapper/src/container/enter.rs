@@ -6,7 +6,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -34,6 +34,8 @@ pub struct Request {
     pub root: bool,
     /// Keep standard input, output and error, and end with the program's status.
     pub wait: bool,
+    /// The filter of the session's processes asks, and [`SLOT`] is where its listener goes.
+    pub asks: bool,
 }
 
 /// Longest /etc/group that is read, in bytes.
@@ -45,6 +47,9 @@ const NOT_FOUND: i32 = 127;
 
 /// The descriptor at which `vnc-wrapper enter` finds its request.
 pub const REQUEST: i32 = 3;
+
+/// The descriptor at which it finds the slot for its listener ([`settings::apply`]), where the request says so.
+pub const SLOT: i32 = 4;
 
 impl Request {
     /// A file in memory with this request, for a program to inherit as [`REQUEST`].
@@ -58,18 +63,23 @@ impl Request {
     }
 
     /// Reads what [`Request::hand_over`] wrote, and closes whatever this program has inherited beyond standard error.
-    fn take_over() -> io::Result<Self> {
+    fn take_over() -> io::Result<(Self, Option<OwnedFd>)> {
         // Opened a second time, to be read from its beginning.
         let text = fs::read(format!("/proc/self/fd/{REQUEST}"))?;
+        let request: Self = serde_json::from_slice(&text)?;
+        if request.asks {
+            let slot = process::keep_only(REQUEST.unsigned_abs(), SLOT)?;
+            return Ok((request, Some(slot)));
+        }
         process::close_from(REQUEST.unsigned_abs());
-        Ok(serde_json::from_slice(&text)?)
+        Ok((request, None))
     }
 }
 
 /// The whole of `vnc-wrapper enter`: runs the request and returns the exit status. Without `wait` the program's pid inside
 /// the session goes to standard output. What went wrong goes to standard error.
 pub fn run() -> i32 {
-    match Request::take_over().and_then(|request| enter(&request)) {
+    match Request::take_over().and_then(|(request, slot)| enter(&request, slot.as_ref())) {
         Ok(status) => status,
         Err(error) => {
             let _ = writeln!(io::stderr(), "cannot enter the session: {error}");
@@ -78,7 +88,7 @@ pub fn run() -> i32 {
     }
 }
 
-fn enter(request: &Request) -> io::Result<i32> {
+fn enter(request: &Request, slot: Option<&OwnedFd>) -> io::Result<i32> {
     // Before the program runs, this process is one of the outside inside: nobody there may trace it or look into it.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     let init = process::open(request.init)?;
@@ -107,7 +117,7 @@ fn enter(request: &Request) -> io::Result<i32> {
                     Err(_) => exit_now(CANNOT_RUN),
                 }
             }
-            exit_now(become_program(request, report))
+            exit_now(become_program(request, slot, report))
         }
         Fork::Parent(pid) => pid,
     };
@@ -132,7 +142,7 @@ fn enter(request: &Request) -> io::Result<i32> {
 }
 
 /// In the session: reports its pid and becomes the program. Returns only when that fails, after reporting why.
-fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
+fn become_program(request: &Request, slot: Option<&OwnedFd>, mut report: io::PipeWriter) -> i32 {
     let _ = writeln!(report, "{}", std::process::id());
     let Some((program, arguments)) = request.argv.split_first() else {
         let _ = writeln!(report, "{CANNOT_RUN} no program was named");
@@ -153,7 +163,7 @@ fn become_program(request: &Request, mut report: io::PipeWriter) -> i32 {
             rustix::stdio::dup2_stderr(&null)?;
         }
         reset_signals()?;
-        settings::apply()?;
+        settings::apply(slot.map(AsFd::as_fd))?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         if !request.root {
             let table = small_file("/etc/group").unwrap_or_default();

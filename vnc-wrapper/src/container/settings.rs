@@ -2,7 +2,9 @@
 //! ([`super::enter`]), as root of the session and just before the program runs.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use freezeframe_engine::filters::watch::put;
 use rustix::thread::CapabilitySet;
 
 use crate::kernel::seccomp;
@@ -29,12 +31,16 @@ const DROPPED: [CapabilitySet; 16] = [
 ];
 
 /// Sets all of it for this process: the filter of system calls, and the bounding set. Anything else that a session's
-/// processes are to inherit belongs here.
+/// processes are to inherit belongs here. `slot`: where the filter's listener goes
+/// ([`freezeframe_engine::filters::watch::Mailbox`]); none: the filter does not ask.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn apply() -> io::Result<()> {
-    seccomp::install()?;
+pub fn apply(slot: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let listener = seccomp::install(slot.is_some())?;
+    if let Some((slot, listener)) = slot.zip(listener) {
+        put(slot, listener.as_fd())?;
+    }
     for capability in DROPPED {
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             // A kernel that does not know it cannot give it either.

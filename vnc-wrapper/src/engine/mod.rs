@@ -25,6 +25,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use freezeframe_engine::filters::Shared;
+use freezeframe_engine::filters::watch::Watch;
 use freezeframe_store::session::Network;
 
 use crate::container::limits::Group;
@@ -51,6 +53,8 @@ pub struct DumpRequest<'a> {
     pub root: &'a Path,
     /// How the session reaches the network.
     pub network: Network,
+    /// What was seen of its processes' seccomp filters, where the filter that they begin with asks.
+    pub filters: Option<Shared>,
     /// What happens then.
     pub after: After,
 }
@@ -72,6 +76,8 @@ pub struct RestoreRequest<'a> {
     pub own: Option<&'a OwnedFd>,
     /// How the session reached the network.
     pub network: Network,
+    /// Who answers the filter that its processes begin with, for an engine that gives them one which asks.
+    pub filters: Option<&'a Watch>,
     /// Whether the processes stay stopped, and never run.
     pub stopped: bool,
 }

@@ -1,7 +1,7 @@
 //! Forking, ending and watching processes.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -148,6 +148,25 @@ pub fn be_nice() {
 pub fn close_from(first: u32) {
     // SAFETY: close_range(2) takes numbers only; no value of this program owns a descriptor yet.
     unsafe { libc::close_range(first, u32::MAX, 0) };
+}
+
+/// Closes all descriptors from `first` on but `kept`, which this program has inherited and does not pass on. For the beginning of a
+/// program.
+///
+/// # Errors
+/// When it has not inherited it.
+pub fn keep_only(first: u32, kept: i32) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) takes numbers only.
+    nix::errno::Errno::result(unsafe { libc::fcntl(kept, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and at the beginning of a program no value owns it.
+    let kept = unsafe { OwnedFd::from_raw_fd(kept) };
+    let number = kept.as_raw_fd().unsigned_abs();
+    if first < number {
+        // SAFETY: close_range(2) takes numbers only; no value of this program owns one of these.
+        unsafe { libc::close_range(first, number - 1, 0) };
+    }
+    close_from(number.max(first) + 1);
+    Ok(kept)
 }
 
 /// Makes the program of `command` inherit `file` as descriptor `number`, which must not be one of the standard ones.

@@ -12,6 +12,7 @@ mod space;
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
+use freezeframe_engine::filters::watch::Watch;
 use freezeframe_protocol::CheckReport;
 use freezeframe_store::manifest::Window;
 use freezeframe_store::session::Network;
@@ -55,6 +56,8 @@ pub struct Scene<'a> {
     pub tree: Option<&'a Tree>,
     /// Whether the native engine saves, which has its own rules.
     pub native: bool,
+    /// Who answers the filter of its processes, where that asks.
+    pub filters: Option<&'a Watch>,
     /// Whether the engine can have threads of a resumed session make system calls; asked only when that matters.
     pub can_call: &'a dyn Fn() -> bool,
 }
@@ -79,7 +82,7 @@ pub fn check(scene: Scene<'_>) -> io::Result<(CheckReport, bool)> {
     let session = Session::running(scene.processes, &kernel, &held, scene.can_call, scene.tree);
     let found = if scene.native {
         // The mounts are the container's affair.
-        [objects::look_at_mounts(&session)?, native::look(init.outside)?].concat()
+        [objects::look_at_mounts(&session)?, native::look(init.outside, scene.filters.map(Watch::log))?].concat()
     } else {
         objects::look(&session)?
     };

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use freezeframe_engine::filters::watch::{Mailbox, Watch};
 use freezeframe_protocol::{Failure, error_name};
 use freezeframe_store::manifest::Watched;
 use freezeframe_store::session::Network;
@@ -14,7 +15,7 @@ use freezeframe_store::{BaseRecord, Local, SessionRecord, SnapshotId, Store};
 
 use super::control::Sockets;
 use super::saved::Images;
-use super::session::Session;
+use super::session::{Session, is_native};
 use super::{Directories, control, exec, ids, saved, system_bus};
 use crate::container::inside::has_socket;
 use crate::container::limits::Group;
@@ -22,6 +23,7 @@ use crate::container::ranges::OwnRange;
 use crate::container::restored::{self, Expected};
 use crate::container::{self, apply, connections, network, plan};
 use crate::display::Display;
+use crate::engine::native;
 use crate::engine::{Connect, EngineError, Moment, RestoreRequest};
 use crate::failure::{ToFailure, failure};
 use crate::kernel::idmap::IdMap;
@@ -136,14 +138,17 @@ fn restore(
     laid: &Laid,
     stopped: bool,
     connect: &mut Connect<'_>,
-) -> Result<u32, Failure> {
+) -> Result<(u32, Option<Watch>), Failure> {
     let engine = super::session::engine_of(images.path(), &boot.store, &boot.directories, boot.privileged)?;
     let work = boot.directories.session.join("restore");
     DirBuilder::new().mode(0o700).create(&work).map_err(|e| e.to_failure())?;
     let (images, root, map) = (images.path(), laid.mount.path(), &laid.map);
     let (group, network) = (boot.group.as_ref(), boot.record.network);
     let own = laid.own.as_ref();
-    let request = RestoreRequest { images, work: &work, root, map, group, own, network, stopped };
+    let answers = || Mailbox::new().and_then(native::watch).map_err(|e| e.to_failure());
+    let watch = if native::wrote(images) { Some(answers()?) } else { None };
+    let filters = watch.as_ref();
+    let request = RestoreRequest { images, work: &work, root, map, group, own, network, filters, stopped };
     let expected = Expected { map, root, devices: &plan::DEVICES };
     let mut checked = |moment: Moment, init: u32| {
         match moment {
@@ -154,7 +159,9 @@ fn restore(
         }
         connect(moment, init)
     };
-    engine.restore(&request, &mut checked).map_err(|e| if stopped { found(&e) } else { e.to_failure() })
+    let restored = engine.restore(&request, &mut checked);
+    let init = restored.map_err(|e| if stopped { found(&e) } else { e.to_failure() })?;
+    Ok((init, watch))
 }
 
 /// What an engine's refusal to restore on the side says of the snapshot: `Damaged`, unless the cause is the machine's.
@@ -264,11 +271,16 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
     }
     let group = boot.group.as_ref();
     report.progress("making the container", 0.2);
-    let init = apply::start(root, &laid.map, &plan::session(boot.record.network), &|pid| {
+    let mailbox = if is_native(boot.privileged) { Some(Mailbox::new().map_err(|e| e.to_failure())?) } else { None };
+    let slot = mailbox.as_ref().map(Mailbox::slot);
+    let init = apply::start(root, &laid.map, &plan::session(boot.record.network), slot, &|pid| {
         group.map_or(Ok(()), |group| group.place(pid))
     });
     let init = init.map_err(|e| e.to_failure())?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
+    // It is a thread, so after the last fork.
+    let filters = mailbox.map(native::watch).transpose().map_err(|e| e.to_failure())?;
+    let puts = (group, filters.as_ref());
     if boot.record.network == Network::Outbound {
         network::connect(init).map_err(|e| e.to_failure())?;
     }
@@ -301,7 +313,7 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
     ]
     .map(str::to_owned)
     .to_vec();
-    let run = |argv: Vec<String>| exec::start_detached(init, base, group, argv);
+    let run = |argv: Vec<String>| exec::start_detached(init, base, puts, argv);
     let display_pid = run(server)?;
     let display = Display::new(init);
     wait_for("the display server to listen", || display.is_listening())?;
@@ -309,7 +321,7 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
     let bus = format!("--address=unix:path=/run/user/{}/bus", container::USER_ID);
     run(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--nosyslog", &bus].map(str::to_owned).to_vec())?;
     let bus = format!("/run/user/{}/bus", container::USER_ID);
-    system_bus::start(init, base, group);
+    system_bus::start(init, base, puts);
     wait_for("the session bus to listen", || has_socket(init, &bus))?;
     let desktop_pid = run(base.desktop.clone())?;
     let watched = Watched { display: display_pid, desktop: desktop_pid };
@@ -317,7 +329,7 @@ fn start<W: Write>(boot: Boot, laid: Laid, report: &mut Report<W>) -> Result<Ses
     if wait_until(WINDOW_MANAGER_DEADLINE, || display.has_window_manager()).is_err() {
         tracing::warn!("the desktop has no window manager");
     }
-    Session::new(boot, laid, init, watched, display, guard)
+    Session::new(boot, laid, (init, filters), watched, display, guard)
 }
 
 fn resume<W: Write>(
@@ -346,11 +358,11 @@ fn resume<W: Write>(
         }
         Ok(())
     };
-    let init = restore(&boot, &images, &laid, false, &mut connect)?;
+    let (init, filters) = restore(&boot, &images, &laid, false, &mut connect)?;
     let guard = KillOnDrop(Some(process::open(init).map_err(|e| e.to_failure())?));
     images.done();
     let display = Display::new(init);
-    Session::new(boot, laid, init, manifest.watched, display, guard)
+    Session::new(boot, laid, (init, filters), manifest.watched, display, guard)
 }
 
 /// Whoever was connected to the outside is told at once that this is over. Without that they find out when they send.

@@ -1,10 +1,12 @@
 //! Running programs in the session.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use freezeframe_engine::filters::watch::Watch;
 use freezeframe_protocol::{ExecOptions, Failure, error_name};
 use freezeframe_store::BaseRecord;
 
@@ -20,7 +22,7 @@ const ENTER_DEADLINE: Duration = Duration::from_secs(10);
 /// Our own program, whatever became of its file.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-fn request(init: u32, base: &BaseRecord, options: ExecOptions) -> enter::Request {
+fn request(init: u32, base: &BaseRecord, asks: bool, options: ExecOptions) -> enter::Request {
     let home = if options.root { "/root" } else { "/home/user" };
     let directory = if options.directory.is_empty() { home.to_owned() } else { options.directory };
     enter::Request {
@@ -30,44 +32,43 @@ fn request(init: u32, base: &BaseRecord, options: ExecOptions) -> enter::Request
         directory,
         root: options.root,
         wait: options.wait,
+        asks,
     }
 }
 
+/// What a program that is put in belongs to: what counts it, and who answers its filter.
+pub(super) type Puts<'a> = (Option<&'a Group>, Option<&'a Watch>);
+
 /// The request goes by a descriptor: everybody on the machine can read command lines, and its environment may be secret.
-fn command(request: &enter::Request, group: Option<&Group>) -> Result<Command, Failure> {
-    let handed = request
-        .hand_over()
-        .map_err(|e| failure(error_name::INVALID_ARGUMENT, format!("the command cannot be passed on: {e}"), ""))?;
+fn command(request: &enter::Request, (group, filters): Puts<'_>) -> Result<Command, Failure> {
+    let failed =
+        |e: io::Error| failure(error_name::INVALID_ARGUMENT, format!("the command cannot be passed on: {e}"), "");
+    let handed = request.hand_over().map_err(failed)?;
     let mut command = Command::new(OWN_PROGRAM);
     command.arg("enter").stdin(Stdio::null());
-    process::inherit_as(&mut command, handed, enter::REQUEST);
+    let slot = filters.map(|filters| (filters.slot(), enter::SLOT));
+    for (file, place) in [(handed.as_fd(), enter::REQUEST)].into_iter().chain(slot) {
+        // Above both places: the one must not take the other's.
+        let above = rustix::io::fcntl_dupfd_cloexec(file, enter::SLOT + 1).map_err(|e| failed(e.into()))?;
+        process::inherit_as(&mut command, above, place);
+    }
     group.map_or(Ok(()), |group| group.place_command(&mut command)).map_err(|e| e.to_failure())?;
     Ok(command)
 }
 
 /// Starts `argv` as the session's user, without ties to the outside. Returns its pid inside.
-pub(super) fn start_detached(
-    init: u32,
-    base: &BaseRecord,
-    group: Option<&Group>,
-    argv: Vec<String>,
-) -> Result<u32, Failure> {
-    start(init, base, group, ExecOptions { argv, ..ExecOptions::default() })
+pub(super) fn start_detached(init: u32, base: &BaseRecord, puts: Puts<'_>, argv: Vec<String>) -> Result<u32, Failure> {
+    start(init, base, puts, ExecOptions { argv, ..ExecOptions::default() })
 }
 
 /// The same as the session's root.
-pub(super) fn start_service(
-    init: u32,
-    base: &BaseRecord,
-    group: Option<&Group>,
-    argv: Vec<String>,
-) -> Result<u32, Failure> {
-    start(init, base, group, ExecOptions { argv, root: true, ..ExecOptions::default() })
+pub(super) fn start_service(init: u32, base: &BaseRecord, puts: Puts<'_>, argv: Vec<String>) -> Result<u32, Failure> {
+    start(init, base, puts, ExecOptions { argv, root: true, ..ExecOptions::default() })
 }
 
-fn start(init: u32, base: &BaseRecord, group: Option<&Group>, options: ExecOptions) -> Result<u32, Failure> {
-    let request = request(init, base, options);
-    pid_of(&command(&request, group)?.output().map_err(|e| e.to_failure())?)
+fn start(init: u32, base: &BaseRecord, puts: Puts<'_>, options: ExecOptions) -> Result<u32, Failure> {
+    let request = request(init, base, puts.1.is_some(), options);
+    pid_of(&command(&request, puts)?.output().map_err(|e| e.to_failure())?)
 }
 
 /// What `enter` said of a program that it started: its pid inside.
@@ -95,11 +96,11 @@ pub(super) async fn execute(
     }
     let wait = options.wait;
     let shown = options.argv.join(" ");
-    let request = request(session.init, &session.base, options);
+    let puts = (session.group.as_ref(), session.filters.as_ref());
+    let request = request(session.init, &session.base, puts.1.is_some(), options);
     let entering = session.entering.read().await;
     if !wait {
-        let output =
-            tokio::process::Command::from(command(&request, session.group.as_ref())?).kill_on_drop(true).output();
+        let output = tokio::process::Command::from(command(&request, puts)?).kill_on_drop(true).output();
         let output = tokio::time::timeout(ENTER_DEADLINE, output).await.map_err(|_| {
             failure(error_name::FAILED, "the session did not take the program in time", "see what its root is doing")
         })?;
@@ -110,7 +111,7 @@ pub(super) async fn execute(
         return Err(failure(error_name::INVALID_ARGUMENT, text, ""));
     };
     let descriptors = identities([&stdin, &stdout, &stderr]);
-    let mut command = tokio::process::Command::from(command(&request, session.group.as_ref())?);
+    let mut command = tokio::process::Command::from(command(&request, puts)?);
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     let spawned = command.spawn();
     // The command holds copies of the descriptors; whoever reads the other end waits for the last one to close.

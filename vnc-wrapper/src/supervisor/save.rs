@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use freezeframe_engine::filters::watch::Watch;
 use freezeframe_protocol::{CheckReport, Failure, Finding, SaveOptions, error_name};
 use freezeframe_rfb::Framebuffer;
 use freezeframe_store::manifest::{Closed, Window};
@@ -201,7 +202,8 @@ impl Work {
         };
         let after = if self.options.stop { After::End } else { After::Run };
         let network = self.session.record().network;
-        let request = DumpRequest { init: self.session.init, images: &images, root: &root, network, after };
+        let (init, filters) = (self.session.init, self.session.filters.as_ref().map(Watch::log));
+        let request = DumpRequest { init, images: &images, root: &root, network, filters, after };
         let mut tries = 0;
         let report = loop {
             // The kernel may have forgotten some since the look before.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use freezeframe_engine::filters::watch::Watch;
 use freezeframe_protocol::engine::Engine as Which;
 use freezeframe_protocol::{CheckReport, Failure, Status, error_name};
 use freezeframe_store::manifest::{Watched, Window};
@@ -67,6 +68,8 @@ pub(super) struct Session {
     _lock: File,
     /// Counts what its processes take.
     pub(super) group: Option<Group>,
+    /// Answers the filter of its processes, where that asks.
+    pub(super) filters: Option<Watch>,
     /// Keeps its ids from others.
     _range: Option<OwnRange>,
 }
@@ -104,7 +107,7 @@ impl Session {
     pub(super) fn new(
         boot: Boot,
         laid: Laid,
-        init: u32,
+        (init, filters): (u32, Option<Watch>),
         watched: Watched,
         display: Arc<Display>,
         guard: KillOnDrop,
@@ -131,6 +134,7 @@ impl Session {
             mount: Mutex::new(Some(laid.mount)),
             _lock: boot.lock,
             group: boot.group,
+            filters,
             _range: boot.range,
         })
     }
@@ -280,6 +284,7 @@ impl Session {
             essential: &essential,
             tree: Some(&tree),
             native: is_native(self.privileged),
+            filters: self.filters.as_ref(),
             can_call: &can_call,
         };
         preflight::check(scene).map_err(|e| e.to_failure())

@@ -9,7 +9,6 @@ use freezeframe_store::BaseRecord;
 
 use super::exec;
 use crate::container::inside::has_socket;
-use crate::container::limits::Group;
 use crate::container::{SYSTEM_BUS, processes};
 
 /// How long it may take to listen. The desktop waits for it.
@@ -20,8 +19,8 @@ const POLL: Duration = Duration::from_millis(5);
 const DAEMON: [&str; 5] = ["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"];
 
 /// Starts it in the session of `init` and waits until it listens. That it cannot be had is only logged.
-pub(super) fn start(init: u32, base: &BaseRecord, group: Option<&Group>) {
-    let daemon = match exec::start_service(init, base, group, DAEMON.map(str::to_owned).to_vec()) {
+pub(super) fn start(init: u32, base: &BaseRecord, puts: exec::Puts<'_>) {
+    let daemon = match exec::start_service(init, base, puts, DAEMON.map(str::to_owned).to_vec()) {
         Ok(daemon) => daemon,
         Err(error) => return tracing::warn!("the session has no system bus: {}", error.message),
     };

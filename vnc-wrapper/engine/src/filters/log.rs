@@ -67,6 +67,7 @@ impl Filter {
 /// A node of the forest.
 type Node = usize;
 
+#[derive(Debug)]
 struct Place {
     /// None: the beginning, which has the session's own filters.
     parent: Option<Node>,
@@ -75,7 +76,7 @@ struct Place {
 }
 
 /// What was seen of a process.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Process {
     parent: Option<Id>,
     /// What was, or may have been, installed in it.
@@ -130,7 +131,7 @@ impl fmt::Display for Unclear {
 }
 
 /// What was seen of a session's filters.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Log {
     /// What every thread of the session begins with, oldest first.
     base: Vec<Arc<Filter>>,

@@ -7,14 +7,20 @@
 //! A program that changes its memory while it makes the call (seccomp_unotify(2)) has another filter in its snapshots than it
 //! has; it has got in no way less than it asked for before.
 
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use libc::pid_t;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
 
 use super::log::{Filter, Log, Seen};
 use super::program::{INSTRUCTION, MOST, X86_64};
@@ -36,11 +42,67 @@ const PRCTL_32: i32 = 172;
 /// Flags that stay with a filter. The others say how it is installed.
 const KEPT: u64 = !(libc::SECCOMP_FILTER_FLAG_TSYNC | libc::SECCOMP_FILTER_FLAG_TSYNC_ESRCH);
 
+/// Where listeners are handed over: by a process that has just installed the filter, before its program runs.
+#[derive(Debug)]
+pub struct Mailbox {
+    slot: OwnedFd,
+    inside: OwnedFd,
+}
+
+impl Mailbox {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When there are no descriptors for it.
+    pub fn new() -> io::Result<Self> {
+        let (slot, inside) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok(Self { slot, inside })
+    }
+
+    /// Where to put them in ([`put`]).
+    #[must_use]
+    pub fn slot(&self) -> BorrowedFd<'_> {
+        self.slot.as_fd()
+    }
+}
+
+/// Puts a listener into the mailbox with this slot.
+///
+/// # Errors
+/// When nobody takes them out any more.
+pub fn put(slot: BorrowedFd<'_>, listener: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptors = [listener];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(slot, &[IoSlice::new(b"l")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Takes out what is in a mailbox.
+fn take(inside: &OwnedFd) -> Vec<OwnedFd> {
+    let mut all = Vec::new();
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        match recvmsg(inside, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, flags) {
+            Ok(received) if received.bytes > 0 => {}
+            _ => return all,
+        }
+        all.extend(ancillary.drain().flat_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect(),
+            _ => Vec::new(),
+        }));
+    }
+}
+
 /// A thread that answers for as long as this lives. Without it those calls fail in the session (`ENOSYS`).
 pub struct Watch {
     log: Shared,
-    new: Arc<Mutex<Vec<OwnedFd>>>,
-    wake: Option<PipeWriter>,
+    slot: OwnedFd,
+    /// Closed, it ends.
+    end: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -50,27 +112,24 @@ pub fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
 }
 
 impl Watch {
-    /// Answers for a session whose threads begin with the filters `base`, oldest first.
+    /// Answers for a session whose threads begin with the filters `base`, oldest first, and whose listeners come by `mailbox`.
     ///
     /// # Errors
     /// When there is no descriptor or thread for it.
-    pub fn start(base: Vec<Filter>) -> io::Result<Self> {
+    pub fn start(base: Vec<Filter>, mailbox: Mailbox) -> io::Result<Self> {
         let log = Arc::new(Mutex::new(Log::new(base)));
-        let new = Arc::new(Mutex::new(Vec::new()));
-        let (woken, wake) = io::pipe()?;
-        let (with, added) = (Arc::clone(&log), Arc::clone(&new));
+        let (ended, end) = io::pipe()?;
+        let with = Arc::clone(&log);
+        let Mailbox { slot, inside } = mailbox;
         let thread =
-            std::thread::Builder::new().name("filters".to_owned()).spawn(move || serve(&with, &added, woken))?;
-        Ok(Self { log, new, wake: Some(wake), thread: Some(thread) })
+            std::thread::Builder::new().name("filters".to_owned()).spawn(move || serve(&with, &inside, &ended))?;
+        Ok(Self { log, slot, end: Some(end), thread: Some(thread) })
     }
 
-    /// Answers this listener too (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).
-    ///
-    /// # Errors
-    /// When nobody answers any more.
-    pub fn add(&self, listener: OwnedFd) -> io::Result<()> {
-        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
-        self.wake.as_ref().map_or(Ok(()), |mut wake| wake.write_all(&[1]))
+    /// Where to put listeners in ([`put`], `SECCOMP_FILTER_FLAG_NEW_LISTENER`), which it answers too.
+    #[must_use]
+    pub fn slot(&self) -> BorrowedFd<'_> {
+        self.slot.as_fd()
     }
 
     /// What was seen.
@@ -80,27 +139,36 @@ impl Watch {
     }
 }
 
+impl fmt::Debug for Watch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.wake = None;
+        self.end = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn serve(log: &Mutex<Log>, new: &Mutex<Vec<OwnedFd>>, mut woken: PipeReader) {
+fn serve(log: &Mutex<Log>, mailbox: &OwnedFd, ended: &PipeReader) {
     let mut listeners: Vec<OwnedFd> = Vec::new();
     let mut many = MANY;
     loop {
-        let mut files = vec![PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
+        let mut files = [ended.as_fd(), mailbox.as_fd()].map(|file| PollFd::new(file, PollFlags::POLLIN)).to_vec();
         files.extend(listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         if !matches!(poll(&mut files, PollTimeout::NONE), Ok(_) | Err(nix::errno::Errno::EINTR)) {
             return;
         }
         let found: Vec<PollFlags> = files.iter().map(|file| file.revents().unwrap_or(PollFlags::empty())).collect();
         drop(files);
-        for (listener, found) in listeners.iter().zip(&found[1..]) {
+        if !found[0].is_empty() {
+            return;
+        }
+        for (listener, found) in listeners.iter().zip(&found[2..]) {
             if found.contains(PollFlags::POLLIN)
                 && let Ok(call) = seccomp::receive(listener.as_fd())
             {
@@ -108,13 +176,10 @@ fn serve(log: &Mutex<Log>, new: &Mutex<Vec<OwnedFd>>, mut woken: PipeReader) {
             }
         }
         // Nobody has such a filter any more.
-        let mut over = found[1..].iter().map(|found| found.contains(PollFlags::POLLHUP));
+        let mut over = found[2..].iter().map(|found| found.contains(PollFlags::POLLHUP));
         listeners.retain(|_| !over.next().unwrap_or(false));
-        if !found[0].is_empty() {
-            if !matches!(woken.read(&mut [0; 64]), Ok(1..)) {
-                return;
-            }
-            listeners.append(&mut new.lock().unwrap_or_else(PoisonError::into_inner));
+        if found[1].contains(PollFlags::POLLIN) {
+            listeners.extend(take(mailbox));
         }
         let mut log = lock(log);
         if log.length() > many {

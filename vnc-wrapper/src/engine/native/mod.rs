@@ -14,13 +14,14 @@ mod talk;
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Begin};
 
 use freezeframe_engine::dump::{self, Session, Then, prepare};
-use freezeframe_engine::filters::{Filter, Log};
+use freezeframe_engine::filters::watch::{Mailbox, Watch, put};
+use freezeframe_engine::filters::{Filter, Log, Shared};
 use freezeframe_engine::freeze::{Limits, OwnProc};
 use freezeframe_engine::remote::Tracer;
 use freezeframe_engine::restore::{self, Files, Own, Plan, Root, Terminals};
@@ -53,14 +54,17 @@ pub fn wrote(images: &Path) -> bool {
 ///
 /// # Errors
 /// When its processes cannot be looked at.
-pub fn look(init: u32) -> io::Result<Vec<Found>> {
-    let looked = dump::look(session(init.cast_signed())?).map_err(|error| io::Error::other(error.to_string()))?;
+pub fn look(init: u32, filters: Option<Shared>) -> io::Result<Vec<Found>> {
+    let looked =
+        dump::look(session(init.cast_signed(), filters)?).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(looked.iter().map(found).collect())
 }
 
-fn session<'s>(init: i32) -> io::Result<Session<'s>> {
+/// `filters`: what was seen of them, where the session's own filter asks; else there are no others that are known.
+fn session<'s>(init: i32, filters: Option<Shared>) -> io::Result<Session<'s>> {
     let source = OwnProc::new(init, format!("/proc/{init}/root/proc"))?;
-    Ok(Session::new(init, source).with_filters(Arc::new(Mutex::new(Log::new(own_filter())))))
+    let filters = filters.unwrap_or_else(|| Arc::new(Mutex::new(Log::new(own_filter(false)))));
+    Ok(Session::new(init, source).with_filters(filters))
 }
 
 /// A refusal of the engine as one of ours.
@@ -95,7 +99,7 @@ impl NativeEngine {
         let init = request.init.cast_signed();
         let path = request.images.join(PROCESSES);
         let file = File::create_new(&path).map_err(io("make its file"))?;
-        let session = session(init).map_err(io("look into it"))?;
+        let session = session(init, request.filters.clone()).map_err(io("look into it"))?;
         let prepared = prepare(session, BufWriter::new(file)).map_err(refused)?;
         let begun = Begin::now();
         let frozen = prepared.freeze(tracer, LIMITS).map_err(refused)?;
@@ -150,12 +154,18 @@ impl NativeEngine {
                 io::Error::other(text)
             })
         };
+        let filters = request.filters.ok_or_else(|| self.refused("resume", &"nobody answers for its filters"))?;
+        let own = Own {
+            program: seccomp::program(true),
+            flags: seccomp::FLAGS,
+            listener: Box::new(|listener| put(filters.slot(), listener.as_fd())),
+        };
         let plan = Plan {
             namespaces: u64::from(namespaces::of_a_session().bits().cast_unsigned()),
             prepare: &mut prepare,
             clocks: Some(instant.clocks()),
             terminals: Terminals::There,
-            filter: Some(Own { program: seccomp::program(), flags: seccomp::FLAGS, listener: Box::new(|_| Ok(())) }),
+            filter: Some(own),
             files: &files,
             passed: instant.passed(),
             patience: PATIENCE,
@@ -177,9 +187,17 @@ impl NativeEngine {
     }
 }
 
+/// Answers for a session whose processes begin with the filter that asks, and whose listeners come by `mailbox`.
+///
+/// # Errors
+/// When there is no thread for it.
+pub fn watch(mailbox: Mailbox) -> io::Result<Watch> {
+    Watch::start(own_filter(true), mailbox)
+}
+
 /// The filter that [`crate::container::settings`] gives every process of a session.
-fn own_filter() -> Vec<Filter> {
-    Filter::new(seccomp::program(), seccomp::FLAGS).into_iter().collect()
+fn own_filter(asks: bool) -> Vec<Filter> {
+    Filter::new(seccomp::program(asks), seccomp::FLAGS).into_iter().collect()
 }
 
 /// Files of a root that is there only when the session's mounts have been made.

@@ -3,14 +3,14 @@
 use std::os::fd::AsFd;
 
 use super::*;
-use crate::filters::watch::{Watch, lock};
+use crate::filters::watch::{Mailbox, Watch, lock, put};
 use crate::filters::{Filter, Shared, look};
 use crate::remote::Stopped;
 use crate::sys::inside_guests::filters::{LISTENER, RESTING, TAKEN, asks, filtered, fragile};
 use crate::sys::{pidfd, ptrace};
 
 fn watch() -> Watch {
-    Watch::start(vec![Filter::new(asks(), 0).unwrap()]).unwrap()
+    Watch::start(vec![Filter::new(asks(), 0).unwrap()], Mailbox::new().unwrap()).unwrap()
 }
 
 /// Starts a guest that begins with a filter, and answers that.
@@ -22,7 +22,7 @@ fn begin(body: fn(Words, &Path) -> i32, number: i64) -> (Inside, Watch) {
     let watch = watch();
     let listener = guest.words[LISTENER].load(Ordering::SeqCst) as i32 - 1;
     let process = pidfd::open(guest.pid).unwrap();
-    watch.add(pidfd::copy(process.as_fd(), listener).unwrap()).unwrap();
+    put(watch.slot(), pidfd::copy(process.as_fd(), listener).unwrap().as_fd()).unwrap();
     guest.words[TAKEN].store(1, Ordering::SeqCst);
     (guest, watch)
 }
@@ -35,7 +35,7 @@ fn rests(words: Words, threads: u32) {
 fn run_watched(content: &File) -> (Running, Watch) {
     let watch = watch();
     let running = tracing(|tracer| {
-        let own = Own { program: asks(), flags: 0, listener: Box::new(|listener| watch.add(listener)) };
+        let own = Own { program: asks(), flags: 0, listener: Box::new(|listener| put(watch.slot(), listener.as_fd())) };
         restored_with(tracer, reading(content), (0, None), Some(own), |restored| {
             Running(restored.and_then(Restored::run).unwrap_or_else(|error| panic!("{error}")))
         })
