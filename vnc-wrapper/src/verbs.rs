@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use freezeframe_protocol::Failure;
@@ -80,6 +81,11 @@ enum Verb {
         /// The snapshot
         #[arg(long)]
         id: SnapshotId,
+    },
+    /// Remove what ended saves and resumes have left in the store
+    Clear {
+        #[command(flatten)]
+        places: Places,
     },
     /// Try whether a snapshot can be resumed, without running it
     Rehearse {
@@ -194,6 +200,7 @@ pub(crate) fn run() -> i32 {
         Verb::Base(verb) => report(|progress| run_base(verb, progress)),
         Verb::Doctor { places } => report(|_| Ok(serde_json::json!(doctor::check(&places.data, &places.runtime)))),
         Verb::Pack { places, id } => pack(&places, &id),
+        Verb::Clear { places } => report(|_| clear(&places)),
         Verb::Rehearse { places, id, raw, nested } => {
             // Somebody waits for one that is being written, with the session frozen.
             if raw.is_none() {
@@ -218,6 +225,15 @@ pub(crate) fn enter_user_namespace() -> Result<(), Failure> {
     }
     let entered = IdMap::for_current_user().map_err(Failure::from).map(|map| userns::enter_user_namespace(&map));
     entered?.map_err(|e| e.to_failure())
+}
+
+/// How long others may take to finish with the store.
+const CLEAR_PATIENCE: Duration = Duration::from_secs(120);
+
+fn clear(places: &Places) -> Result<serde_json::Value, Failure> {
+    enter_user_namespace()?;
+    let removed = Store::open(&places.data).and_then(|store| store.clear_leftovers(CLEAR_PATIENCE));
+    Ok(serde_json::json!({ "removed": removed.map_err(|e| e.to_failure())? }))
 }
 
 /// Packs at the lowest priority: whoever sits at a desktop goes first. Returns the exit status.

@@ -1,6 +1,7 @@
 //! The sessions that have a directory: finding them again, noticing their end, one operation at a time.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,7 +215,18 @@ impl Agent {
     /// Takes away what nobody is at any more: what a wrapper that died in the middle of a save left, or raw files that were
     /// being read when their snapshot had been packed.
     /// In the background, because packs that are under way are waited for.
-    pub(crate) fn remove_leftovers(&self) {
+    pub(crate) fn remove_leftovers(self: &Arc<Self>) {
+        if !self.root {
+            // Raw files belong to ids that are ours only in a user namespace.
+            let agent = self.clone();
+            tokio::spawn(async move {
+                match agent.verb(&["clear".as_ref()], Stdio::null(), None).await {
+                    Ok(answer) => info!(%answer, "looked for what was left in the store"),
+                    Err(error) => warn!(%error, "cannot take away what is left in the store"),
+                }
+            });
+            return;
+        }
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || match store.clear_leftovers(LEFTOVER_PATIENCE) {
             Ok(0) => {}

@@ -1,9 +1,11 @@
 //! A normal user: what root has, and what of root's they can use.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use freezeframe_tests::{Stage, User};
+use freezeframe_tests::{Stage, User, eventually};
 
 use crate::viewers::opens_a_client;
 use crate::{PLACES, play};
@@ -48,6 +50,15 @@ fn a_normal_user_has_a_desktop_and_saves_it() {
         stage.json(&["stop", &session])?;
         ensure!(stage.json(&["list"])? == serde_json::json!([]), "a session is left");
         ensure!(std::fs::read_dir(stage.data().join("sessions"))?.count() == 0, "its directory is left");
+        // Of a packed snapshot nothing is left that belongs to ids of the session.
+        let packed = || {
+            let whole = stage.json(&["show", &id])?["state"] == "whole";
+            Ok((whole && stage.stored()? == [Path::new("snapshots").join(&id)]).then_some(()))
+        };
+        eventually(Duration::from_secs(60), "it is packed", packed)?;
+        stage.ctl(&["base", "remove", "minimal"])?.refused(1, "Busy")?;
+        stage.json(&["delete", &id])?;
+        stage.json(&["gc", "--keep-deleted", "0s"])?;
         stage.json(&["base", "remove", "minimal"])?;
         ensure!(std::fs::read_dir(stage.data().join("bases"))?.count() == 0, "the base's directory is left");
         Ok(())
@@ -63,7 +74,7 @@ fn a_normal_user_keeps_and_checks_what_root_has_exported() {
         let key = root.word(&["key"], "key")?;
         root.json(&["stop", &session])?;
         let file = stage.directory().join("desk.freezeframe");
-        root.json(&["export", &id, &file.to_string_lossy()])?;
+        root.json(&["export", &id, &file.to_string_lossy(), "--with-base"])?;
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
         let picture = root.directory().join("picture.png");
         root.json(&["screenshot", &id, &picture.to_string_lossy()])?;
@@ -71,7 +82,7 @@ fn a_normal_user_keeps_and_checks_what_root_has_exported() {
         let import = ["import", &*file.to_string_lossy(), "--trust", &key];
         stage.ctl(&import[..2])?.refused(1, "Untrusted")?;
         let imported = stage.json(&import)?;
-        ensure!(imported["snapshot"] == id.as_str() && imported["base"].is_null(), "{imported}");
+        ensure!(imported["snapshot"] == id.as_str() && imported["base"] == "minimal", "{imported}");
         let verified = stage.json(&["verify"])?;
         ensure!(verified["damages"] == serde_json::json!([]), "{verified}");
         let row = stage.json(&["timeline"])?[0].clone();

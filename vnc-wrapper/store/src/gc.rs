@@ -65,6 +65,8 @@ pub struct GcReport {
     pub snapshots_removed: Vec<SnapshotId>,
     /// Files and directories of killed writers that are gone now.
     pub leftovers_removed: u64,
+    /// Raw files of ids that are ours only in a user namespace: [`Store::clear_leftovers`] removes them there.
+    pub leftovers_kept: u64,
     /// Packs that nobody needed, those that were rewritten among them.
     pub packs_removed: u64,
     /// Packs whose live part was stored again.
@@ -159,8 +161,15 @@ impl Store {
             // A writer may have committed since.
             let committed = id.is_some_and(|id| matches!(self.state(&id), Ok(State::Committing)));
             if !committed && path.exists() {
-                self.disk().remove_tree(&path)?;
-                report.leftovers_removed += 1;
+                match self.disk().remove_tree(&path) {
+                    Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                        report.leftovers_kept += 1;
+                    }
+                    removed => {
+                        removed?;
+                        report.leftovers_removed += 1;
+                    }
+                }
             }
         }
         for name in names(&self.snapshots())? {

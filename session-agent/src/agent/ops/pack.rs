@@ -125,7 +125,7 @@ impl Agent {
     }
 
     /// Packs it no more unless somebody asks for it, and takes away what was packed of it.
-    fn put_off(&self, id: &SnapshotId) -> Error {
+    fn put_off(self: &Arc<Self>, id: &SnapshotId) -> Error {
         self.lock().put_off.insert(id.to_string());
         self.remove_leftovers();
         let text =

@@ -94,6 +94,9 @@ impl Agent {
             let options = GcOptions { keep_deleted, wait: WAIT, ..GcOptions::at(Timestamp::now()) };
             let report = job.blocking("Taking away what nobody needs", move |_| store.gc(&options, &flag)).await?;
             let report = report.map_err(|e| failure::of_store(&e))?;
+            if report.leftovers_kept > 0 {
+                agent.remove_leftovers();
+            }
             agent.rescan().await?;
             agent.pack_what_was_put_off();
             Ok(agent.collected(report))
