@@ -19,7 +19,8 @@ use super::watches::Index;
 use super::{Error, Refused, Session, thread};
 use crate::freeze;
 use crate::objects::Seen;
-use crate::process::tree::{Life, NoTree};
+use crate::process::stat;
+use crate::process::tree::{Life, NoTree, Process};
 use crate::sys::kcmp::{self, What};
 
 /// Everything that a save of `session` would refuse and that shows while it runs, each once.
@@ -53,7 +54,8 @@ pub fn look(mut session: Session<'_>) -> Result<Vec<Refused>, Error> {
     let mut spaces = Shared::new(1);
     for subject in living(&subjects) {
         if let Some(id) = number(&mut spaces, subject, What::Memory) {
-            for mapped in found.note(space::mapped(subject)).into_iter().flatten() {
+            let mapped = found.note(space::mapped(subject)).into_iter().flatten();
+            for mapped in mapped.filter(|mapped| !space::is_system_v(mapped)) {
                 let from = (&view, &mut watches);
                 found.note(space::mapping(subject.pid, subject.tids[0], id, &mapped, &mut objects, from));
             }
@@ -70,9 +72,13 @@ pub fn look(mut session: Session<'_>) -> Result<Vec<Refused>, Error> {
     Ok(found.refused)
 }
 
-/// A process with its threads; none that has ended.
+/// A process with its threads that live: a first thread that has ended stays listed, and has nothing.
 fn subject_of(pid: pid_t) -> Option<Subject> {
     let mut tids = freeze::threads(pid);
+    tids.retain(|tid| {
+        let stat = stat::read(format!("/proc/{pid}/task/{tid}").as_ref());
+        stat.is_ok_and(|stat| matches!(Process::from(&stat).life, Life::Alive))
+    });
     tids.sort_by_key(|tid| (*tid != pid, *tid));
     Subject::all([pid], &BTreeMap::from([(pid, tids)])).ok()?.pop()
 }

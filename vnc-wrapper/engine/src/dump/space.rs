@@ -106,6 +106,11 @@ pub(super) fn mapped(subject: &Subject) -> Result<Vec<Mapped>, Error> {
     smaps::read(&subject.directory()).map_err(Error::read(subject.pid, subject.pid, "smaps"))
 }
 
+/// Whether it shows System V memory, which is found by asking its ipc namespace.
+pub(super) fn is_system_v(mapped: &Mapped) -> bool {
+    mapped.is_deleted() && mapped.name.starts_with(SYSTEM_V)
+}
+
 /// The record of a mapping of address space `space`; its guards are not known yet.
 pub(super) fn mapping(
     pid: pid_t,
@@ -135,7 +140,7 @@ pub(super) fn mapping(
     let backing = if special {
         let name = mapped.name[1..mapped.name.len() - 1].to_vec();
         Backing::Special { name: fit(pid, "a name of the kernel's memory", name)? }
-    } else if mapped.is_deleted() && mapped.name.starts_with(SYSTEM_V) {
+    } else if is_system_v(mapped) {
         let Some(object) = objects.segments.add(pid, tid, mapped) else {
             return refuse("this System V memory is not of an ipc namespace of the session's own");
         };
