@@ -193,6 +193,9 @@ impl Log {
             process.nodes.retain(|node| !attempt.nodes.contains(node) || attempt.known.contains(node));
         } else if depth != attempt.depth + 1 {
             process.is_unclear_from(attempt.depth);
+        } else if thread == attempt.process && !attempt.alone {
+            // Another thread that calls execve(2) later has the first one's id, and not what that installed here.
+            process.own.remove(&thread);
         } else if let [node] = attempt.nodes.into_iter().collect::<Vec<_>>()[..] {
             process.own.insert(thread, node);
         } else {

@@ -289,6 +289,18 @@ fn plain(thread: i32, process: i32, depth: usize) -> Seen {
 }
 
 #[test]
+fn issue_10_who_takes_the_first_threads_place_has_not_what_that_installed() {
+    let mut log = Log::new(vec![filter(0)]);
+    let first = Seen { threads: vec![plain(10, 10, 1).thread, plain(11, 10, 1).thread], ..plain(10, 10, 1) };
+    log.begins(&first, filter(1));
+    log.ends(first.thread, 2);
+    // Another thread called execve(2), and its call has not come to its end.
+    let alone = Seen { threads: vec![first.thread], ..first };
+    log.begins(&alone, filter(2));
+    assert_eq!(log.chain(&Seen { depth: 2, ..alone }), Err(Unclear::Several(2)));
+}
+
+#[test]
 fn issue_10_what_could_be_several_is_not_guessed() {
     let mut log = Log::new(vec![filter(0)]);
     for (thread, number) in [(11, 1), (12, 2)] {
