@@ -139,7 +139,7 @@ fn issue_9_9_the_same_for_a_normal_user() {
         || Stage::of_user(User::create()?),
         |stage| {
             stage.move_data_to(disk.path())?;
-            // Only root can save yet, so these are root's, imported.
+            // The disk is too small for a base, so these are root's, imported without one.
             let root = Stage::new(&["minimal"])?;
             let key = root.word(&["key"], "key")?;
             let session = root.start(&["--name", "desk"])?;

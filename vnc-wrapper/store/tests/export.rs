@@ -323,14 +323,15 @@ fn issue_9_2_the_range_of_ids_may_be_another_and_comes_along() {
 }
 
 #[test]
-fn who_cannot_resume_it_takes_it_without_its_base() {
+fn a_snapshot_is_taken_without_its_base_where_that_is_not_in_the_file() {
     let ann = user().with_base("identity-1");
     for with_base in [false, true] {
         let bob = user().trusting(&ann);
         let file = ann.export(&ann.save(&format!("{ONE}{with_base}"), 3, 7), with_base);
         let options = ImportOptions { without_base: true, ..ImportOptions::default() };
         let imported = bob.store.import(&file[..], options, &WATCH).unwrap();
-        assert_eq!((imported.new_base, bob.store.list_bases().unwrap().len()), (None, 0));
+        let base = with_base.then(|| "xfce".to_owned());
+        assert_eq!((imported.new_base, bob.store.list_bases().unwrap().len()), (base, usize::from(with_base)));
         bob.store.gc(&GcOptions::at(jiff::Timestamp::now()), &GO_ON).unwrap();
         assert!(bob.store.verify(None, &GO_ON, &|_| {}).unwrap().is_clean());
         assert_eq!(bob.laid_out(&imported.id), ann.laid_out(&imported.id));

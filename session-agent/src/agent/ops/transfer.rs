@@ -71,8 +71,8 @@ impl Agent {
         let agent = self.clone();
         self.job("import", Cancel::Flag(flag.clone()), move |job| async move {
             let store = agent.store.clone();
-            // Who cannot resume it can still look at it, check it, and keep it.
-            let options = export::ImportOptions { trust, without_base: agent.can_save().is_err() };
+            // What CRIU wrote a normal user cannot resume, but look at, check and keep.
+            let options = export::ImportOptions { trust, without_base: !agent.root };
             let bases = ByWrapper { agent: agent.clone(), job: job.clone() };
             let imported = job.blocking("Importing", move |progress| {
                 let file = File::from(std::os::fd::OwnedFd::from(file));

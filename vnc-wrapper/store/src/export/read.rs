@@ -24,7 +24,7 @@ use crate::tree::Progress;
 pub struct ImportOptions {
     /// A key that is trusted this time, besides the user's own and those of [`Store::trusted_keys`].
     pub trust: Option<PublicKey>,
-    /// For users who cannot resume anything here: the base is neither needed nor taken from the file. The rest of the snapshot is kept whole.
+    /// A snapshot is taken also where its base is neither here nor in the file: to look at it, check it and keep it.
     pub without_base: bool,
 }
 
@@ -80,7 +80,10 @@ impl Store {
         // Holds off collections until the end, so that what is found to be there stays there.
         let mut writer = self.chunk_writer()?;
         let was_there = is_there(self, &front)?;
-        let new_base = !options.without_base && base::is_missing(self, head)?;
+        let new_base = match base::is_missing(self, head) {
+            Err(Error::BaseMissing { .. } | Error::BaseNameTaken { .. }) if options.without_base => false,
+            missing => missing?,
+        };
         read_chunks(frames, head, &mut writer, watch)?;
         // From here on the file is what its maker signed.
         let written = writer.finish()?;
