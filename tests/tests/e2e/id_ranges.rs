@@ -120,7 +120,7 @@ pub(crate) fn range(stage: &Stage, session: &str) -> Result<u32> {
 }
 
 /// Whether the same is found as before.
-fn is_same(now: &str, before: &str) -> Result<()> {
+pub(crate) fn is_same(now: &str, before: &str) -> Result<()> {
     let [now, before] = [now, before].map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
     let (new, gone): (Vec<_>, Vec<_>) =
         (now.iter().filter(|l| !before.contains(l)).collect(), before.iter().filter(|l| !now.contains(l)).collect());

@@ -46,7 +46,7 @@ while libc.syscall(140, 0, 0) == -1 and ctypes.get_errno() == 33:
 open('/tmp/allowed', 'w')
 ";
 
-fn count(stage: &Stage, session: &str) -> Result<u32> {
+pub(crate) fn count(stage: &Stage, session: &str) -> Result<u32> {
     number(stage, session, "/tmp/n")
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use freezeframe_tests::{Stage, User, eventually};
 
+use crate::id_ranges::is_same;
+use crate::native::count;
 use crate::{PLACES, play};
 
 const PACKED: Duration = Duration::from_secs(180);
@@ -66,19 +68,6 @@ fn look(stage: &Stage, session: &str) -> Result<String> {
     let read = stage.ctl_plain(&["exec", session, "--wait", "--root", "--", "sh", "-c", READ])?.done()?;
     let used = stage.inside(session, &["sh", "-c", USE])?;
     Ok(read + &used)
-}
-
-fn is_same(now: &str, before: &str) -> Result<()> {
-    let [now, before] = [now, before].map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
-    let (new, gone): (Vec<_>, Vec<_>) =
-        (now.iter().filter(|l| !before.contains(l)).collect(), before.iter().filter(|l| !now.contains(l)).collect());
-    ensure!(now == before, "{new:#?}\nwhere this was: {gone:#?}");
-    Ok(())
-}
-
-fn count(stage: &Stage, session: &str) -> Result<u32> {
-    let read = || Ok(stage.inside(session, &["cat", "/tmp/n"])?.trim().parse().ok());
-    eventually(Duration::from_secs(20), "the counter counts", read)
 }
 
 /// A session with changes in every form, and what is to be found again.
